@@ -1,0 +1,24 @@
+/* A hop: one shard from one source to one sink. The heart of pghaul; read it first. */
+#ifndef PGHAUL_HOP_H
+#define PGHAUL_HOP_H
+
+#include <stdatomic.h>
+
+#include "pghaul/sink.h"
+#include "pghaul/source.h"
+
+/* What a hop tells others while it runs; written by its thread, read by anyone. */
+struct ph_hop_gauge {
+    _Atomic uint64_t rows;  /* of the shard in hand */
+    _Atomic uint64_t bytes; /* of the shard in hand */
+    _Atomic uint64_t source_wait_ns;
+    _Atomic uint64_t sink_wait_ns;
+};
+
+/* Opens both, moves batch after batch through the tally, commits, closes both. On failure both have been
+ * abandoned and can be used again, and *err says whether to try again; *tally holds what had passed. gauge may be
+ * NULL. */
+bool ph_hop_run(struct ph_source *source, struct ph_sink *sink, const struct ph_shard *shard,
+                struct ph_tally *tally, struct ph_hop_gauge *gauge, struct ph_err *err);
+
+#endif

@@ -1,0 +1,95 @@
+/* A job from beginning to end: plan, ledger, snapshot, workers, recovery, completion.
+ *
+ * ph_job_copy() is what `pghaul copy` does, without the command line: it neither prints nor exits, tells its
+ * events to the log and its progress to a callback, and returns a result to be shown. One call at a time in a
+ * process (it forks the keeper, which wants no other threads at that moment).
+ */
+#ifndef PH_HAUL_JOB_H
+#define PH_HAUL_JOB_H
+
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "plan/plan.h"
+
+/* One moment of a running job; arrays are valid during the callback only. */
+struct ph_progress_table {
+    const char *source, *target;
+    uint64_t rows, bytes;        /* landed plus in flight */
+    int64_t weight, weight_done; /* of planned bytes; weight_done grows with what is in flight */
+    int shards, shards_landed, shards_parked;
+};
+
+struct ph_progress {
+    const char *job;
+    double seconds; /* since the command began */
+    const struct ph_progress_table *tables;
+    int n_tables;
+    uint64_t rows, bytes;     /* of the job, with what earlier runs landed */
+    uint64_t run_rows, run_bytes; /* of this run */
+    double rate_rows, rate_bytes; /* per second, over the last few seconds */
+    double eta_s;             /* < 0: unknown */
+    int workers, workers_busy;
+    int retries, parked;
+    double source_share, target_share, self_share; /* where workers' time goes, lately; sum 1 or 0 */
+    double snapshot_held_s;
+    const char *phase; /* "planning", "copying", "waiting for the target", "finishing", ... */
+};
+
+struct ph_job_opts {
+    const struct ph_dsn *source, *target;
+    const struct ph_job_spec *spec;
+    bool join;
+    bool again;
+    uint64_t memory;        /* upper bound of resident memory, bytes; 0: 512 MiB */
+    double keep_snapshot_s; /* how long the keeper outlives the last mover; 0: 15 min */
+    double max_outage_s;    /* how long lost servers are tried for; 0: 30 min */
+    struct ph_log *log;     /* may be NULL */
+    struct ph_interrupt *interrupt;
+    void (*progress)(void *arg, const struct ph_progress *now); /* main thread, every 200 ms; may be NULL */
+    void *arg;
+};
+
+struct ph_job_table {
+    const char *source, *target;
+    uint64_t rows, bytes;
+    int shards;
+    int parked;
+    const char *split;
+    double seconds; /* from its first claim to its last receipt, this run; 0: nothing done in this run */
+};
+
+struct ph_job_result {
+    struct ph_arena arena;
+    const char *job;
+    const char *state; /* as in status */
+    bool was_complete; /* there was nothing to do */
+    bool joined;
+    int workers;
+    uint64_t rows, bytes;         /* of the job */
+    uint64_t run_rows, run_bytes; /* of this run */
+    double seconds;
+    int shards, shards_resumed, retries, parked, snapshots;
+    double snapshot_held_s;
+    double tail_s; /* from the first worker that ran dry to the end of the last shard */
+    double source_share, target_share, self_share;
+    double cpu_s;
+    uint64_t max_rss;
+    struct ph_job_table *tables;
+    int n_tables;
+    struct {
+        int64_t shard;
+        const char *table;
+        const char *error;
+    } *parked_shards; /* up to 20 */
+    int n_parked_shards;
+};
+
+/* Runs or goes on with the job. The result is filled as far as it went on failure too; free it either way. */
+bool ph_job_copy(const struct ph_job_opts *opts, struct ph_job_result *result, struct ph_err *err);
+
+void ph_job_result_free(struct ph_job_result *result);
+
+/* Plans only, and changes nothing: connects, plans, cuts under a snapshot of its own. The plan borrows spec. */
+bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct ph_err *err);
+
+#endif
