@@ -1,0 +1,52 @@
+/* Read this first: the way of one shard. Everything else in pghaul exists to feed this function, or to remember what
+ * it did. */
+#include "pghaul/hop.h"
+
+#include "base/fault.h"
+
+static void show(struct ph_hop_gauge *gauge, const struct ph_source *source,
+                 const struct ph_sink *sink, const struct ph_tally *tally)
+{
+    if (!gauge)
+        return;
+    atomic_store_explicit(&gauge->rows, tally->rows, memory_order_relaxed);
+    atomic_store_explicit(&gauge->bytes, tally->bytes, memory_order_relaxed);
+    atomic_store_explicit(&gauge->source_wait_ns, source->wait_ns, memory_order_relaxed);
+    atomic_store_explicit(&gauge->sink_wait_ns, sink->wait_ns, memory_order_relaxed);
+}
+
+static bool stream(struct ph_source *source, struct ph_sink *sink, struct ph_tally *tally,
+                   struct ph_hop_gauge *gauge, struct ph_err *err)
+{
+    struct ph_batch batch;
+    for (;;) {
+        if (!source->ops->next(source, &batch, err))
+            return false;
+        if (batch.len == 0)
+            return true;
+        if (!ph_tally_add(tally, &batch))
+            return ph_err_nomem(err);
+        if (PH_FAULT("hop.put"))
+            return ph_err_set(err, PH_FAILED, "fault point hop.put");
+        if (!sink->ops->put(sink, &batch, err))
+            return false;
+        show(gauge, source, sink, tally);
+    }
+}
+
+bool ph_hop_run(struct ph_source *source, struct ph_sink *sink, const struct ph_shard *shard,
+                struct ph_tally *tally, struct ph_hop_gauge *gauge, struct ph_err *err)
+{
+    *tally = (struct ph_tally){0};
+    /* The source first: it does not wait for an answer, so both servers get to work at once. */
+    bool ok = source->ops->open(source, shard, err) && sink->ops->open(sink, shard, err) &&
+              stream(source, sink, tally, gauge, err) && sink->ops->commit(sink, tally, err) &&
+              source->ops->finish(source, err);
+    show(gauge, source, sink, tally);
+    if (!ok) {
+        source->ops->abandon(source);
+        sink->ops->abandon(sink);
+    }
+    ph_tally_fini(tally);
+    return ok;
+}

@@ -1,0 +1,120 @@
+/* Connection strings: parsed once, shown without secrets. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "pg/internal.h"
+
+static const char *value_of(const PQconninfoOption *options, const char *keyword)
+{
+    for (const PQconninfoOption *o = options; o && o->keyword; o++)
+        if (!strcmp(o->keyword, keyword))
+            return o->val && *o->val ? o->val : NULL;
+    return NULL;
+}
+
+/* The text for people. Host and user come from the string itself, which may be a mistyped URI with half a password
+ * in its host; that case is refused before (see cli), the rest is safe to show. */
+static char *show(const PQconninfoOption *options)
+{
+    struct ph_buf buf = {0};
+    const char *db = value_of(options, "dbname");
+    const char *host = value_of(options, "host");
+    const char *port = value_of(options, "port");
+    const char *user = value_of(options, "user");
+    const char *service = value_of(options, "service");
+    ph_buf_addf(&buf, "%s", db ? db : user ? user : "?");
+    if (host)
+        ph_buf_addf(&buf, " at %s", host);
+    if (port && strcmp(port, DEF_PGPORT_TEXT) != 0)
+        ph_buf_addf(&buf, ":%s", port);
+    if (user)
+        ph_buf_addf(&buf, " as %s", user);
+    if (service)
+        ph_buf_addf(&buf, " (service %s)", service);
+    return buf.data;
+}
+
+static PQconninfoOption *with_defaults(const PQconninfoOption *given)
+{
+    PQconninfoOption *all = PQconndefaults();
+    for (PQconninfoOption *o = all; o && o->keyword; o++) {
+        const char *own = value_of(given, o->keyword);
+        if (own) {
+            PQfreemem(o->val);
+            o->val = strdup(own);
+        }
+    }
+    return all;
+}
+
+bool ph_dsn_parse(struct ph_dsn **out, const char *side, const char *text, struct ph_err *err)
+{
+    char *message = NULL;
+    PQconninfoOption *given = NULL;
+    struct ph_buf plain = {0};
+    bool is_name = *text && !strchr(text, '=') && !strstr(text, "://");
+    if (is_name) {
+        /* psql's habit: a plain word is the name of a database */
+        ph_buf_add(&plain, "dbname='");
+        for (const char *p = text; *p; p++) {
+            if (*p == '\'' || *p == '\\')
+                ph_buf_addc(&plain, '\\');
+            ph_buf_addc(&plain, *p);
+        }
+        ph_buf_addc(&plain, '\'');
+    }
+    given = PQconninfoParse(is_name ? plain.data : text, &message);
+    ph_buf_fini(&plain);
+    if (!given) {
+        /* libpq's own text echoes pieces of the string, perhaps of a password: not shown */
+        PQfreemem(message);
+        ph_err_set(err, PH_WRONG, "the %s connection string is malformed", side);
+        return ph_err_hint(err, "it is a URI (postgresql://user@host:port/db, special characters as %%XX) or "
+                                "keywords (host=... port=... dbname=... user=...), as psql takes it");
+    }
+    PQconninfoOption *all = with_defaults(given);
+    struct ph_dsn *dsn = calloc(1, sizeof *dsn);
+    if (!dsn || !all) {
+        PQconninfoFree(given);
+        PQconninfoFree(all);
+        free(dsn);
+        return ph_err_nomem(err);
+    }
+    dsn->side = strdup(side);
+    dsn->given = given;
+    dsn->shown = show(all);
+    dsn->has_password = value_of(given, "password") != NULL;
+    dsn->gss_given = value_of(all, "gssencmode") && value_of(given, "gssencmode");
+    PQconninfoFree(all);
+    *out = dsn;
+    return true;
+}
+
+void ph_dsn_free(struct ph_dsn *dsn)
+{
+    if (!dsn)
+        return;
+    for (PQconninfoOption *o = dsn->given; o && o->keyword; o++)
+        if (o->val && *o->dispchar == '*')
+            explicit_bzero(o->val, strlen(o->val));
+    PQconninfoFree(dsn->given);
+    free(dsn->side);
+    free(dsn->shown);
+    free(dsn);
+}
+
+const char *ph_dsn_shown(const struct ph_dsn *dsn)
+{
+    return dsn->shown;
+}
+
+const char *ph_dsn_side(const struct ph_dsn *dsn)
+{
+    return dsn->side;
+}
+
+bool ph_dsn_has_password(const struct ph_dsn *dsn)
+{
+    return dsn->has_password;
+}

@@ -1,0 +1,45 @@
+/* What the files of pg/ share among themselves, libpq included. */
+#ifndef PH_PG_INTERNAL_H
+#define PH_PG_INTERNAL_H
+
+#include <libpq-fe.h>
+
+#include "pg/conn.h"
+
+#define DEF_PGPORT_TEXT "5432"
+
+struct ph_dsn {
+    char *side;
+    char *shown;
+    PQconninfoOption *given;
+    bool has_password;
+    bool gss_given;
+};
+
+struct ph_conn {
+    PGconn *pg;
+    const char *side;
+    const struct ph_dsn *dsn;
+    struct ph_interrupt *interrupt;
+    int interrupt_level;
+    uint64_t wait_ns;
+    bool broken;
+    char transport[48];
+    bool local;
+};
+
+struct ph_rows {
+    PGresult *result;
+};
+
+/* Waits until the socket is ready for `events` (POLLIN, POLLOUT), the interrupt's level is reached
+ * (PH_INTERRUPTED) or timeout_s is over (PH_CONNECTION; < 0: none). */
+bool ph_conn_wait(struct ph_conn *conn, short events, double timeout_s, struct ph_err *err);
+
+/* Turns a failed result, or the connection's own message when result is NULL, into an error. Takes no ownership. */
+bool ph_conn_error(struct ph_conn *conn, const PGresult *result, struct ph_err *err);
+
+/* Waits for the next result without blocking in libpq; NULL in *result when there is none left. */
+bool ph_conn_result(struct ph_conn *conn, PGresult **result, struct ph_err *err);
+
+#endif
