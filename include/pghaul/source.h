@@ -26,8 +26,9 @@ struct ph_source_ops {
      * server said so, and its count of rows is the one that was lent). */
     bool (*next)(struct ph_source *source, struct ph_batch *batch, struct ph_err *err);
 
-    /* Ends the shard after the sink has committed. */
-    bool (*finish)(struct ph_source *source, struct ph_err *err);
+    /* Ends the shard after the sink has committed. Cannot fail: the rows have landed. A source that is broken now
+     * mends itself in the next `open`. */
+    void (*finish)(struct ph_source *source);
 
     /* Gives the shard up: afterwards `open` works again, at the price of a new connection if need be. */
     void (*abandon)(struct ph_source *source);

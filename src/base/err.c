@@ -79,6 +79,7 @@ int ph_err_exit_status(enum ph_code code)
     case PH_SNAPSHOT_GONE:
     case PH_FENCED:
     case PH_LANDED:
+    case PH_BUSY:
         break;
     }
     return 1;

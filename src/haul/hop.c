@@ -40,10 +40,11 @@ bool ph_hop_run(struct ph_source *source, struct ph_sink *sink, const struct ph_
     *tally = (struct ph_tally){0};
     /* The source first: it does not wait for an answer, so both servers get to work at once. */
     bool ok = source->ops->open(source, shard, err) && sink->ops->open(sink, shard, err) &&
-              stream(source, sink, tally, gauge, err) && sink->ops->commit(sink, tally, err) &&
-              source->ops->finish(source, err);
+              stream(source, sink, tally, gauge, err) && sink->ops->commit(sink, tally, err);
     show(gauge, source, sink, tally);
-    if (!ok) {
+    if (ok) {
+        source->ops->finish(source);
+    } else {
         source->ops->abandon(source);
         sink->ops->abandon(sink);
     }
