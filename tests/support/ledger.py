@@ -1,0 +1,121 @@
+"""Reads the ledger behind pghaul's back and checks what must hold whatever has happened.
+
+The numbers are those of the invariants at the head of src/ledger/schema.sql.
+"""
+
+from pgwire import PgError, quote_ident
+
+RECEIPTS = "pghaul.all_receipts"
+
+ODD = {
+    "1: a landed shard has no receipt":
+        "select s.id from pghaul.shard s where s.state in ('landed', 'verified') and not exists "
+        "(select from {r} r where r.job = s.job and r.shard = s.id)",
+    "1: a shard with a receipt is not landed":
+        "select s.id, s.state from pghaul.shard s join {r} r on r.job = s.job and r.shard = s.id "
+        "where s.state not in ('landed', 'verified')",
+    "1: a receipt has no shard":
+        "select r.shard from {r} r where not exists "
+        "(select from pghaul.shard s where s.job = r.job and s.id = r.shard and s.tab = r.tab)",
+    "1: a landed shard is still claimed":
+        "select id from pghaul.shard where state in ('landed', 'verified') and mover is not null",
+    "2: a receipt's attempt is not the one that landed":
+        "select s.id, s.attempt, r.attempt from pghaul.shard s join {r} r on r.job = s.job and r.shard = s.id "
+        "where r.attempt <> s.attempt or r.attempt < 1",
+    "3: a shard has two receipts":
+        "select job, shard from {r} group by 1, 2 having count(*) > 1",
+    "3: two receipts are of one transaction":
+        "select xid from {r} group by xid having count(*) > 1",
+    "3: a receipt is in the wrong twin":
+        "select r.shard from pghaul.receipt r join pghaul.tab t on t.job = r.job and t.id = r.tab "
+        "where t.target_unlogged union all select r.shard from pghaul.receipt_unlogged r "
+        "join pghaul.tab t on t.job = r.job and t.id = r.tab where not t.target_unlogged",
+    "4: a receipt names no snapshot of its job":
+        "select r.shard from {r} r where not exists "
+        "(select from pghaul.snapshot n where n.job = r.job and n.no = r.snapshot)",
+    "7: a receipt is not filled in":
+        "select shard from {r} where rows is null or bytes is null or hash !~ '^[0-9a-f]{{32}}$' "
+        "or xid is null or landed_at is null",
+}
+
+ODD_WHEN_COMPLETE = {
+    "a job is not completed": "select name from pghaul.job where state <> 'completed' or completed_at is null",
+    "a completed job has shards that did not land":
+        "select id, state from pghaul.shard where state not in ('landed', 'verified')",
+    "a completed job has a live mover": "select id from pghaul.live",
+    "a completed job's snapshot is not released": "select no from pghaul.snapshot where released_at is null",
+    "a mover of a completed job is not marked as ended and is no dead one":
+        "select id from pghaul.mover m where ended_at is null and exists (select from pghaul.live l where l.id = m.id)",
+}
+
+
+def exists(target):
+    return target.one("select to_regclass('pghaul.receipt') is not null") == "t"
+
+
+def landed(target):
+    """Shards whose receipts are visible."""
+    try:
+        return target.int("select count(*) from " + RECEIPTS)
+    except PgError:
+        return 0
+
+
+def shards(target):
+    """(id, state, attempt, rows) of every shard; rows None where there is no receipt."""
+    return [(int(i), state, int(attempt), None if rows is None else int(rows)) for i, state, attempt, rows in
+            target.query("select s.id, s.state, s.attempt, r.rows from pghaul.shard s left join %s r "
+                         "on r.job = s.job and r.shard = s.id order by 1" % RECEIPTS)]
+
+
+def receipts(target):
+    """What must not change once a shard has landed: id → (attempt, xid, hash)."""
+    return {int(row[0]): row[1:] for row in
+            target.query("select shard, attempt, xid, hash from " + RECEIPTS)}
+
+
+def wasted_attempts(target):
+    """How often a shard was begun without being finished."""
+    return target.int("select coalesce(sum(attempt) - count(*) filter (where state in ('landed', 'verified')), 0) "
+                      "from pghaul.shard")
+
+
+def check(target, complete=False, source=None, rows=True):
+    """Asserts the invariants. source: also that the shards' predicates are disjoint and cover the table, which
+    can be asked as long as the source has not changed. rows=False: the target's rows were changed by others."""
+    for what, sql in {**ODD, **(ODD_WHEN_COMPLETE if complete else {})}.items():
+        found = target.query(sql.format(r=RECEIPTS))
+        assert not found, "the ledger is not sound, invariant %s: %s" % (what, found[:5])
+    if rows:
+        check_rows(target)
+    if source:
+        check_cover(target, source)
+
+
+def check_rows(target):
+    """3 and 7: the rows that a receipt's transaction left in the target are as many as the receipt says.
+
+    An upsert may leave fewer, since rows that were the same already stay as they are."""
+    tables = target.query(
+        "select t.job, t.id, t.target_schema, t.target_name, j.mode from pghaul.tab t join pghaul.job j on j.id = t.job "
+        "where to_regclass(quote_ident(t.target_schema) || '.' || quote_ident(t.target_name)) is not null")
+    for job, tab, schema, name, mode in tables:
+        odd = target.query(
+            "select r.shard, r.rows, coalesce(n.n, 0) from {r} r left join "
+            "(select xmin::text as x, count(*) as n from {t} group by 1) n "
+            "on n.x = (r.xid % 4294967296)::text where r.job = {j} and r.tab = {i} and coalesce(n.n, 0) {op} r.rows".format(
+                r=RECEIPTS, t=quote_ident(schema) + "." + quote_ident(name), j=job, i=tab,
+                op=">" if mode == "upsert" else "<>"))
+        assert not odd, "invariant 7: (shard, rows of its receipt, rows in %s.%s): %s" % (schema, name, odd[:5])
+
+
+def check_cover(target, source):
+    """4: every row of the source is in exactly one shard."""
+    for job, tab, schema, name in target.query(
+            "select job, id, source_schema, source_name from pghaul.tab"):
+        preds = target.column("select pred from pghaul.shard where job = %s and tab = %s" % (job, tab))
+        table = quote_ident(schema) + "." + quote_ident(name)
+        hits = " + ".join("coalesce((%s), false)::int" % (p or "true") for p in preds)
+        odd = source.query("select hits, count(*) from (select %s as hits from only %s) x where hits <> 1 group by 1"
+                           % (hits, table))
+        assert preds and not odd, "invariant 4: (shards that a row is in, rows) of %s: %s" % (table, odd)
