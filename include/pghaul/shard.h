@@ -12,10 +12,11 @@
 /* How the bytes of a COPY stream are written. */
 enum ph_format { PH_BINARY, PH_TEXT };
 
-struct ph_table; /* plan/table.h; opaque to sources and sinks that know no PostgreSQL */
+struct ph_table; /* pg/table.h; opaque to sources and sinks that know no PostgreSQL */
 
 struct ph_shard {
     int64_t id;                   /* 1, 2, ... within the job */
+    int tab;                      /* number of its table within the job */
     const struct ph_table *table; /* what it is a part of */
     enum ph_format format;
     const char *where; /* SQL predicate that selects its rows in the source; "" for the whole table */

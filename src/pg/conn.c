@@ -677,6 +677,11 @@ uint64_t ph_rows_affected(const struct ph_rows *rows)
     return rows ? strtoull(PQcmdTuples(rows->result), NULL, 10) : 0;
 }
 
+const char *ph_rows_tag(const struct ph_rows *rows)
+{
+    return rows ? PQcmdStatus(rows->result) : "";
+}
+
 void ph_rows_free(struct ph_rows *rows)
 {
     if (!rows)

@@ -73,6 +73,8 @@ double ph_rows_double(const struct ph_rows *rows, int row, int col);
 bool ph_rows_bool(const struct ph_rows *rows, int row, int col);   /* 't' */
 /* Rows that the command changed or copied (its tag), 0 where it has none. */
 uint64_t ph_rows_affected(const struct ph_rows *rows);
+/* The command's tag: "COMMIT", "COPY 5", ... (ROLLBACK for a COMMIT of a failed transaction). */
+const char *ph_rows_tag(const struct ph_rows *rows);
 void ph_rows_free(struct ph_rows *rows);
 
 /* Runs one or several statements by the simple protocol and waits for all of them. *rows (may be NULL) gets the

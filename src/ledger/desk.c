@@ -1,0 +1,153 @@
+#include "ledger/desk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "pg/sql.h"
+
+void ph_desk_init(struct ph_desk *desk, const struct ph_desk_opts *opts)
+{
+    *desk = (struct ph_desk){.opts = *opts};
+}
+
+void ph_desk_fini(struct ph_desk *desk)
+{
+    ph_desk_disconnect(desk);
+    free(desk->claim.where);
+    desk->claim.where = NULL;
+}
+
+bool ph_desk_connect(struct ph_desk *desk, struct ph_err *err)
+{
+    if (desk->conn && !ph_conn_ok(desk->conn))
+        ph_desk_disconnect(desk);
+    return desk->conn || ph_conn_open(&desk->conn, &desk->opts.conn, err);
+}
+
+void ph_desk_disconnect(struct ph_desk *desk)
+{
+    desk->earlier_wait_ns = ph_desk_wait_ns(desk);
+    ph_conn_close(desk->conn);
+    desk->conn = NULL;
+    desk->have_claim = false; /* asked anew, the ledger gives the same shard again */
+}
+
+uint64_t ph_desk_wait_ns(const struct ph_desk *desk)
+{
+    return desk->earlier_wait_ns + (desk->conn ? ph_conn_wait_ns(desk->conn) : 0);
+}
+
+static void add_claim(const struct ph_desk *desk, struct ph_buf *sql)
+{
+    ph_sql_add(sql,
+               "SELECT shard, tab, attempt, pred, weight, remaining, wait_s"
+               " FROM pghaul.claim(%D, %d, %d)",
+               desk->opts.job, desk->opts.mover, desk->opts.slot);
+}
+
+void ph_desk_take_claim(struct ph_desk *desk, const struct ph_rows *rows)
+{
+    struct ph_claim *c = &desk->claim;
+    free(c->where);
+    *c = (struct ph_claim){
+        .shard = ph_rows_int(rows, 0, 0),
+        .tab = (int)ph_rows_int(rows, 0, 1),
+        .attempt = (int)ph_rows_int(rows, 0, 2),
+        .where = strdup(ph_rows_text(rows, 0, 3)),
+        .weight = ph_rows_int(rows, 0, 4),
+        .remaining = ph_rows_int(rows, 0, 5),
+        .wait_s = ph_rows_double(rows, 0, 6),
+    };
+    desk->have_claim = true;
+}
+
+bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claim, struct ph_err *err)
+{
+    if (!ph_desk_connect(desk, err))
+        return false;
+    if (!desk->have_claim) {
+        struct ph_buf sql = {0};
+        struct ph_rows *rows = NULL;
+        ph_sql_add(&sql, "SET synchronous_commit = off;");
+        add_claim(desk, &sql);
+        bool ok = ph_conn_query(desk->conn, sql.data, &rows, err);
+        ph_buf_fini(&sql);
+        if (!ok)
+            return ph_err_prefix(err, "claiming a shard");
+        ph_desk_take_claim(desk, rows);
+        ph_rows_free(rows);
+    }
+    desk->have_claim = false;
+    if (PH_FAULT("desk.claimed")) {
+        err->transient = true;
+        return ph_err_set(err, PH_CONNECTION, "fault point desk.claimed");
+    }
+    *claim = &desk->claim;
+    return true;
+}
+
+void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
+                         bool unlogged)
+{
+    ph_sql_add(sql,
+               "INSERT INTO pghaul.%s (job, shard, tab, attempt, mover, snapshot)"
+               " VALUES (%D, %D, %d, %d, %d, %d) ON CONFLICT DO NOTHING RETURNING 1;",
+               unlogged ? "receipt_unlogged" : "receipt", desk->opts.job, shard->id, shard->tab,
+               shard->attempt, desk->opts.mover, desk->opts.snapshot);
+}
+
+void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
+                      const struct ph_tally *tally, bool unlogged)
+{
+    char hash[PH_TALLY_HASH_TEXT];
+    ph_sql_add(sql, "SELECT pghaul.land(%D, %D, %d, %d, %s, %D, %D, %L);COMMIT", desk->opts.job,
+               shard->id, shard->attempt, desk->opts.mover, unlogged ? "true" : "false",
+               (int64_t)tally->rows, (int64_t)tally->bytes, ph_tally_hash_text(tally, hash));
+    if (!desk->stop_claiming) {
+        ph_buf_addc(sql, ';');
+        add_claim(desk, sql);
+    }
+}
+
+bool ph_desk_fail(struct ph_desk *desk, const struct ph_shard *shard, bool counted, bool park,
+                  const char *why, double delay_s, bool *parked, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    *parked = false;
+    if (!ph_desk_connect(desk, err))
+        return false;
+    ph_sql_add(&sql, "SELECT pghaul.fail(%D, %D, %d, %d, %s, %s, %L, ", desk->opts.job, shard->id,
+               shard->attempt, desk->opts.mover, counted ? "true" : "false", park ? "true" : "false",
+               why);
+    ph_buf_addf(&sql, "%.3f)", delay_s);
+    bool ok = ph_conn_query(desk->conn, sql.data, &rows, err);
+    ph_buf_fini(&sql);
+    *parked = ok && !strcmp(ph_rows_text(rows, 0, 0), "parked");
+    ph_rows_free(rows);
+    return ok || ph_err_prefix(err, "giving shard %lld back", (long long)shard->id);
+}
+
+bool ph_desk_evict(struct ph_desk *desk, const struct ph_shard *shard, int *n, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    *n = 0;
+    if (!ph_desk_connect(desk, err))
+        return false;
+    ph_sql_add(&sql,
+               "SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(a.pid))"
+               " FROM pg_catalog.pg_stat_activity a"
+               " WHERE a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+               " AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
+               " AND a.application_name OPERATOR(pg_catalog.~) '^pghaul/%s/%D/[0-9]+$'"
+               " AND pg_catalog.split_part(a.application_name, '/', 4)::pg_catalog.int4"
+               " OPERATOR(pg_catalog.<) %d",
+               desk->opts.tag, shard->id, shard->attempt);
+    bool ok = ph_conn_query(desk->conn, sql.data, &rows, err);
+    ph_buf_fini(&sql);
+    *n = (int)ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    return ok || ph_err_prefix(err, "ending backends that were left behind");
+}

@@ -1,0 +1,358 @@
+#include "sink/pg.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "copy/stream.h"
+#include "pg/copyin.h"
+#include "pg/sql.h"
+
+struct sink_pg {
+    struct ph_sink base;
+    struct ph_sink_pg_opts opts;
+    const struct ph_shard *shard;
+    enum { IDLE, OPENING, COPYING, LANDING } state;
+    int staged_tab;       /* table whose temporary table exists in this session; 0: none */
+};
+
+static struct sink_pg *self_of(struct ph_sink *sink)
+{
+    return (struct sink_pg *)sink;
+}
+
+static struct ph_conn *conn_of(const struct sink_pg *self)
+{
+    return self->opts.desk->conn;
+}
+
+static void note_wait(struct sink_pg *self)
+{
+    self->base.wait_ns = ph_desk_wait_ns(self->opts.desk);
+}
+
+/* Opening -------------------------------------------------------------------------------------------------------- */
+
+static void add_target(struct ph_buf *sql, const struct ph_table *t)
+{
+    ph_sql_add(sql, "%I.%I", t->target_schema, t->target_name);
+}
+
+/* Upsert: rows come into a temporary table first. It has the target's columns and none of its constraints, and is
+ * kept for the next shard of the same table. */
+static void add_stage(struct sink_pg *self, struct ph_buf *sql, const struct ph_table *t)
+{
+    if (self->staged_tab && self->staged_tab != self->shard->tab)
+        ph_sql_add(sql, "DROP TABLE IF EXISTS pg_temp.pghaul_upsert_%d;", self->staged_tab);
+    ph_sql_add(sql,
+               "CREATE TEMPORARY TABLE IF NOT EXISTS pghaul_upsert_%d ON COMMIT DELETE ROWS"
+               " AS SELECT %s FROM ",
+               self->shard->tab, t->target_columns);
+    add_target(sql, t);
+    ph_sql_add(sql, " WITH NO DATA;");
+}
+
+static void add_copy(struct sink_pg *self, struct ph_buf *sql, const struct ph_table *t)
+{
+    ph_sql_add(sql, "COPY ");
+    if (self->opts.mode == PH_UPSERT)
+        ph_sql_add(sql, "pg_temp.pghaul_upsert_%d", self->shard->tab);
+    else
+        add_target(sql, t);
+    if (*t->target_columns)
+        ph_sql_add(sql, " (%s)", t->target_columns);
+    ph_sql_add(sql, " FROM STDIN%s", self->shard->format == PH_BINARY ? " (FORMAT binary)" : "");
+}
+
+static bool open_shard(struct ph_sink *sink, const struct ph_shard *shard, struct ph_err *err)
+{
+    struct sink_pg *self = self_of(sink);
+    struct ph_desk *desk = self->opts.desk;
+    const struct ph_table *t = shard->table;
+    bool fresh = !ph_conn_ok(desk->conn);
+    if (!ph_desk_connect(desk, err))
+        return false;
+    if (fresh)
+        self->staged_tab = 0;
+    self->shard = shard;
+    struct ph_buf sql = {0}, target = {0};
+    add_target(&target, t);
+    ph_sql_add(&sql, "BEGIN;SET LOCAL application_name = 'pghaul/%s/%D/%d';", desk->opts.tag,
+               shard->id, shard->attempt);
+    ph_sql_add(&sql, "SET LOCAL synchronous_commit = off;SET LOCAL lock_timeout = '5s';");
+    if (self->opts.skip_triggers)
+        ph_sql_add(&sql, "SET LOCAL session_replication_role = replica;");
+    ph_desk_sql_receipt(desk, &sql, shard, t->target_unlogged);
+    ph_sql_add(&sql, "LOCK TABLE %s IN ROW EXCLUSIVE MODE;", target.data);
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.to_regclass(%L)::pg_catalog.oid,"
+               " pg_catalog.pg_relation_filenode(%u);",
+               target.data, t->target_oid);
+    if (self->opts.mode == PH_UPSERT)
+        add_stage(self, &sql, t);
+    add_copy(self, &sql, t);
+    bool ok = ph_conn_send(desk->conn, sql.data, err);
+    ph_buf_fini(&sql);
+    ph_buf_fini(&target);
+    self->state = OPENING;
+    note_wait(self);
+    return ok;
+}
+
+static bool check_relation(const struct ph_table *t, const struct ph_rows *rows, struct ph_err *err)
+{
+    bool same = ph_rows_uint(rows, 0, 0) == t->target_oid &&
+                (t->target_routes || ph_rows_uint(rows, 0, 1) == t->target_filenode);
+    if (same)
+        return true;
+    ph_err_set(err, PH_RELATION, "target table %s is no longer the one that was planned",
+               t->root_target);
+    return ph_err_hint(err, "it was truncated, rewritten or made anew meanwhile; pghaul clean takes the job "
+                            "away, then begin anew");
+}
+
+/* A lock that cannot be had is somebody else's doing; the worker looks for our own dead backends then. */
+static bool translate(struct ph_err *err)
+{
+    if (!strcmp(err->sqlstate, "55P03"))
+        err->code = PH_BUSY;
+    if (!strcmp(err->sqlstate, "PH001"))
+        err->code = PH_FENCED;
+    return false;
+}
+
+/* Results of the opening statements, up to the server's readiness for data. */
+static bool await_copy(struct sink_pg *self, struct ph_err *err)
+{
+    int answers = 0; /* results with rows: the receipt's, then the relation's */
+    for (;;) {
+        enum ph_result kind;
+        struct ph_rows *rows = NULL;
+        if (!ph_conn_next(conn_of(self), &kind, &rows, err))
+            return translate(err);
+        bool ok = true;
+        if (kind == PH_RESULT_ROWS && answers++ == 0) {
+            if (ph_rows_count(rows) == 0)
+                ok = ph_err_set(err, PH_LANDED, "shard %lld has landed already",
+                                (long long)self->shard->id);
+        } else if (kind == PH_RESULT_ROWS) {
+            ok = check_relation(self->shard->table, rows, err);
+        }
+        ph_rows_free(rows);
+        if (!ok)
+            return false;
+        if (kind == PH_RESULT_COPY_IN)
+            break;
+        if (kind == PH_RESULT_NONE)
+            return ph_err_set(err, PH_FAILED, "the target did not begin its COPY");
+    }
+    self->state = COPYING;
+    if (PH_FAULT("sink.opened"))
+        return ph_err_set(err, PH_FAILED, "fault point sink.opened");
+    if (self->shard->format == PH_BINARY)
+        return ph_copyin_put(conn_of(self), ph_stream_header, PH_STREAM_HEADER, err);
+    return true;
+}
+
+static bool put(struct ph_sink *sink, const struct ph_batch *batch, struct ph_err *err)
+{
+    struct sink_pg *self = self_of(sink);
+    if (self->state == OPENING && !await_copy(self, err))
+        return false;
+    bool ok = ph_copyin_put(conn_of(self), batch->data, batch->len, err);
+    note_wait(self);
+    return ok;
+}
+
+/* Committing ----------------------------------------------------------------------------------------------------- */
+
+static bool end_copy(struct sink_pg *self, const struct ph_tally *tally, struct ph_err *err)
+{
+    struct ph_conn *conn = conn_of(self);
+    if (self->shard->format == PH_BINARY &&
+        !ph_copyin_put(conn, ph_stream_trailer, PH_STREAM_TRAILER, err))
+        return false;
+    if (!ph_copyin_end(conn, err))
+        return false;
+    uint64_t stored = 0;
+    for (enum ph_result kind = PH_RESULT_COMMAND; kind != PH_RESULT_NONE;) {
+        struct ph_rows *rows = NULL;
+        if (!ph_conn_next(conn, &kind, &rows, err))
+            return false;
+        if (kind == PH_RESULT_COMMAND)
+            stored = ph_rows_affected(rows);
+        ph_rows_free(rows);
+    }
+    self->state = LANDING;
+    if (PH_FAULT("sink.counted"))
+        stored++;
+    if (stored == tally->rows)
+        return true;
+    ph_err_set(err, PH_FAILED, "target table %s stored %llu of %llu rows of shard %lld",
+               self->shard->table->root_target, (unsigned long long)stored,
+               (unsigned long long)tally->rows, (long long)self->shard->id);
+    return ph_err_hint(err, "a BEFORE trigger that drops rows does this; nothing of the shard was kept");
+}
+
+static void add_key(struct ph_buf *sql, const struct ph_table *t)
+{
+    for (int i = 0; i < t->n_conflict; i++)
+        ph_sql_add(sql, "%s%I", i ? ", " : "", t->conflict[i]);
+}
+
+/* Where the source does not promise that the key is unique, a doubled one would be a matter of luck: found here. */
+static bool refuse_doubled(struct sink_pg *self, struct ph_err *err)
+{
+    const struct ph_table *t = self->shard->table;
+    struct ph_buf sql = {0}, key = {0};
+    struct ph_rows *rows = NULL;
+    if (t->source_key_unique)
+        return true;
+    add_key(&key, t);
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.count(*) FROM (SELECT FROM pg_temp.pghaul_upsert_%d"
+               " GROUP BY %s HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1) d",
+               self->shard->tab, key.data);
+    bool ok = ph_conn_query(conn_of(self), sql.data, &rows, err);
+    int64_t doubled = ph_rows_int(rows, 0, 0);
+    if (ok && doubled > 0) {
+        ok = ph_err_set(err, PH_FAILED, "%lld keys (%s) are doubled in source table %s",
+                        (long long)doubled, key.data, t->root_source);
+        ph_err_hint(err, "upsert needs rows with distinct keys: name another --key, or filter");
+    }
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    ph_buf_fini(&key);
+    return ok;
+}
+
+/* The source's row wins. Rows that are the same to the last byte are left alone (*<> compares images, so it serves
+ * types without an equality of their own, and does not take 1.5 for 1.50). */
+static void add_upsert(struct sink_pg *self, struct ph_buf *sql)
+{
+    const struct ph_table *t = self->shard->table;
+    struct ph_buf set = {0}, ours = {0}, theirs = {0};
+    for (int i = 0; i < t->n_columns; i++) {
+        const struct ph_plan_column *c = &t->columns[i];
+        if (!c->settable)
+            continue;
+        const char *comma = set.len ? ", " : "";
+        ph_sql_add(&set, "%s%I = excluded.%I", comma, c->name, c->name);
+        ph_sql_add(&ours, "%st.%I", comma, c->name);
+        ph_sql_add(&theirs, "%sexcluded.%I", comma, c->name);
+    }
+    ph_sql_add(sql, "INSERT INTO ");
+    add_target(sql, t);
+    ph_sql_add(sql,
+               " AS t (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM pg_temp.pghaul_upsert_%d"
+               " ON CONFLICT (",
+               t->target_columns, t->target_columns, self->shard->tab);
+    add_key(sql, t);
+    if (set.len)
+        ph_sql_add(sql, ") DO UPDATE SET %s WHERE ROW(%s) OPERATOR(pg_catalog.*<>) ROW(%s);",
+                   set.data, ours.data, theirs.data);
+    else
+        ph_sql_add(sql, ") DO NOTHING;");
+    ph_buf_fini(&set);
+    ph_buf_fini(&ours);
+    ph_buf_fini(&theirs);
+}
+
+/* Results of the last statements. Once COMMIT has been confirmed the shard has landed, whatever becomes of the claim
+ * behind it. */
+static bool await_commit(struct sink_pg *self, struct ph_err *err)
+{
+    struct ph_desk *desk = self->opts.desk;
+    bool landed = false;
+    for (;;) {
+        enum ph_result kind;
+        struct ph_rows *rows = NULL;
+        if (!ph_conn_next(desk->conn, &kind, &rows, err)) {
+            ph_rows_free(rows);
+            return landed || translate(err);
+        }
+        if (landed && kind == PH_RESULT_ROWS)
+            ph_desk_take_claim(desk, rows);
+        bool done = kind == PH_RESULT_NONE;
+        if (kind == PH_RESULT_COMMAND && !strcmp(ph_rows_tag(rows), "COMMIT"))
+            landed = true;
+        ph_rows_free(rows);
+        if (done)
+            break;
+    }
+    return landed || ph_err_set(err, PH_FAILED, "the target did not commit");
+}
+
+static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph_err *err)
+{
+    struct sink_pg *self = self_of(sink);
+    struct ph_desk *desk = self->opts.desk;
+    if (self->state == OPENING && !await_copy(self, err))
+        return false;
+    if (!end_copy(self, tally, err))
+        return false;
+    struct ph_buf sql = {0};
+    if (self->opts.mode == PH_UPSERT) {
+        if (!refuse_doubled(self, err))
+            return false;
+        add_upsert(self, &sql);
+    }
+    ph_desk_sql_land(desk, &sql, self->shard, tally, self->shard->table->target_unlogged);
+    bool ok = !PH_FAULT("sink.commit") || ph_err_set(err, PH_FAILED, "fault point sink.commit");
+    ok = ok && ph_conn_send(desk->conn, sql.data, err);
+    ph_buf_fini(&sql);
+    if (ok && PH_FAULT("sink.committing")) {
+        ph_desk_disconnect(desk); /* COMMIT is sent, the answer will never come */
+        ph_err_set(err, PH_CONNECTION, "fault point sink.committing");
+        err->transient = true;
+        return false;
+    }
+    ok = ok && await_commit(self, err);
+    note_wait(self);
+    if (ok) {
+        self->state = IDLE;
+        if (self->opts.mode == PH_UPSERT)
+            self->staged_tab = self->shard->tab;
+        if (PH_FAULT("sink.committed"))
+            ph_desk_disconnect(desk);
+    }
+    return ok;
+}
+
+static void abandon(struct ph_sink *sink)
+{
+    struct sink_pg *self = self_of(sink);
+    struct ph_desk *desk = self->opts.desk;
+    note_wait(self);
+    if (desk->conn && !ph_conn_recover(desk->conn))
+        ph_desk_disconnect(desk);
+    if (!desk->conn)
+        self->staged_tab = 0;
+    self->state = IDLE;
+}
+
+static void free_sink(struct ph_sink *sink)
+{
+    free(self_of(sink));
+}
+
+static const struct ph_sink_ops ops = {
+    .name = "postgresql",
+    .open = open_shard,
+    .put = put,
+    .commit = commit,
+    .abandon = abandon,
+    .free = free_sink,
+};
+
+bool ph_sink_pg_new(struct ph_sink **out, const struct ph_sink_pg_opts *opts, struct ph_err *err)
+{
+    struct sink_pg *self = calloc(1, sizeof *self);
+    if (!self)
+        return ph_err_nomem(err);
+    self->base.ops = &ops;
+    self->opts = *opts;
+    *out = &self->base;
+    return true;
+}

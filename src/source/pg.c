@@ -1,0 +1,337 @@
+#include "source/pg.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "copy/stream.h"
+#include "pg/copyout.h"
+#include "pg/sql.h"
+
+enum { BATCH = 128 * 1024, MAX_ROWS = 8192 };
+
+/* Statements of one open, in order; an error's place among them tells what it means. */
+enum step { STEP_BEGIN, STEP_LOCK, STEP_SNAPSHOT, STEP_REST };
+
+struct source_pg {
+    struct ph_source base;
+    struct ph_source_pg_opts opts;
+    struct ph_conn *conn;
+    uint64_t earlier_wait_ns; /* of connections that are closed */
+    const struct ph_shard *shard;
+    enum { IDLE, OPENING, COPYING, ENDED, COMMITTING } state;
+    struct ph_copyout copy;
+    struct ph_scan scan;
+    char *buf;
+    size_t cap, begin, end; /* [begin, end) has been read and not been lent */
+    uint64_t rows;
+    uint32_t edge[MAX_ROWS];
+};
+
+static struct source_pg *self_of(struct ph_source *source)
+{
+    return (struct source_pg *)source;
+}
+
+static void note_wait(struct source_pg *self)
+{
+    self->base.wait_ns = self->earlier_wait_ns + (self->conn ? ph_conn_wait_ns(self->conn) : 0);
+}
+
+static void disconnect(struct source_pg *self)
+{
+    note_wait(self);
+    self->earlier_wait_ns = self->base.wait_ns;
+    ph_conn_close(self->conn);
+    self->conn = NULL;
+    self->state = IDLE;
+    self->copy.swollen = false;
+    if (self->opts.gate)
+        ph_gate_leave(self->opts.gate, self);
+}
+
+/* Opening -------------------------------------------------------------------------------------------------------- */
+
+static void add_select(struct ph_buf *sql, const struct ph_shard *shard, const char *list)
+{
+    const struct ph_table *t = shard->table;
+    ph_sql_add(sql, "SELECT %s FROM ONLY %I.%I", list, t->source_schema, t->source_name);
+    if (*shard->where)
+        ph_sql_add(sql, " WHERE (%s)", shard->where);
+    if (t->filter) /* the newline ends a comment that the filter may end with */
+        ph_sql_add(sql, " %s (%s\n)", *shard->where ? "AND" : "WHERE", t->filter);
+}
+
+static void add_begin(struct source_pg *self, struct ph_buf *sql, const struct ph_table *t)
+{
+    ph_sql_add(sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+                    "LOCK TABLE ONLY %I.%I IN ACCESS SHARE MODE NOWAIT;",
+               t->source_schema, t->source_name);
+    if (self->opts.snapshot)
+        ph_sql_add(sql, "SET TRANSACTION SNAPSHOT %L;", self->opts.snapshot);
+}
+
+static bool connect(struct source_pg *self, struct ph_err *err)
+{
+    if (self->conn && !ph_conn_ok(self->conn))
+        disconnect(self);
+    return self->conn || ph_conn_open(&self->conn, &self->opts.conn, err);
+}
+
+/* Takes the results of the COMMIT that `next` sent at the end of the shard before. */
+static void settle_commit(struct source_pg *self)
+{
+    enum ph_result kind = PH_RESULT_ROWS;
+    struct ph_err ignored;
+    if (self->state != COMMITTING)
+        return;
+    while (kind != PH_RESULT_NONE)
+        if (!ph_conn_next(self->conn, &kind, NULL, &ignored)) {
+            disconnect(self);
+            break;
+        }
+    self->state = IDLE;
+}
+
+static bool open_shard(struct ph_source *source, const struct ph_shard *shard, struct ph_err *err)
+{
+    struct source_pg *self = self_of(source);
+    const struct ph_table *t = shard->table;
+    settle_commit(self);
+    if (!connect(self, err))
+        return false;
+    struct ph_buf sql = {0};
+    char name[64];
+    snprintf(name, sizeof name, "pghaul/%s/%lld/%d", self->opts.tag, (long long)shard->id,
+             shard->attempt);
+    add_begin(self, &sql, t);
+    ph_sql_add(&sql, "SET LOCAL application_name = %L;", name);
+    if (t->qualify)
+        ph_sql_add(&sql, "SET LOCAL search_path = pg_catalog;");
+    ph_sql_add(&sql, "SELECT pg_catalog.pg_relation_filenode(%u);COPY (", t->source_oid);
+    add_select(&sql, shard, t->select_list);
+    ph_sql_add(&sql, ") TO STDOUT%s", shard->format == PH_BINARY ? " (FORMAT binary)" : "");
+    bool ok = ph_conn_send(self->conn, sql.data, err);
+    ph_buf_fini(&sql);
+    self->shard = shard;
+    self->state = OPENING;
+    self->scan = (struct ph_scan){.format = shard->format, .fields = t->n_columns};
+    self->copy = (struct ph_copyout){
+        .conn = self->conn, .gate = self->opts.gate, .owner = self, .swollen = self->copy.swollen};
+    self->begin = self->end = 0;
+    self->rows = 0;
+    note_wait(self);
+    return ok;
+}
+
+/* What an error among the opening statements means for the job. */
+static bool translate(const struct source_pg *self, int step, struct ph_err *err)
+{
+    const struct ph_table *t = self->shard->table;
+    if (err->code != PH_FAILED)
+        return false;
+    if (!self->opts.snapshot && step >= STEP_SNAPSHOT)
+        step++;
+    if (step == STEP_LOCK && !strcmp(err->sqlstate, "55P03")) {
+        ph_err_set(err, PH_BUSY, "source table %s is being locked by somebody else", t->root_source);
+        err->transient = true;
+        return false;
+    }
+    if (step == STEP_LOCK && (!strcmp(err->sqlstate, "42P01") || !strcmp(err->sqlstate, "3F000"))) {
+        return ph_err_set(err, PH_RELATION, "source table %s is gone", t->root_source);
+    }
+    if (step == STEP_SNAPSHOT &&
+        (!strcmp(err->sqlstate, "22023") || !strcmp(err->sqlstate, "42704"))) {
+        err->code = PH_SNAPSHOT_GONE;
+        return ph_err_set(err, PH_SNAPSHOT_GONE, "the snapshot of the job is gone");
+    }
+    return false;
+}
+
+static bool same_relation(const struct source_pg *self, const struct ph_rows *rows, struct ph_err *err)
+{
+    const struct ph_table *t = self->shard->table;
+    if (t->source_filenode && ph_rows_uint(rows, 0, 0) != t->source_filenode) {
+        ph_err_set(err, PH_RELATION, "source table %s is no longer the one that was planned",
+                   t->root_source);
+        return ph_err_hint(err, "it was truncated or rewritten meanwhile; pghaul clean %s, then begin anew",
+                           "JOB");
+    }
+    return true;
+}
+
+static bool await_copy(struct source_pg *self, struct ph_err *err)
+{
+    for (int step = STEP_BEGIN;; step++) {
+        enum ph_result kind;
+        struct ph_rows *rows = NULL;
+        if (!ph_conn_next(self->conn, &kind, &rows, err))
+            return translate(self, step, err);
+        bool ok = kind != PH_RESULT_ROWS || same_relation(self, rows, err);
+        ph_rows_free(rows);
+        if (!ok)
+            return false;
+        if (kind == PH_RESULT_COPY_OUT)
+            break;
+        if (kind == PH_RESULT_NONE)
+            return ph_err_set(err, PH_FAILED, "the source did not begin its COPY");
+    }
+    if (PH_FAULT("source.opened"))
+        return ph_err_set(err, PH_FAILED, "fault point source.opened");
+    self->state = COPYING;
+    return true;
+}
+
+/* Reading -------------------------------------------------------------------------------------------------------- */
+
+/* The server's last word: an end of data alone is no success. */
+static bool finish_copy(struct source_pg *self, struct ph_err *err)
+{
+    enum ph_result kind;
+    struct ph_rows *rows = NULL;
+    if (!ph_conn_next(self->conn, &kind, &rows, err))
+        return false;
+    uint64_t count = ph_rows_affected(rows);
+    ph_rows_free(rows);
+    if (self->begin != self->end || !ph_scan_complete(&self->scan))
+        return ph_err_set(err, PH_FAILED, "the source's COPY stream ended in the middle of a row");
+    if (kind != PH_RESULT_COMMAND || count != self->rows)
+        return ph_err_set(err, PH_FAILED, "the source says that it sent %llu rows, %llu arrived",
+                          (unsigned long long)count, (unsigned long long)self->rows);
+    while (kind != PH_RESULT_NONE)
+        if (!ph_conn_next(self->conn, &kind, NULL, err))
+            return false;
+    /* Nobody waits for this: the answer is taken when the next shard is opened. */
+    struct ph_err ignored;
+    self->state = ph_conn_send(self->conn, "COMMIT", &ignored) ? COMMITTING : ENDED;
+    return true;
+}
+
+/* Makes room at the end of the buffer and reads until it is full or the stream is over. */
+static bool fill(struct source_pg *self, bool *ended, struct ph_err *err)
+{
+    if (self->begin > 0) {
+        memmove(self->buf, self->buf + self->begin, self->end - self->begin);
+        self->end -= self->begin;
+        self->begin = 0;
+    }
+    *ended = false;
+    while (self->end < self->cap) {
+        size_t n;
+        if (!ph_copyout_read(&self->copy, self->buf + self->end, self->cap - self->end, &n, err))
+            return false;
+        if (n == 0) {
+            *ended = true;
+            break;
+        }
+        self->end += n;
+    }
+    return true;
+}
+
+/* Lends what whole rows (or piece of a row) the buffer holds; batch->len stays 0 when there is none. */
+static bool lend(struct source_pg *self, struct ph_batch *batch, struct ph_err *err)
+{
+    struct ph_scan_view view;
+    const char *data = self->buf + self->begin;
+    size_t len = self->end - self->begin;
+    bool full = self->begin == 0 && self->end == self->cap;
+    if (len == 0)
+        return true;
+    if (!ph_scan_look(&self->scan, data, len, full, self->edge, MAX_ROWS, &view, err))
+        return false;
+    *batch = (struct ph_batch){
+        .data = data + view.begin,
+        .len = view.end - view.begin,
+        .edge = self->edge,
+        .rows = view.rows,
+        .piece = view.piece,
+        .last_piece = view.last_piece,
+    };
+    self->begin = self->scan.at == PH_SCAN_END ? self->end : self->begin + view.end;
+    self->rows += view.rows + view.last_piece;
+    return true;
+}
+
+static bool next_batch(struct ph_source *source, struct ph_batch *batch, struct ph_err *err)
+{
+    struct source_pg *self = self_of(source);
+    *batch = (struct ph_batch){0};
+    if (self->state == OPENING && !await_copy(self, err))
+        return false;
+    for (bool ended = false;;) {
+        if (!lend(self, batch, err))
+            return false;
+        if (batch->len > 0) {
+            note_wait(self);
+            return true;
+        }
+        if (ended)
+            break;
+        if (!fill(self, &ended, err))
+            return false;
+    }
+    bool ok = finish_copy(self, err);
+    note_wait(self);
+    return ok;
+}
+
+/* Ends ----------------------------------------------------------------------------------------------------------- */
+
+static void finish(struct ph_source *source)
+{
+    struct source_pg *self = self_of(source);
+    if (self->state == ENDED || self->copy.swollen)
+        disconnect(self); /* gives libpq's grown buffer back */
+}
+
+static void abandon(struct ph_source *source)
+{
+    struct source_pg *self = self_of(source);
+    if (!self->conn)
+        return;
+    if (self->state == COMMITTING)
+        settle_commit(self);
+    if (self->conn && (self->copy.swollen || !ph_conn_recover(self->conn)))
+        disconnect(self);
+    self->state = IDLE;
+}
+
+static void free_source(struct ph_source *source)
+{
+    struct source_pg *self = self_of(source);
+    if (!self)
+        return;
+    disconnect(self);
+    free(self->buf);
+    free(self);
+}
+
+static const struct ph_source_ops ops = {
+    .name = "postgresql",
+    .open = open_shard,
+    .next = next_batch,
+    .finish = finish,
+    .abandon = abandon,
+    .free = free_source,
+};
+
+bool ph_source_pg_new(struct ph_source **out, const struct ph_source_pg_opts *opts,
+                      struct ph_err *err)
+{
+    struct source_pg *self = calloc(1, sizeof *self);
+    size_t cap = opts->batch ? opts->batch : BATCH;
+    char *buf = malloc(cap);
+    if (!self || !buf) {
+        free(self);
+        free(buf);
+        return ph_err_nomem(err);
+    }
+    self->base.ops = &ops;
+    self->opts = *opts;
+    self->buf = buf;
+    self->cap = cap;
+    *out = &self->base;
+    return true;
+}
