@@ -1,0 +1,449 @@
+#!/usr/bin/env python3
+"""Measures pghaul against its opponents on two running clusters (see bench/lib.sh).
+
+Contenders are run in turns (1 2 3, 3 2 1, ...), every run is checked by content, and what is told is medians and
+ratios of one session. Progress goes to stderr, a markdown section to stdout. The exit status is 1 when a run failed or a
+check did not hold, 3 when everything ran but a bar was missed.
+
+CPU is counted for whole process trees: a server is its postmaster, its live children, and the children that it has
+reaped (cutime and cstime in /proc/PID/stat); a contender is what wait4() says of it, with the children it waited for.
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+TICK = os.sysconf("SC_CLK_TCK")
+CORES = len(os.sched_getaffinity(0))
+HERE = os.path.dirname(os.path.abspath(__file__))
+PGHAUL = os.environ.get("PGHAUL", os.path.join(HERE, "..", "..", "build", "pghaul"))
+PGBIN = os.environ["BENCH_PGBIN"]
+DIR = os.environ["BENCH_DIR"]
+SOURCE, TARGET = os.environ["BENCH_SOURCE"], os.environ["BENCH_TARGET"]
+
+
+def say(*words):
+    print(*words, file=sys.stderr, flush=True)
+
+
+class Failed(Exception):
+    pass
+
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+def sql(dsn, text):
+    run = subprocess.run([PGBIN + "/psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", dsn], input=text,
+                         capture_output=True, text=True)
+    if run.returncode:
+        raise Failed("%s\n%s" % (text, run.stderr.strip()))
+    return run.stdout.strip()
+
+
+def stat_seconds(pid, with_children):
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            fields = f.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(int(v) for v in fields[11:15 if with_children else 13]) / TICK
+
+
+def children(pid):
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+            return [int(p) for p in f.read().split()]
+    except OSError:
+        out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
+        return [int(p) for p in out.stdout.split()]
+
+
+def server_cpu(name):
+    with open("%s/%s/postmaster.pid" % (DIR, name)) as f:
+        postmaster = int(f.readline())
+    return stat_seconds(postmaster, True) + sum(stat_seconds(p, False) for p in children(postmaster))
+
+
+def machine_cpu():
+    """Busy seconds of the whole machine, everybody's."""
+    with open("/proc/stat") as f:
+        v = [int(x) for x in f.readline().split()[1:9]]
+    return (sum(v) - v[3] - v[4]) / TICK
+
+
+# --- one run ---------------------------------------------------------------------------------------------------------
+
+class Run:
+    """What one run of one contender cost."""
+
+    def __init__(self, argv, env=None):
+        self.argv = argv
+        time.sleep(0.2)  # let the servers' clean-up of the last connection end
+        source, target, machine = server_cpu("source"), server_cpu("target"), machine_cpu()
+        peak = Peak()
+        out = open(os.path.join(DIR, "run.out"), "w+")
+        errors = open(os.path.join(DIR, "run.err"), "w+")
+        begin = time.monotonic()
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=errors,
+                                   env={**os.environ, **(env or {})})
+        peak.watch(process.pid)
+        _, status, usage = os.wait4(process.pid, 0)
+        self.wall = time.monotonic() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.rss = peak.stop()
+        self.self_cpu = usage.ru_utime + usage.ru_stime
+        time.sleep(0.1)  # backends end and are reaped
+        self.source_cpu = server_cpu("source") - source
+        self.target_cpu = server_cpu("target") - target
+        self.others = machine_cpu() - machine - self.cpu
+        out.seek(0)
+        errors.seek(0)
+        self.out, self.errors = out.read(), errors.read()
+        out.close()
+        errors.close()
+        if process.returncode:
+            raise Failed("exit status %d: %s\n%s" % (process.returncode, shlex.join(argv), self.errors[-2000:]))
+
+    @property
+    def cpu(self):
+        return self.source_cpu + self.target_cpu + self.self_cpu
+
+    @property
+    def share(self):
+        return self.self_cpu / self.cpu
+
+    @property
+    def busy(self):
+        return self.cpu / self.wall / CORES
+
+
+class Peak:
+    """The largest resident memory of a process and its descendants together, sampled 50 times a second. A single
+    process is asked for its VmHWM, so that nothing between two samples is missed."""
+
+    def watch(self, pid):
+        self.pid, self.peak, self.done = pid, 0, threading.Event()
+        self.thread = threading.Thread(target=self.look, daemon=True)
+        self.thread.start()
+
+    def tree(self, pid, what):
+        try:
+            with open("/proc/%d/status" % pid) as f:
+                found = re.search(what + r":\s+(\d+) kB", f.read())
+        except OSError:
+            return 0
+        return (int(found.group(1)) * 1024 if found else 0) + sum(self.tree(p, what) for p in children(pid))
+
+    def look(self):
+        while not self.done.wait(0.02):
+            what = "VmRSS" if children(self.pid) else "VmHWM"
+            self.peak = max(self.peak, self.tree(self.pid, what))
+
+    def stop(self):
+        self.done.set()
+        self.thread.join()
+        return self.peak
+
+
+def pghaul(*args):
+    return [PGHAUL, "copy", "-s", SOURCE, "-d", TARGET, "--json", "--no-progress", *args]
+
+
+def psql_pipe(*pairs):
+    """`psql COPY | psql COPY`, one pipe for each (SELECT, table), all at once."""
+    pipes = []
+    for select, table in pairs:
+        pipes.append("%s -Xqd %s -c %s | %s -Xqd %s -c %s" % (
+            PGBIN + "/psql", shlex.quote(SOURCE), shlex.quote("COPY (%s) TO STDOUT (FORMAT binary)" % select),
+            PGBIN + "/psql", shlex.quote(TARGET), shlex.quote("COPY %s FROM STDIN (FORMAT binary)" % table)))
+    script = "set -o pipefail\n" + "\n".join("{ %s; } & p%d=$!" % (p, i) for i, p in enumerate(pipes))
+    script += "\n" + "\n".join("wait $p%d || exit 1" % i for i in range(len(pipes)))
+    return ["bash", "-c", script]
+
+
+def halves(table):
+    middle = int(sql(SOURCE, "SELECT pg_relation_size('%s') / current_setting('block_size')::int / 2" % table))
+    return psql_pipe(("SELECT * FROM %s WHERE ctid < '(%d,0)'" % (table, middle), table),
+                     ("SELECT * FROM %s WHERE ctid >= '(%d,0)'" % (table, middle), table))
+
+
+def forget():
+    """No ledger, so that the next run is a first run."""
+    sql(TARGET, "SET client_min_messages = warning; DROP SCHEMA IF EXISTS pghaul CASCADE")
+
+
+def content(dsn, table):
+    return sql(dsn, "SELECT count(*), coalesce(sum(hash_record_extended(t, 0)::numeric), 0) FROM %s t" % table)
+
+
+def empty(tables):
+    forget()
+    sql(TARGET, "TRUNCATE %s" % ", ".join(tables))
+    sql(TARGET, "CHECKPOINT")
+    sql(SOURCE, "CHECKPOINT")
+
+
+# --- rounds ----------------------------------------------------------------------------------------------------------
+
+def rounds(n, contenders, prepare, check):
+    """contenders: {name: argv or callable}. Returns {name: [Run]}; a round too many to warm up is thrown away."""
+    runs = {name: [] for name in contenders}
+    for i in range(n + 1):
+        order = list(contenders)
+        if i % 2:
+            order.reverse()
+        for name in order:
+            prepare()
+            argv = contenders[name]
+            run = argv() if callable(argv) else Run(argv)
+            check()
+            say("  %-10s %s %6.2f s  source %5.2f  target %5.2f  self %5.2f (%4.1f %%)  busy %3.0f %%  rss %4.0f MiB  "
+                "others %4.2f s" % (name, "warm-up" if i == 0 else "round %d" % i, run.wall, run.source_cpu,
+                                    run.target_cpu, run.self_cpu, run.share * 100, run.busy * 100,
+                                    run.rss / 2**20, run.others))
+            if i:
+                runs[name].append(run)
+    return runs
+
+
+def median(runs, what):
+    return statistics.median(getattr(r, what) for r in runs)
+
+
+def table_of(runs, base):
+    """Markdown rows; ratio to the contender `base`, by medians, with the spread over the rounds."""
+    out = ["| | wall s | ratio | ratio by round | source CPU s | target CPU s | own CPU s | own share | cores busy "
+           "| RSS MiB | others' CPU s |", "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for name, list_ in runs.items():
+        pairs = [a.wall / b.wall for a, b in zip(list_, runs[base])]
+        out.append("| %s | %.2f | %s | %s | %.2f | %.2f | %.2f | %.1f %% | %.0f %% | %.0f | %.2f |" % (
+            name, median(list_, "wall"),
+            "1" if name == base else "**%.2f**" % (median(list_, "wall") / median(runs[base], "wall")),
+            "" if name == base else "%.2f–%.2f" % (min(pairs), max(pairs)),
+            median(list_, "source_cpu"), median(list_, "target_cpu"), median(list_, "self_cpu"),
+            median(list_, "share") * 100, median(list_, "busy") * 100, max(r.rss for r in list_) / 2**20,
+            median(list_, "others")))
+    return out
+
+
+class Bars:
+    """The figures that have to be reached."""
+
+    def __init__(self):
+        self.lines, self.missed = [], 0
+
+    def check(self, what, value, bar, unit="", at_least=False):
+        ok = value >= bar if at_least else value <= bar
+        self.missed += not ok
+        self.lines.append("- %s: %.4g%s (bar: %s %g%s) — %s" % (
+            what, value, unit, "≥" if at_least else "≤", bar, unit, "reached" if ok else "**missed**"))
+
+
+def facts():
+    with open("/proc/meminfo") as f:
+        memory = int(re.search(r"MemTotal:\s+(\d+)", f.read()).group(1)) / 2**20
+    with open("/proc/cpuinfo") as f:
+        model = re.search(r"model name\s*:\s*(.*)", f.read())
+    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return "%s · %d cores (%s) · %.0f GiB RAM · Linux %s · PostgreSQL %s · commit %s" % (
+        time.strftime("%Y-%m-%d", time.gmtime()), CORES, model.group(1) if model else "?", memory,
+        os.uname().release, sql(SOURCE, "SHOW server_version").split()[0], commit.stdout.strip() or "?")
+
+
+def pghaul_here(args):
+    if not args.opponents and not os.access(PGHAUL, os.X_OK):
+        raise Failed("no program at %s: build first (cmake -B build && cmake --build build), or --opponents" %
+                     os.path.relpath(PGHAUL))
+    return not args.opponents
+
+
+# --- data_phase ------------------------------------------------------------------------------------------------------
+
+def data_phase(args):
+    """One big table, target empty and without indexes: `pghaul copy`, all of it, against the copying alone of
+    two `psql COPY (… ctid half) | psql COPY` in parallel."""
+    bars, out = Bars(), []
+    for table in args.tables:
+        say("%s:" % table)
+        wanted = content(SOURCE, table)
+        contenders = {"psql ×2": halves(table)}
+        if pghaul_here(args):
+            contenders["pghaul"] = pghaul("-t", table)
+            if args.jobs4:
+                contenders["pghaul -j 4"] = pghaul("-t", table, "-j", "4")
+
+        def check():
+            got = content(TARGET, table)
+            if got != wanted:
+                raise Failed("%s: the target has (count|hash) %s, the source %s" % (table, got, wanted))
+
+        runs = rounds(args.rounds, contenders, lambda: empty([table]), check)
+        size = sql(SOURCE, "SELECT pg_size_pretty(pg_table_size('%s'))" % table)
+        out += ["", "**%s** (%s rows, %s)" % (table, format(int(wanted.split("|")[0]), ","), size), ""]
+        out += table_of(runs, "psql ×2")
+        if "pghaul" in runs:
+            p = runs["pghaul"]
+            bars.check("%s, wall against psql ×2" % table, median(p, "wall") / median(runs["psql ×2"], "wall"), 1.0)
+            share = {"narrow": 10, "mixed": 7}.get(table)
+            if share:
+                bars.check("%s, own share of all CPU" % table, median(p, "share") * 100, share, " %")
+            bars.check("%s, cores busy" % table, median(p, "busy") * 100, 85, " %", at_least=True)
+            four = runs.get("pghaul -j 4", p)
+            bars.check("%s, memory at -j 4" % table, max(r.rss for r in four) / 2**20, 64, " MiB")
+    return out, bars
+
+
+# --- tiny ------------------------------------------------------------------------------------------------------------
+
+def tiny(args):
+    """1,000 tables of ten rows with a primary key: `pghaul copy --schema tiny` into tables that are there, against
+    pg_dump -Fd -j2 and pg_restore -j2, data only (the same work) and with the schema (pg_restore then also creates
+    the tables and their indexes, which this release of pghaul leaves to it)."""
+    bars = Bars()
+    names = sql(SOURCE, "SELECT format('tiny.%I', relname) FROM pg_class WHERE relnamespace = 'tiny'::regnamespace "
+                        "AND relkind = 'r' ORDER BY 1").split()
+    total = " UNION ALL ".join("SELECT count(*) n, coalesce(sum(hash_record_extended(t, 0)::numeric), 0) h FROM %s t" % n
+                               for n in names)
+    total = "SET max_parallel_workers_per_gather = 0; SELECT count(*), sum(n), sum(h) FROM (%s) x" % total
+    wanted = sql(SOURCE, total)
+    schema = subprocess.run([PGBIN + "/pg_dump", "-d", SOURCE, "-n", "tiny", "--schema-only"], capture_output=True,
+                            text=True, check=True).stdout
+    dump = os.path.join(DIR, "dump")
+
+    def dumped(*more):
+        q = shlex.quote
+        return ["bash", "-ec", "rm -rf %s; %s/pg_dump -Fd -j2 -n tiny %s -d %s -f %s; %s/pg_restore -j2 %s -d %s %s" % (
+            q(dump), PGBIN, " ".join(more), q(SOURCE), q(dump), PGBIN, " ".join(more), q(TARGET), q(dump))]
+
+    def fresh(with_tables):
+        forget()
+        drop = "SET client_min_messages = warning; " + "".join(
+            "BEGIN; %s COMMIT; " % "".join("DROP TABLE IF EXISTS %s;" % n for n in names[i:i + 100])
+            for i in range(0, len(names), 100))
+        sql(TARGET, drop + "DROP SCHEMA IF EXISTS tiny;")
+        if with_tables:
+            sql(TARGET, schema)
+        sql(TARGET, "CHECKPOINT")
+
+    def check():
+        got = sql(TARGET, total)
+        if got != wanted:
+            raise Failed("tiny: the target has (tables|rows|hash) %s, the source %s" % (got, wanted))
+
+    contenders = {"pg_dump -a, pg_restore -a": (dumped("-a"), True), "pg_dump, pg_restore": (dumped(), False)}
+    if pghaul_here(args):
+        contenders["pghaul"] = (pghaul("--schema", "tiny"), True)
+
+    def one(name):
+        argv, with_tables = contenders[name]
+        fresh(with_tables)
+        return Run(argv)
+
+    runs = rounds(args.rounds, {n: (lambda n=n: one(n)) for n in contenders}, lambda: None, check)
+    out = ["", "%d tables of 10 rows" % len(names), ""] + table_of(runs, "pg_dump -a, pg_restore -a")
+    if "pghaul" in runs:
+        for name in list(contenders)[:2]:
+            bars.check("wall against %s" % name, median(runs["pghaul"], "wall") / median(runs[name], "wall"), 1.0)
+    return out, bars
+
+
+# --- skew ------------------------------------------------------------------------------------------------------------
+
+def skew(args):
+    """Rows of each shard when a table has keys 1 to 100,000 and one of 2,000,000,000."""
+    bars, out = Bars(), ["", "| split | shards | mean rows | largest | largest / mean |", "|---|---|---|---|---|"]
+    if not pghaul_here(args):
+        return out, bars
+    for split in ("key", "block", "hash"):
+        empty(["skewed"])
+        job = "skew-" + split
+        Run(pghaul("-t", "skewed", "--split", split, "--shard-rows", "5000", "--job", job))
+        if content(SOURCE, "skewed") != content(TARGET, "skewed"):
+            raise Failed("skewed: not the same rows")
+        status = subprocess.run([PGHAUL, "status", "-d", TARGET, "--job", job, "--shards", "--json"],
+                                capture_output=True, text=True, check=True)
+        rows = [s["rows"] for s in json.loads(status.stdout)["shards"]]
+        mean = sum(rows) / len(rows)
+        out.append("| %s | %d | %.0f | %d | %.2f |" % (split, len(rows), mean, max(rows), max(rows) / mean))
+        bars.check("%s, largest shard against the mean" % split, max(rows) / mean, 2)
+        if len(rows) < 4:
+            raise Failed("skewed by %s: only %d shards, which says nothing" % (split, len(rows)))
+    return out, bars
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+def memory(args):
+    """Rows of 200 MB among 100,000 small ones, -j 4, within --memory 512MiB."""
+    bars, out = Bars(), ["", "| | wall s | peak RSS MiB |", "|---|---|---|"]
+    wanted = content(SOURCE, "huge")
+
+    def run(name, argv):
+        empty(["huge"])
+        done = Run(argv)
+        if content(TARGET, "huge") != wanted:
+            raise Failed("huge: not the same rows")
+        say("  %-28s %6.2f s  rss %.0f MiB" % (name, done.wall, done.rss / 2**20))
+        out.append("| %s | %.2f | %.0f |" % (name, done.wall, done.rss / 2**20))
+        return done
+
+    # What libpq alone makes of such a row: the psql that reads, by itself.
+    reader = Run([PGBIN + "/psql", "-Xqd", SOURCE, "-o", "/dev/null", "-c", "COPY huge TO STDOUT (FORMAT binary)"])
+    out.append("| psql COPY TO /dev/null, one stream | %.2f | %.0f |" % (reader.wall, reader.rss / 2**20))
+    say("  %-28s %6.2f s  rss %.0f MiB" % ("psql COPY TO, one stream", reader.wall, reader.rss / 2**20))
+    run("psql COPY to psql COPY", psql_pipe(("SELECT * FROM huge", "huge")))
+    if pghaul_here(args):
+        done = run("pghaul -j 4", pghaul("-t", "huge", "-j", "4"))
+        bars.check("peak RSS at -j 4 with --memory 512MiB (the default)", done.rss / 2**20, 512, " MiB")
+        result = json.loads(done.out)
+        if result["retries"] or result["parked"]:
+            raise Failed("huge: %d retries, %d parked" % (result["retries"], result["parked"]))
+    out += ["", "libpq holds a whole message, and a row is one: its buffer doubles until the row fits (256 MiB for 200 MB), "
+            "and copying the row out costs its size once more unless it is taken in pieces."]
+    return out, bars
+
+
+# --- command line ----------------------------------------------------------------------------------------------------
+
+BENCHES = {"data_phase": data_phase, "tiny": tiny, "skew": skew, "memory": memory}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bench", choices=BENCHES)
+    parser.add_argument("tables", nargs="*", help="for data_phase; default: narrow mixed wide")
+    parser.add_argument("--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS", "5")))
+    parser.add_argument("--opponents", action="store_true", help="without pghaul")
+    parser.add_argument("--no-jobs4", dest="jobs4", action="store_false", help="data_phase without -j 4")
+    args = parser.parse_intermixed_args()
+    if args.bench == "data_phase" and not args.tables:
+        args.tables = ["narrow", "mixed", "wide"]
+    bench = BENCHES[args.bench]
+    try:
+        out, bars = bench(args)
+    except Failed as e:
+        say("%s failed: %s" % (args.bench, e))
+        return 1
+    print("## %s" % args.bench)
+    print()
+    print(" ".join(bench.__doc__.split()))
+    print()
+    print("`bench/run.sh %s`, medians of %d rounds · %s" % (args.bench, args.rounds, facts()))
+    print("\n".join(out))
+    if bars.lines:
+        print()
+        print("\n".join(bars.lines))
+    for line in bars.lines:
+        say(line)
+    return 3 if bars.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
