@@ -9,7 +9,8 @@
 #include "pg/copyout.h"
 #include "pg/sql.h"
 
-enum { BATCH = 128 * 1024, MAX_ROWS = 8192 };
+/* 64 KiB puts overlap best: a put larger than the target's socket buffer makes the source wait (bench/RESULTS.md). */
+enum { BATCH = 64 * 1024, MAX_ROWS = 8192 };
 
 /* Statements of one open, in order; an error's place among them tells what it means. */
 enum step { STEP_BEGIN, STEP_LOCK, STEP_SNAPSHOT, STEP_REST };
@@ -76,7 +77,13 @@ static bool connect(struct source_pg *self, struct ph_err *err)
 {
     if (self->conn && !ph_conn_ok(self->conn))
         disconnect(self);
-    return self->conn || ph_conn_open(&self->conn, &self->opts.conn, err);
+    if (self->conn)
+        return true;
+    if (!ph_conn_open(&self->conn, &self->opts.conn, err))
+        return false;
+    /* libpq reads at most its buffer at once, 16 KiB at first. One large value makes it grow for good: a third of
+     * the system calls, and a busier source. */
+    return ph_conn_exec(self->conn, "SELECT pg_catalog.repeat(' ', 65536)", err);
 }
 
 /* Takes the results of the COMMIT that `next` sent at the end of the shard before. */

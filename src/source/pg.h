@@ -17,7 +17,7 @@ struct ph_source_pg_opts {
     const char *tag;      /* 8 hexadecimal digits of the job, for application_name */
     const char *snapshot; /* exported snapshot id; NULL: each shard under one of its own */
     struct ph_gate *gate; /* for wide rows; NULL: none */
-    size_t batch;         /* bytes of the buffer; 0: 128 KiB */
+    size_t batch;         /* bytes of the buffer; 0: 64 KiB */
 };
 
 /* Everything in opts is borrowed for the source's life. */

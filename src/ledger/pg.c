@@ -1,0 +1,502 @@
+#include "ledger/pg.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "pg/sql.h"
+
+extern const char ph_ledger_schema_sql[];
+
+/* Runs one text and frees it. */
+static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
+{
+    bool ok = ph_conn_query(conn, ph_buf_text(sql), rows, err);
+    ph_buf_fini(sql);
+    return ok || ph_err_prefix(err, "ledger");
+}
+
+/* Presence ------------------------------------------------------------------------------------------------------- */
+
+bool ph_ledger_present(struct ph_conn *conn, bool *present, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    *present = false;
+    if (!ph_conn_query(conn,
+                       "SELECT pg_catalog.obj_description(n.oid, 'pg_namespace'),"
+                       " pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+                       " FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'pghaul'",
+                       &rows, err))
+        return ph_err_prefix(err, "looking for the ledger");
+    bool ok = true;
+    int format = 0;
+    if (ph_rows_count(rows) == 1) {
+        *present = true;
+        if (sscanf(ph_rows_text(rows, 0, 0), "pghaul ledger, format %d", &format) != 1) {
+            ok = ph_err_set(err, PH_WRONG, "the target has a schema pghaul that is not ours");
+            ph_err_hint(err, "rename it: pghaul keeps its ledger in a schema of that name");
+        } else if (format > PH_LEDGER_FORMAT) {
+            ok = ph_err_set(err, PH_OTHER_JOB,
+                            "the ledger in the target has format %d, this pghaul knows %d", format,
+                            PH_LEDGER_FORMAT);
+            ph_err_hint(err, "use the newer pghaul that wrote it");
+        } else if (!ph_rows_bool(rows, 0, 1)) {
+            ok = ph_err_set(err, PH_WRONG, "no permission to use the ledger (schema pghaul) in the target");
+            ph_err_hint(err, "work as the role that owns it");
+        }
+    }
+    ph_rows_free(rows);
+    return ok;
+}
+
+bool ph_ledger_begin(struct ph_conn *conn, bool install, struct ph_err *err)
+{
+    /* objid 0 is no mover: this lock orders those who begin */
+    if (!ph_conn_exec(conn,
+                      "BEGIN;SET LOCAL synchronous_commit = on;"
+                      "SELECT pg_catalog.pg_advisory_xact_lock(1885825121, 0)",
+                      err))
+        return ph_err_prefix(err, "ledger");
+    bool present = false;
+    if (!install)
+        return true;
+    if (!ph_ledger_present(conn, &present, err))
+        return false;
+    if (present)
+        return true;
+    return ph_conn_exec(conn, ph_ledger_schema_sql, err) || ph_err_prefix(err, "making the ledger");
+}
+
+bool ph_ledger_commit(struct ph_conn *conn, struct ph_err *err)
+{
+    if (PH_FAULT("ledger.commit"))
+        return ph_err_set(err, PH_FAILED, "fault point ledger.commit");
+    bool ok = ph_conn_exec(conn, "COMMIT", err) || ph_err_prefix(err, "ledger");
+    if (ok && PH_FAULT("ledger.committed"))
+        return ph_err_set(err, PH_FAILED, "fault point ledger.committed");
+    return ok;
+}
+
+/* Jobs ----------------------------------------------------------------------------------------------------------- */
+
+bool ph_ledger_find(struct ph_conn *conn, struct ph_arena *arena, const char *name,
+                    struct ph_ledger_job **job, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    *job = NULL;
+    ph_sql_add(&sql,
+               "SELECT id, round, state, fingerprint, definition, source_system, source_database"
+               " FROM pghaul.job WHERE name OPERATOR(pg_catalog.=) %L",
+               name);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    if (ph_rows_count(rows) == 1) {
+        struct ph_ledger_job *j = ph_arena_alloc(arena, sizeof *j);
+        j->id = ph_rows_int(rows, 0, 0);
+        j->round = (int)ph_rows_int(rows, 0, 1);
+        j->completed = !strcmp(ph_rows_text(rows, 0, 2), "completed");
+        j->fingerprint = ph_arena_strdup(arena, ph_rows_text(rows, 0, 3));
+        j->definition = ph_arena_strdup(arena, ph_rows_text(rows, 0, 4));
+        j->source_system = ph_rows_uint(rows, 0, 5);
+        j->source_database = (uint32_t)ph_rows_uint(rows, 0, 6);
+        *job = j;
+    }
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_ledger_refuse_rivals(struct ph_conn *conn, const char *name, const struct ph_table *tables, int n,
+                             struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    if (n == 0)
+        return true;
+    ph_sql_add(&sql,
+               "SELECT j.name, t.target_schema, t.target_name FROM pghaul.tab t"
+               " JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) t.job"
+               " WHERE j.state OPERATOR(pg_catalog.=) 'open' AND j.name OPERATOR(pg_catalog.<>) %L"
+               " AND t.target_oid OPERATOR(pg_catalog.=) ANY ('{",
+               name);
+    for (int i = 0; i < n; i++)
+        ph_sql_add(&sql, "%s%u", i ? "," : "", tables[i].target_oid);
+    ph_sql_add(&sql, "}'::pg_catalog.oid[]) LIMIT 1");
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    bool ok = ph_rows_count(rows) == 0;
+    if (!ok) {
+        ph_err_set(err, PH_WRONG, "target table %s.%s is being loaded by another unfinished job, %s",
+                   ph_rows_text(rows, 0, 1), ph_rows_text(rows, 0, 2), ph_rows_text(rows, 0, 0));
+        ph_err_hint(err, "finish it with the command that began it, or take it away: pghaul clean %s",
+                    ph_rows_text(rows, 0, 0));
+    }
+    ph_rows_free(rows);
+    return ok;
+}
+
+bool ph_ledger_refuse_live(struct ph_conn *conn, int64_t job, const char *name, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT host, pid, pg_catalog.to_char(started_at, 'YYYY-MM-DD HH24:MI:SS'),"
+               " pg_catalog.count(*) OVER () FROM pghaul.live WHERE job OPERATOR(pg_catalog.=) %D"
+               " ORDER BY id LIMIT 1",
+               job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    bool ok = ph_rows_count(rows) == 0;
+    if (!ok) {
+        ph_err_set(err, PH_HELD, "job %s is held by a live run: pid %s on host %s since %s UTC", name,
+                   ph_rows_text(rows, 0, 1), ph_rows_text(rows, 0, 0), ph_rows_text(rows, 0, 2));
+        ph_err_hint(err, "--join works beside it; pghaul status %s shows it", name);
+    }
+    ph_rows_free(rows);
+    return ok;
+}
+
+/* Making a job --------------------------------------------------------------------------------------------------- */
+
+static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t *job,
+                       struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    char system[32];
+    snprintf(system, sizeof system, "%llu", (unsigned long long)what->source_system);
+    if (*job == 0)
+        ph_sql_add(&sql,
+                   "INSERT INTO pghaul.job (name, mode, fingerprint, definition, source, target,"
+                   " source_system, source_database) VALUES (%L, %L, %L, %L, %L, %L, %L, %u)"
+                   " RETURNING id",
+                   what->name, what->mode, what->fingerprint, what->definition, what->source,
+                   what->target, system, what->source_database);
+    else
+        ph_sql_add(&sql,
+                   "DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D;"
+                   "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D;"
+                   "DELETE FROM pghaul.tab WHERE job OPERATOR(pg_catalog.=) %D;"
+                   "DELETE FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D;"
+                   "UPDATE pghaul.job SET state = 'open', round = round OPERATOR(pg_catalog.+) 1,"
+                   " started_at = pg_catalog.clock_timestamp(), completed_at = NULL, last_error = NULL,"
+                   " source = %L, target = %L"
+                   " WHERE id OPERATOR(pg_catalog.=) %D RETURNING id",
+                   *job, *job, *job, *job, what->source, what->target, *job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *job = ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    return true;
+}
+
+enum { ROWS_PER_INSERT = 500 };
+
+static bool insert_tabs(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t job,
+                        struct ph_err *err)
+{
+    for (int begin = 0; begin < what->n_tables; begin += ROWS_PER_INSERT) {
+        struct ph_buf sql = {0};
+        ph_sql_add(&sql, "INSERT INTO pghaul.tab (job, id, source_schema, source_name, source_oid,"
+                         " source_filenode, target_schema, target_name, target_oid, target_filenode,"
+                         " target_unlogged, format, split, select_list, target_columns) VALUES ");
+        for (int i = begin; i < what->n_tables && i < begin + ROWS_PER_INSERT; i++) {
+            const struct ph_table *t = &what->tables[i];
+            ph_sql_add(&sql, "%s(%D, %d, %L, %L, %u, %u, %L, %L, %u, %u, %s, %L, %L, %L, %L)",
+                       i > begin ? ", " : "", job, t->id, t->source_schema, t->source_name,
+                       t->source_oid, t->source_filenode, t->target_schema, t->target_name,
+                       t->target_oid, t->target_filenode, t->target_unlogged ? "true" : "false",
+                       t->format == PH_BINARY ? "binary" : "text", ph_split_name(t->split),
+                       t->select_list, t->target_columns);
+        }
+        if (!run(conn, &sql, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_shard *shards,
+                          const char *const *lo, const char *const *hi, int n, int64_t first_id,
+                          struct ph_err *err)
+{
+    for (int begin = 0; begin < n; begin += ROWS_PER_INSERT) {
+        struct ph_buf sql = {0};
+        ph_sql_add(&sql, "INSERT INTO pghaul.shard (job, id, tab, pred, lo, hi, weight) VALUES ");
+        for (int i = begin; i < n && i < begin + ROWS_PER_INSERT; i++)
+            ph_sql_add(&sql, "%s(%D, %D, %d, %L, %L, %L, %D)", i > begin ? ", " : "", job,
+                       first_id + i, shards[i].table->id, shards[i].where, lo[i], hi[i],
+                       shards[i].weight);
+        if (!run(conn, &sql, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+/* mode replace: every target is emptied once, with the mark, in the transaction that makes the job. No run of this
+ * round ever does it again, so what finished shards have loaded is safe. */
+static bool empty_targets(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t job,
+                          struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    for (int i = 0; i < what->n_tables; i++) {
+        const struct ph_table *t = &what->tables[i];
+        ph_sql_add(&sql, "%s%s%I.%I", i ? ", " : "TRUNCATE ", t->target_routes ? "" : "ONLY ",
+                   t->target_schema, t->target_name);
+    }
+    ph_sql_add(&sql,
+               "%sUPDATE pghaul.tab SET emptied = true, target_filenode ="
+               " coalesce(pg_catalog.pg_relation_filenode(target_oid), 0)"
+               " WHERE job OPERATOR(pg_catalog.=) %D",
+               what->n_tables ? ";" : "", job);
+    return run(conn, &sql, NULL, err) || ph_err_prefix(err, "emptying the target tables");
+}
+
+bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_snapshot *snapshot,
+                            const char *host, int *no, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "UPDATE pghaul.snapshot SET released_at = pg_catalog.clock_timestamp()"
+               " WHERE job OPERATOR(pg_catalog.=) %D AND released_at IS NULL;"
+               "INSERT INTO pghaul.snapshot (job, no, id, pg_snapshot, xmin, lsn, keeper_host,"
+               " keeper_pid, keeper_backend) SELECT %D,"
+               " (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.+) 1 FROM pghaul.snapshot"
+               " WHERE job OPERATOR(pg_catalog.=) %D), %L, %L, %U, %L, %L, %d, %d RETURNING no",
+               job, job, job, snapshot->id, snapshot->pg_snapshot, snapshot->xmin, snapshot->lsn, host,
+               snapshot->keeper_pid, snapshot->keeper_backend);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *no = (int)ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t *job,
+                      struct ph_err *err)
+{
+    int no;
+    return insert_job(conn, what, job, err) && insert_tabs(conn, what, *job, err) &&
+           ph_ledger_add_shards(conn, *job, what->shards, what->lo, what->hi, what->n_shards, 1, err) &&
+           ph_ledger_add_snapshot(conn, *job, what->snapshot, what->host, &no, err) &&
+           (!what->replace || empty_targets(conn, what, *job, err));
+}
+
+/* Movers --------------------------------------------------------------------------------------------------------- */
+
+bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int pid, int *mover,
+                        struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "UPDATE pghaul.job SET last_error = NULL WHERE id OPERATOR(pg_catalog.=) %D"
+               " AND last_error IS NOT NULL;"
+               "WITH m AS (INSERT INTO pghaul.mover (job, host, pid) VALUES (%D, %L, %d) RETURNING id)"
+               " SELECT id, pg_catalog.pg_advisory_lock(1885825121, id) FROM m",
+               job, job, host, pid);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *mover = (int)ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql, "SELECT pg_catalog.pg_advisory_lock(1885825121, %d)", mover);
+    return run(conn, &sql, NULL, err);
+}
+
+bool ph_ledger_beat(struct ph_conn *conn, int mover, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "SET synchronous_commit = off;UPDATE pghaul.mover SET beat_at ="
+               " pg_catalog.clock_timestamp() WHERE id OPERATOR(pg_catalog.=) %d",
+               mover);
+    return run(conn, &sql, NULL, err);
+}
+
+bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "UPDATE pghaul.shard SET state = 'planned', failures = 0, not_before = NULL, mover = NULL"
+               " WHERE job OPERATOR(pg_catalog.=) %D AND (state OPERATOR(pg_catalog.=) 'parked'"
+               " OR state OPERATOR(pg_catalog.=) 'planned' AND not_before IS NOT NULL);"
+               "SELECT pghaul.reopen_lost(%D)",
+               job, job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *lost = ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    return true;
+}
+
+/* Snapshots ------------------------------------------------------------------------------------------------------ */
+
+bool ph_ledger_snapshot(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
+                        struct ph_ledger_snapshot **out, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT no, id, pg_snapshot, keeper_host, keeper_pid, keeper_backend,"
+               " pg_catalog.sum(pg_catalog.date_part('epoch', coalesce(released_at,"
+               " pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.-) taken_at)) OVER (),"
+               " released_at IS NOT NULL FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D"
+               " ORDER BY no DESC LIMIT 1",
+               job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *out = NULL;
+    if (ph_rows_count(rows) == 1) {
+        struct ph_ledger_snapshot *s = ph_arena_alloc(arena, sizeof *s);
+        s->no = (int)ph_rows_int(rows, 0, 0);
+        s->id = ph_arena_strdup(arena, ph_rows_text(rows, 0, 1));
+        s->pg_snapshot = ph_arena_strdup(arena, ph_rows_text(rows, 0, 2));
+        s->keeper_host = ph_arena_strdup(arena, ph_rows_text(rows, 0, 3));
+        s->keeper_pid = (int)ph_rows_int(rows, 0, 4);
+        s->keeper_backend = (int)ph_rows_int(rows, 0, 5);
+        s->held_s = ph_rows_double(rows, 0, 6);
+        s->released = ph_rows_bool(rows, 0, 7);
+        *out = s;
+    }
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_ledger_release_snapshot(struct ph_conn *conn, int64_t job, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "UPDATE pghaul.snapshot SET released_at = pg_catalog.clock_timestamp()"
+               " WHERE job OPERATOR(pg_catalog.=) %D AND released_at IS NULL",
+               job);
+    return run(conn, &sql, NULL, err);
+}
+
+/* Where it stands ------------------------------------------------------------------------------------------------ */
+
+bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
+                    struct ph_ledger_tab **tabs, int *n, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT t.id, t.source_schema, t.source_name, t.target_schema, t.target_name,"
+               " t.source_oid, t.source_filenode, t.target_oid, t.target_filenode, t.select_list,"
+               " t.target_columns, t.split, t.target_unlogged,"
+               " (SELECT pg_catalog.sum(r.rows) FROM pghaul.all_receipts r"
+               "   WHERE r.job OPERATOR(pg_catalog.=) t.job AND r.tab OPERATOR(pg_catalog.=) t.id),"
+               " (SELECT pg_catalog.sum(r.bytes) FROM pghaul.all_receipts r"
+               "   WHERE r.job OPERATOR(pg_catalog.=) t.job AND r.tab OPERATOR(pg_catalog.=) t.id),"
+               " s.weight, s.weight_done, s.shards, s.landed, s.parked"
+               " FROM pghaul.tab t LEFT JOIN (SELECT tab, pg_catalog.count(*) AS shards,"
+               "   pg_catalog.sum(weight) AS weight,"
+               "   pg_catalog.sum(weight) FILTER (WHERE state IN ('landed', 'verified')) AS weight_done,"
+               "   pg_catalog.count(*) FILTER (WHERE state IN ('landed', 'verified')) AS landed,"
+               "   pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'parked') AS parked"
+               "   FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) s"
+               " ON s.tab OPERATOR(pg_catalog.=) t.id"
+               " WHERE t.job OPERATOR(pg_catalog.=) %D ORDER BY t.id",
+               job, job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *n = ph_rows_count(rows);
+    *tabs = ph_arena_calloc(arena, (size_t)*n, sizeof **tabs);
+    for (int i = 0; i < *n; i++) {
+        struct ph_ledger_tab *t = &(*tabs)[i];
+        t->id = (int)ph_rows_int(rows, i, 0);
+        t->source_schema = ph_arena_strdup(arena, ph_rows_text(rows, i, 1));
+        t->source_name = ph_arena_strdup(arena, ph_rows_text(rows, i, 2));
+        t->target_schema = ph_arena_strdup(arena, ph_rows_text(rows, i, 3));
+        t->target_name = ph_arena_strdup(arena, ph_rows_text(rows, i, 4));
+        t->source_oid = (uint32_t)ph_rows_uint(rows, i, 5);
+        t->source_filenode = (uint32_t)ph_rows_uint(rows, i, 6);
+        t->target_oid = (uint32_t)ph_rows_uint(rows, i, 7);
+        t->target_filenode = (uint32_t)ph_rows_uint(rows, i, 8);
+        t->select_list = ph_arena_strdup(arena, ph_rows_text(rows, i, 9));
+        t->target_columns = ph_arena_strdup(arena, ph_rows_text(rows, i, 10));
+        t->split = ph_arena_strdup(arena, ph_rows_text(rows, i, 11));
+        t->target_unlogged = ph_rows_bool(rows, i, 12);
+        t->rows = ph_rows_uint(rows, i, 13);
+        t->bytes = ph_rows_uint(rows, i, 14);
+        t->weight = ph_rows_int(rows, i, 15);
+        t->weight_done = ph_rows_int(rows, i, 16);
+        t->shards = (int)ph_rows_int(rows, i, 17);
+        t->landed = (int)ph_rows_int(rows, i, 18);
+        t->parked = (int)ph_rows_int(rows, i, 19);
+    }
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_ledger_parked(struct ph_conn *conn, struct ph_arena *arena, int64_t job, int max,
+                      struct ph_ledger_parked **parked, int *n, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT id, tab, error FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND state OPERATOR(pg_catalog.=) 'parked' ORDER BY id LIMIT %d",
+               job, max);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *n = ph_rows_count(rows);
+    *parked = ph_arena_calloc(arena, (size_t)*n, sizeof **parked);
+    for (int i = 0; i < *n; i++)
+        (*parked)[i] = (struct ph_ledger_parked){
+            .shard = ph_rows_int(rows, i, 0),
+            .tab = (int)ph_rows_int(rows, i, 1),
+            .error = ph_arena_strdup(arena, ph_rows_text(rows, i, 2)),
+        };
+    ph_rows_free(rows);
+    return true;
+}
+
+/* Ends ----------------------------------------------------------------------------------------------------------- */
+
+bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *completed,
+                        struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    *completed = false;
+    /* The write to the mover's own row is the barrier even when another mover has marked the job: a commit that writes
+     * nothing would flush nothing. */
+    ph_sql_add(&sql,
+               "BEGIN;SET LOCAL synchronous_commit = on;"
+               "UPDATE pghaul.mover SET ended_at = pg_catalog.clock_timestamp()"
+               " WHERE id OPERATOR(pg_catalog.=) %d;"
+               "UPDATE pghaul.job j SET state = 'completed', last_error = NULL,"
+               " completed_at = pg_catalog.clock_timestamp()"
+               " WHERE j.id OPERATOR(pg_catalog.=) %D AND j.state OPERATOR(pg_catalog.=) 'open'"
+               " AND NOT EXISTS (SELECT FROM pghaul.shard s WHERE s.job OPERATOR(pg_catalog.=) j.id"
+               " AND s.state NOT IN ('landed', 'verified'));"
+               "SELECT state OPERATOR(pg_catalog.=) 'completed' FROM pghaul.job"
+               " WHERE id OPERATOR(pg_catalog.=) %D;COMMIT",
+               mover, job, job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *completed = ph_rows_bool(rows, 0, 0);
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_ledger_leave(struct ph_conn *conn, int64_t job, int mover, const char *why,
+                     struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "UPDATE pghaul.mover SET ended_at = pg_catalog.clock_timestamp()"
+               " WHERE id OPERATOR(pg_catalog.=) %d;"
+               "UPDATE pghaul.job SET last_error = %L WHERE id OPERATOR(pg_catalog.=) %D"
+               " AND state OPERATOR(pg_catalog.=) 'open'",
+               mover, why, job);
+    return run(conn, &sql, NULL, err);
+}

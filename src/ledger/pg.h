@@ -1,0 +1,135 @@
+/* The ledger in the target, as a job's main thread uses it: find or make the job, hold it, know where it stands,
+ * end it. (Workers claim and land through ledger/desk.h; people look through ledger/status.h.)
+ *
+ * The invariants stand at the head of schema.sql. Every function runs on the control connection to the target;
+ * those marked [tx] must be called inside a transaction that begins with ph_ledger_begin, which lets one mover at
+ * a time look and decide.
+ */
+#ifndef PH_LEDGER_PG_H
+#define PH_LEDGER_PG_H
+
+#include "base/arena.h"
+#include "pg/conn.h"
+#include "pg/snapshot.h"
+#include "pg/table.h"
+
+enum { PH_LEDGER_FORMAT = 1 };
+
+struct ph_ledger_job {
+    int64_t id;
+    int round;
+    bool completed;
+    const char *fingerprint;
+    const char *definition;
+    uint64_t source_system;
+    uint32_t source_database;
+};
+
+/* What a new job, or a new round, is made of. Everything is borrowed. */
+struct ph_ledger_new {
+    const char *name, *mode, *fingerprint, *definition, *source, *target;
+    uint64_t source_system;
+    uint32_t source_database;
+    const struct ph_table *tables;
+    int n_tables;
+    const struct ph_shard *shards;
+    const char *const *lo, *const *hi;
+    int n_shards;
+    bool replace; /* empty the targets in the same transaction */
+    const struct ph_snapshot *snapshot;
+    const char *host;
+};
+
+/* Whether the target has a ledger. PH_WRONG when a schema of that name is not ours, PH_OTHER_JOB when it is of a newer
+ * version. */
+bool ph_ledger_present(struct ph_conn *conn, bool *present, struct ph_err *err);
+
+/* Begins the transaction of a [tx] function; makes the ledger when there is none. */
+bool ph_ledger_begin(struct ph_conn *conn, bool install, struct ph_err *err);
+
+/* Makes what has been done since ph_ledger_begin durable, really (synchronous_commit = on). */
+bool ph_ledger_commit(struct ph_conn *conn, struct ph_err *err);
+
+/* The job of that name; *job is NULL when there is none. */
+bool ph_ledger_find(struct ph_conn *conn, struct ph_arena *arena, const char *name,
+                    struct ph_ledger_job **job, struct ph_err *err);
+
+/* [tx] PH_WRONG when an unfinished job of another name loads one of these targets. */
+bool ph_ledger_refuse_rivals(struct ph_conn *conn, const char *name, const struct ph_table *tables, int n,
+                             struct ph_err *err);
+
+/* [tx] PH_HELD when a live run holds the job: the sentence says who, where and since when. */
+bool ph_ledger_refuse_live(struct ph_conn *conn, int64_t job, const char *name, struct ph_err *err);
+
+/* [tx] Writes a new job down, tables and shards; with an existing id, a new round of it. replace: the targets are
+ * truncated here, once, with the job's mark. */
+bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t *job,
+                      struct ph_err *err);
+
+/* [tx] Adds another snapshot to the job. *no is its number. */
+bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_snapshot *snapshot,
+                            const char *host, int *no, struct ph_err *err);
+
+/* [tx] Registers this process as a mover of the job and takes its lock, which lasts as long as the connection. */
+bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int pid, int *mover,
+                        struct ph_err *err);
+
+/* Takes the lock again on a new connection, after the old one was lost. */
+bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err);
+
+/* One heartbeat. */
+bool ph_ledger_beat(struct ph_conn *conn, int mover, struct ph_err *err);
+
+/* [tx] A new run begins: parked shards get another chance, shards whose unlogged rows are gone are planned again. */
+bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err);
+
+/* Adds shards behind the present ones (ids are made here). [tx] */
+bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_shard *shards,
+                          const char *const *lo, const char *const *hi, int n, int64_t first_id,
+                          struct ph_err *err);
+
+/* The snapshot in force. */
+struct ph_ledger_snapshot {
+    int no;
+    const char *id, *pg_snapshot, *keeper_host;
+    int keeper_pid, keeper_backend;
+    double held_s; /* all snapshots of this round together, up to now or to their release */
+    bool released;
+};
+bool ph_ledger_snapshot(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
+                        struct ph_ledger_snapshot **out, struct ph_err *err);
+bool ph_ledger_release_snapshot(struct ph_conn *conn, int64_t job, struct ph_err *err);
+
+/* Where the job stands, by table. */
+struct ph_ledger_tab {
+    int id;
+    const char *source_schema, *source_name, *target_schema, *target_name;
+    uint32_t source_oid, source_filenode, target_oid, target_filenode;
+    const char *select_list, *target_columns, *split;
+    bool target_unlogged;
+    uint64_t rows, bytes;
+    int64_t weight, weight_done;
+    int shards, landed, parked;
+};
+bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
+                    struct ph_ledger_tab **tabs, int *n, struct ph_err *err);
+
+/* Parked shards with their errors, at most max. */
+struct ph_ledger_parked {
+    int64_t shard;
+    int tab;
+    const char *error;
+};
+bool ph_ledger_parked(struct ph_conn *conn, struct ph_arena *arena, int64_t job, int max,
+                      struct ph_ledger_parked **parked, int *n, struct ph_err *err);
+
+/* Marks the job completed when nothing is planned or parked, and is the barrier: a transaction that writes, with
+ * synchronous_commit on, so everything that committed before it is on disk when it returns. */
+bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *completed,
+                        struct ph_err *err);
+
+/* The run ends without the job being complete; why may be NULL. */
+bool ph_ledger_leave(struct ph_conn *conn, int64_t job, int mover, const char *why,
+                     struct ph_err *err);
+
+#endif

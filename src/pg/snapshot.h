@@ -1,0 +1,49 @@
+/* The job's snapshot, and the keeper: a small process that holds it beyond the mover's death.
+ *
+ * The keeper locks the tables (ACCESS SHARE) before it exports, so that no TRUNCATE or rewrite slips in between; it
+ * starts its own session, closes everything it inherited, and ends when its connection does, when no mover has
+ * been seen on the source for keep_s seconds, or when somebody's DDL has waited for one of its locks for
+ * 30 s: the source's owner comes first. To end it: pg_terminate_backend(backend) on the source.
+ *
+ * ph_keeper_start forks: call it while the process has one thread.
+ */
+#ifndef PH_PG_SNAPSHOT_H
+#define PH_PG_SNAPSHOT_H
+
+#include "pg/conn.h"
+#include "pg/table.h"
+
+struct ph_snapshot {
+    char id[64];       /* for SET TRANSACTION SNAPSHOT */
+    char *pg_snapshot; /* pg_current_snapshot() as text; malloc'ed */
+    uint64_t xmin;     /* its xmin, 64 bits wide */
+    char lsn[32];
+    int keeper_pid;
+    int keeper_backend;
+};
+
+struct ph_keeper_opts {
+    const struct ph_dsn *dsn;
+    const char *tag; /* 8 hexadecimal digits of the job */
+    const char *job; /* its name, for ps */
+    const struct ph_table *tables;
+    int n_tables;
+    double keep_s;
+    struct ph_interrupt *interrupt;
+};
+
+/* Starts a keeper and waits for its snapshot. PH_BUSY when a table's lock cannot be had. */
+bool ph_keeper_start(const struct ph_keeper_opts *opts, struct ph_snapshot *snapshot,
+                     struct ph_err *err);
+
+void ph_snapshot_fini(struct ph_snapshot *snapshot);
+
+/* Ends the keeper through its backend on the source; an absent one is fine. */
+bool ph_keeper_end(struct ph_conn *source, const char *tag, int keeper_backend, struct ph_err *err);
+
+/* Begins a read-only transaction on `conn` under the snapshot and checks that it is the one meant (its text is
+ * `expected`; NULL: any). PH_SNAPSHOT_GONE when it is not to be had any more. On failure no transaction is open. */
+bool ph_snapshot_import(struct ph_conn *conn, const char *id, const char *expected,
+                        struct ph_err *err);
+
+#endif
