@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Two throwaway PostgreSQL clusters and the data that the benches and the demo move between them.
 #
 # To be sourced by bash. Call order:
@@ -42,8 +43,12 @@ bench_as() {
 }
 
 bench_begin() {
-    local base=${TMPDIR:-/tmp}
+    local base=${TMPDIR:-/tmp} name
     BENCH_PGBIN=$(bench_pgbin) || exit 1
+    # Nothing of the caller's environment decides where we connect or what is moved.
+    for name in $(compgen -e); do
+        case $name in PGHAUL_PGBIN) ;; PG*) unset "$name" ;; esac
+    done
     BENCH_USER=
     if [ "$(id -u)" = 0 ]; then
         if id postgres >/dev/null 2>&1; then BENCH_USER=postgres; else BENCH_USER=nobody; fi
@@ -61,9 +66,11 @@ bench_begin() {
 }
 
 bench_end() {
-    local status=$? name
+    local status=$? name pid
     [ "${BENCH_OWNER_PID:-}" = "$BASHPID" ] || return $status
     trap - EXIT
+    # A mover of ours would wait for its servers to come back.
+    for pid in $(jobs -p); do kill -9 "$pid" 2>/dev/null; done
     if [ -n "${BENCH_KEEP:-}" ]; then
         bench_say "kept: $BENCH_DIR (host=$BENCH_DIR port=5401 is the source, 5402 the target)"
         return $status
@@ -209,7 +216,13 @@ make_tiny() { # N tables of 10 rows with a primary key, in schema tiny
 
 bench_sql_lines() { "$BENCH_PGBIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -d "$1" <<<"$2;"; }
 
-make_pgbench() { # scale: 100,000 accounts each
-    "$BENCH_PGBIN/pgbench" -i -q -s "$1" -d "$BENCH_SOURCE" >/dev/null 2>&1 || bench_die "pgbench -i failed"
+# pgbench's own tables; scale 1 is 100,000 accounts.
+make_pgbench() {
+    "$BENCH_PGBIN/pgbench" -i -q -I dtGvp -s "$1" -d "$BENCH_SOURCE" >/dev/null 2>&1 || bench_die "pgbench -i failed"
+    make_pgbench_target "$1"
+}
+
+# The same tables, with their primary keys, empty.
+make_pgbench_target() {
     "$BENCH_PGBIN/pgbench" -i -q -I dtp -s "$1" -d "$BENCH_TARGET" >/dev/null 2>&1 || bench_die "pgbench -i failed"
 }
