@@ -1,7 +1,7 @@
-/* What a row costs on its way through the mover, without any server: finding its edges, hashing it into the tally, and
- * both over one batch after the other as a hop does it. The rows are those of the benches' narrow and mixed tables in
- * shape (see bench/lib.sh), and of the wide one. Prints markdown; the best of several passes, since what disturbs a
- * pass only makes it longer.
+/* What a row costs on its way through the mover, without any server: finding its edges, hashing it
+ * into the tally, and both over one batch after the other as a hop does it. The rows are those of
+ * the benches' narrow and mixed tables in shape (see bench/lib.sh), and of the wide one. Prints
+ * markdown; the best of several passes, since what disturbs a pass only makes it longer.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,7 +67,8 @@ static struct stream make_stream(const struct shape *shape)
     return s;
 }
 
-/* Goes through the stream in buffers, as a source does: what is not whole is shown again at the next buffer's head. */
+/* Goes through the stream in buffers, as a source does: what is not whole is shown again at the
+ * next buffer's head. */
 static double pass(const struct shape *shape, const struct stream *s, bool edges, bool tallies,
                    struct ph_tally *tally)
 {
