@@ -51,10 +51,6 @@ static bool add_whole(struct cutter *c, struct ph_table *t, int64_t bytes, struc
     return add(c, t, "", (double)bytes, NULL, NULL, err);
 }
 
-/* Blocks.
- * ------------------------------------------------------------------------------------------------------
- */
-
 /* The planner must turn the predicate into a TID range scan, or every shard reads the whole table.
  * One look a job: what could forbid it (a setting, an old server) is the same for all tables. */
 static bool check_tid_scan(struct cutter *c, struct ph_table *t, const char *where,
@@ -109,9 +105,6 @@ static bool cut_blocks(struct cutter *c, struct ph_table *t, const struct ph_cut
     }
     return true;
 }
-
-/* Keys: the sample.
- * --------------------------------------------------------------------------------------------- */
 
 /* What part of a table is looked at for its quantiles. A hundred pages a shard put a bound right
  * within some ten percent of a shard, even when the table lies in key order and a page counts as
@@ -228,9 +221,6 @@ static void write_quantile_query(struct cutter *c, const struct ph_table *t, con
                keys.data);
     ph_buf_fini(&keys);
 }
-
-/* Keys: the bounds.
- * --------------------------------------------------------------------------------------------- */
 
 /* A bound longer than this is not worth its place in the ledger; its two ranges stay one. */
 enum { MAX_BOUND = 65536 };
@@ -374,10 +364,10 @@ static bool cut_measured(struct cutter *c, struct ph_table *t, const struct ph_c
 }
 
 static bool cut_keys(struct cutter *c, struct ph_table *t, const struct ph_cut_size *size,
-                     struct ph_err *err)
+                     int forecast, struct ph_err *err)
 {
     struct quantiles q;
-    int shards = ph_split_count(c->plan, t, size->bytes);
+    int shards = forecast - key_is_nullable(t);
     if (!measure(c, t, size, shards, &q, err)) {
         /* A type inside the key's type (a field, an element) has no order: only running shows it.
          */
@@ -393,16 +383,9 @@ static bool cut_keys(struct cutter *c, struct ph_table *t, const struct ph_cut_s
     return ok;
 }
 
-/* Hash.
- * --------------------------------------------------------------------------------------------------------
- */
-
-static bool cut_hash(struct cutter *c, struct ph_table *t, const struct ph_cut_size *size,
+static bool cut_hash(struct cutter *c, struct ph_table *t, const struct ph_cut_size *size, int n,
                      struct ph_err *err)
 {
-    int n = ph_split_count(c->plan, t, size->bytes);
-    if (n == 1)
-        return add_whole(c, t, size->bytes, err);
     for (int i = 0; i < n; i++) {
         char shown[32];
         snprintf(shown, sizeof shown, "%d/%d", i, n);
@@ -413,10 +396,6 @@ static bool cut_hash(struct cutter *c, struct ph_table *t, const struct ph_cut_s
     }
     return true;
 }
-
-/* All of them.
- * -------------------------------------------------------------------------------------------------
- */
 
 /* Biggest first, then as the tables and their ranges come; a sort that must not depend on its own
  * whims. */
@@ -448,24 +427,23 @@ static void hand_over(struct cutter *c)
     }
 }
 
-/* A table that the plan took for one shard stays one, whatever it has grown to: nothing is asked
- * about it. */
-static bool stays_whole(const struct ph_plan *plan, const struct ph_table *t)
+/* `forecast` is the number of shards that the plan spoke of. A table that it took for one shard
+ * stays one, whatever it has grown to: nothing was asked about it. */
+static bool stays_whole(const struct ph_table *t)
 {
-    return t->split == PH_SPLIT_NONE || t->split == PH_SPLIT_AUTO ||
-           ph_split_count(plan, t, t->bytes) <= 1;
+    return t->split == PH_SPLIT_NONE || t->split == PH_SPLIT_AUTO || t->n_shards <= 1;
 }
 
 static bool cut_one(struct cutter *c, struct ph_table *t, const struct ph_cut_size *size,
-                    struct ph_err *err)
+                    int forecast, struct ph_err *err)
 {
     switch (t->split) {
     case PH_SPLIT_BLOCK:
         return cut_blocks(c, t, size, err);
     case PH_SPLIT_KEY:
-        return cut_keys(c, t, size, err);
+        return cut_keys(c, t, size, forecast, err);
     case PH_SPLIT_HASH:
-        return cut_hash(c, t, size, err);
+        return cut_hash(c, t, size, forecast, err);
     case PH_SPLIT_AUTO:
     case PH_SPLIT_NONE:
         break;
@@ -480,7 +458,7 @@ static bool cut_all(struct cutter *c, struct ph_err *err)
     size_t room = (size_t)plan->n_tables + 1;
     list.table = ph_arena_calloc(&plan->arena, room, sizeof *list.table);
     for (int i = 0; i < plan->n_tables; i++)
-        if (!stays_whole(plan, &plan->tables[i]))
+        if (!stays_whole(&plan->tables[i]))
             list.table[list.n++] = i;
     struct ph_cut_size *sizes = ph_arena_calloc(&plan->arena, room, sizeof *sizes);
     if (!ph_cut_read_sizes(plan, &list, c->source, sizes, err))
@@ -488,8 +466,9 @@ static bool cut_all(struct cutter *c, struct ph_err *err)
     for (int i = 0, at = 0; i < plan->n_tables; i++) {
         struct ph_table *t = &plan->tables[i];
         bool cut = at < list.n && list.table[at] == i;
+        int forecast = t->n_shards;
         t->n_shards = 0;
-        if (!(cut ? cut_one(c, t, &sizes[at], err) : add_whole(c, t, t->bytes, err)))
+        if (!(cut ? cut_one(c, t, &sizes[at], forecast, err) : add_whole(c, t, t->bytes, err)))
             return false;
         at += cut;
     }

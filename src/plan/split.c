@@ -108,10 +108,6 @@ static const char *columns_shown(const struct choice *c, const struct ph_plan_ke
     return ph_arena_printf(&c->plan->arena, "%s)", text);
 }
 
-/* Keys.
- * --------------------------------------------------------------------------------------------------------
- */
-
 static const struct ph_cut_column *column_by_name(const struct ph_cut_facts *facts,
                                                   const char *name)
 {
@@ -250,6 +246,17 @@ static bool some_index_begins_with(const struct choice *c, const struct key *key
     return false;
 }
 
+/* Where every shard scans the whole table, more shards than a few a worker are only more scans; a
+ * size that the user asked for is kept to. */
+static int scans_worth(const struct choice *c)
+{
+    const struct ph_job_spec *spec = c->plan->spec;
+    int jobs = c->plan->jobs > 0 ? c->plan->jobs : spec->jobs > 0 ? spec->jobs : 4;
+    if (spec->shard_size || spec->shard_rows || c->count < 2 * jobs)
+        return c->count;
+    return 2 * jobs;
+}
+
 static void use_key(const struct choice *c, enum ph_split split, const struct key *key,
                     const char *why)
 {
@@ -262,22 +269,22 @@ static void use_key(const struct choice *c, enum ph_split split, const struct ke
     }
     c->table->key = columns;
     c->table->n_key = key->n;
-    bool cut = c->count > 1;
-    int n = c->count + (cut && split == PH_SPLIT_KEY && any_nullable(key));
-    settle(c, split, n,
+    bool scans = split == PH_SPLIT_HASH || !some_index_begins_with(c, key);
+    int n = scans ? scans_worth(c) : c->count;
+    bool cut = n > 1;
+    settle(c, split, n + (cut && split == PH_SPLIT_KEY && any_nullable(key)),
            ph_arena_printf(arena, "%s: %s %s%s", why, key->what, columns_shown(c, columns, key->n),
                            cut ? "" : ", small enough for one shard"));
-    if (cut && split == PH_SPLIT_HASH)
+    if (!cut || !scans)
+        return;
+    if (split == PH_SPLIT_HASH)
         ph_split_warn(c->plan, c->table, "cut by hash: the table is scanned as a whole %d times",
                       n);
-    if (cut && split == PH_SPLIT_KEY && !some_index_begins_with(c, key))
+    else
         ph_split_warn(c->plan, c->table,
                       "no index begins with %s: every one of %d shards scans the whole table",
                       columns[0].column, n);
 }
-
-/* Explicit choices.
- * --------------------------------------------------------------------------------------------- */
 
 static bool block_possible(const struct choice *c)
 {
@@ -360,9 +367,6 @@ static bool explicit_key(const struct choice *c, enum ph_split split)
     return true;
 }
 
-/* The program's own choice.
- * ------------------------------------------------------------------------------------- */
-
 static void one_shard(const struct choice *c, const char *why)
 {
     settle(c, PH_SPLIT_NONE, 1, why);
@@ -434,9 +438,6 @@ static bool choose(const struct choice *c)
     }
     return auto_choice(c);
 }
-
-/* What must be known of which tables.
- * --------------------------------------------------------------------------- */
 
 struct lists {
     struct ph_cut_list kinds; /* whose access method matters */
