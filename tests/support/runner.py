@@ -1,7 +1,9 @@
 """Finds stories and runs them, several at a time, each in a process of its own.
 
-    runner.py --binary PATH [--jobs N] [--seed N] [--list] [--campaign ROUNDS] [NAME…]
+    runner.py --binary PATH [--build DIR] [--jobs N] [--seed N] [--campaign ROUNDS] [--list] [NAME…]
 
+--build: a build directory whose ctest tests (unit, lint) are run first. --campaign: the long campaign: stories that
+throw dice are repeated with ROUNDS seeds, and those that are too long for every day are told too.
 NAME selects the stories whose module.name contains it, in either spelling (spaces or underscores). The last line
 on stdout is `N passed, N failed` (and `, N skipped`).
 """
@@ -12,8 +14,10 @@ import importlib
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +36,8 @@ STORY_TIMEOUT = 150
 class Rig:
     """What stories share: the binary, the templates, one source server and one target server."""
 
-    def __init__(self, binary, seed):
+    def __init__(self, binary, seed, campaign=0):
+        self.campaign = campaign
         self.directory = tempfile.mkdtemp(prefix="pgh-", dir="/tmp")
         os.chmod(self.directory, 0o755)
         chown_to_ordinary(self.directory)
@@ -131,76 +136,120 @@ class Child:
 class Tally:
     def __init__(self):
         self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
-        self.failed = []
 
-    def add(self, child, verdict, text):
+    def add(self, verdict, seconds, name, text=""):
         self.counts[verdict] += 1
-        name = "%s: %s" % (child.story.module, child.story.sentence)
-        print("%-4s %6.1fs  %s" % (verdict, time.monotonic() - child.started, name), flush=True)
+        print("%-4s %6.1fs  %s" % (verdict, seconds, name))
+        print("".join("      | %s\n" % line for line in text.rstrip().splitlines()), end="", flush=True)
+
+    def add_story(self, child, verdict, text):
         if verdict == "FAIL":
-            self.failed.append(child)
-            print("".join("      | %s\n" % line for line in text.rstrip().splitlines()), end="")
-            print("      | again: tests/run.sh --seed %d %s" % (child.seed, child.story.name), flush=True)
-        elif text:
-            print("      | " + text)
+            text += "again: tests/run.sh --seed %d %s" % (child.seed, child.story.name)
+        self.add(verdict, time.monotonic() - child.started,
+                 "%s: %s" % (child.story.module, child.story.sentence), text)
 
     def line(self):
         text = "%d passed, %d failed" % (self.counts["ok"], self.counts["FAIL"])
         return text + (", %d skipped" % self.counts["skip"] if self.counts["skip"] else "")
 
 
-def tasks(stories, seed, fixed_seed):
+CTEST_LINE = re.compile(r"^\s*\d+/\d+ Test\s+#\d+: (\S+) \.*\s*(?:\*\*\*)?(\w+).*?([\d.]+) sec")
+
+
+def ctest(build, *args):
+    return subprocess.run(["ctest", "--test-dir", build, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace").stdout
+
+
+def ctest_names(build, names):
+    """Of the tests that ctest knows, those that are wanted."""
+    if not build or not os.path.exists(build + "/CTestTestfile.cmake"):
+        return []
+    known = re.findall(r"^\s*Test\s+#\d+: (\S+)", ctest(build, "-N"), re.M)
+    return [k for k in known if not names or any(n.lower() in k.lower() for n in names)]
+
+
+def run_ctest(build, names, jobs, tally):
+    wanted = ctest_names(build, names)
+    if not wanted:
+        return
+    pattern = "^(%s)$" % "|".join(re.escape(n) for n in wanted)
+    output, seen = ctest(build, "-j%d" % jobs, "--timeout", "120", "--output-on-failure", "-R", pattern), set()
+    sections = re.split(r"(?m)^(?=\s*\d+/\d+ Test\s+#)", output)
+    for section in sections:
+        match = CTEST_LINE.match(section)
+        if match:
+            name, result, seconds = match.groups()
+            seen.add(name)
+            verdict = {"Passed": "ok", "Skipped": "skip"}.get(result, "FAIL")
+            tally.add(verdict, float(seconds), name, section[:8000] if verdict == "FAIL" else "")
+    for name in set(wanted) - seen:
+        tally.add("FAIL", 0, name, "ctest did not report on it\n" + output[-2000:])
+
+
+def tasks(stories, seed, fixed_seed, campaign):
     """(story, seed) in the order to begin: heavy ones first, so that none of them is the last alone."""
     out = []
     for s in sorted(stories, key=lambda s: not s.heavy):
-        for i in range(1 if fixed_seed else s.rounds):
+        rounds = max(s.rounds, campaign) if s.dice else 1
+        for i in range(1 if fixed_seed else rounds):
             out.append((s, seed + i))
     return out
 
 
-def run(rig, todo, jobs):
-    tally, running = Tally(), []
+def run(rig, todo, jobs, tally):
+    running = []
     todo = list(todo)
     while todo or running:
         while todo and len(running) < jobs:
             running.append(Child(rig, *todo.pop(0)))
         for child in [c for c in running if c.over()]:
             running.remove(child)
-            tally.add(child, *child.verdict())
+            tally.add_story(child, *child.verdict())
         for child in running:
             child.check_time()
         time.sleep(0.01)
-    return tally
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary")
+    parser.add_argument("--build")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--campaign", type=int, default=0)
+    parser.add_argument("--campaign-seed", type=int)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("names", nargs="*")
+    return parser.parse_args()
+
+
+def stop(*_):
+    sys.exit(1)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--binary")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("--folders", default="integration,fault")
-    parser.add_argument("names", nargs="*")
-    args = parser.parse_args()
-
-    def stop(*_):
-        sys.exit(1)
-    signal.signal(signal.SIGTERM, stop)
-    stories = chosen(load_stories(args.folders.split(",")), args.names)
+    args = parse()
+    stories = [s for s in chosen(load_stories(["integration", "fault"]), args.names)
+               if args.campaign or args.names or not s.campaign]
     if args.list:
-        for s in stories:
-            print("%s" % s.name)
+        print("\n".join(ctest_names(args.build, args.names) + [s.name for s in stories]))
         return 0
-    seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1, 1000000)
-    print("seed %d, %d stories" % (seed, len(stories)), flush=True)
-    rig = Rig(args.binary, seed)
+    signal.signal(signal.SIGTERM, stop)
+    tally = Tally()
+    if not args.campaign:
+        run_ctest(args.build, args.names, args.jobs, tally)
+    seed = args.seed or args.campaign_seed or random.SystemRandom().randrange(1, 1000000)
+    print("seed %d" % seed, flush=True)
+    rig = Rig(args.binary, seed, args.campaign)
     try:
-        rig.open()
-        tally = run(rig, tasks(stories, seed, args.seed is not None), args.jobs)
+        if stories:
+            rig.open()
+            run(rig, tasks(stories, seed, args.seed is not None, args.campaign), args.jobs, tally)
     finally:
         rig.close()
     print(tally.line())
-    return 1 if tally.counts["FAIL"] or not stories else 0
+    return 1 if tally.counts["FAIL"] or not sum(tally.counts.values()) else 0
 
 
 if __name__ == "__main__":

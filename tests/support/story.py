@@ -7,7 +7,7 @@
         t.copy("-t", "narrow").expect(0)
         t.same("narrow")
 
-own=True gives the story servers of its own, which it may stop and crash. campaign=True: only in the long campaign.
+own=True gives the story servers of its own, which it may stop and crash.
 """
 
 import os
@@ -26,19 +26,23 @@ STORIES = []
 
 
 class Story:
-    def __init__(self, function, own, tcp, heavy, settings, rounds):
-        self.function, self.own, self.tcp, self.heavy = function, own, tcp, heavy
-        self.settings, self.rounds = settings or {}, rounds
+    """own: servers of its own; tcp: they listen on 127.0.0.1 too; settings: {"source": {...}, "target": {...}} for
+    their postgresql.conf; heavy: begins early, since it takes long; dice: throws dice, so the long campaign repeats it;
+    rounds: how often every day; campaign: never every day."""
+
+    def __init__(self, function, own=False, tcp=False, settings=None, heavy=False, dice=False, rounds=1,
+                 campaign=False):
+        self.function, self.tcp, self.heavy, self.dice = function, tcp, heavy, dice
+        self.own = own or tcp or bool(settings)
+        self.settings, self.rounds, self.campaign = settings or {}, rounds, campaign
         self.module = function.__module__.replace("test_", "", 1)
         self.name = "%s.%s" % (self.module, function.__name__)
         self.sentence = function.__name__.replace("_", " ")
 
 
-def story(own=False, tcp=False, heavy=False, settings=None, rounds=1):
-    """own: servers of its own; tcp: they listen on 127.0.0.1 too; heavy: begins early, since it takes long;
-    settings: {"source": {...}, "target": {...}} for postgresql.conf; rounds: with different seeds."""
+def story(**traits):
     def add(function):
-        STORIES.append(Story(function, own or tcp or bool(settings), tcp, heavy, settings, rounds))
+        STORIES.append(Story(function, **traits))
         return function
     return add
 
