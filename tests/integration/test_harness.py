@@ -1,7 +1,11 @@
 """The harness itself: a comparison that cannot fail would make every other story worthless."""
 
+import subprocess
+
 import compare
 import data
+from cluster import bindir, clean_env, wait_for
+from proxy import CommitProxy
 from story import story
 
 
@@ -65,3 +69,16 @@ def servers_of_a_story_can_be_crashed_and_come_back(t):
     assert t.source.int("select count(*) from narrow") == 100
     assert t.source.one("select system_identifier from pg_control_system()") != \
         t.target.one("select system_identifier from pg_control_system()")
+
+
+@story(tcp=True)
+def the_proxy_loses_commits_and_answers_as_told(t):
+    t.target.query("create role p superuser login password 'p'; create table x (a int)")
+    env = {**clean_env(), "PGPASSWORD": "p"}
+    with CommitProxy(t.target_cluster.port, {1: "before", 2: "after", 4: "unawaited"}) as proxy:
+        statuses = [subprocess.run(
+            [bindir() + "/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", t.target.tcp_dsn("p", proxy.port)], env=env, text=True,
+            input="begin;\ncopy x from stdin;\n%d\n\\.\ncommit;\n" % i, capture_output=True).returncode for i in (1, 2, 3, 4)]
+        assert proxy.done == [(1, "before"), (2, "after"), (4, "unawaited")], proxy.done
+    assert [bool(s) for s in statuses] == [True, True, False, True], statuses
+    wait_for(lambda: t.target.column("select a from x order by 1") == ["2", "3", "4"], "the commits that were delivered", 5)

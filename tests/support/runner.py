@@ -30,8 +30,6 @@ sys.path[:0] = [HERE, TESTS + "/integration", TESTS + "/fault"]
 import story as story_module  # noqa: E402
 from cluster import Cluster, chown_to_ordinary, make_template  # noqa: E402
 
-STORY_TIMEOUT = 150
-
 
 class Rig:
     """What stories share: the binary, the templates, one source server and one target server."""
@@ -90,7 +88,7 @@ def tell(rig, story_, seed, pipe):
         verdict, text = "skip", str(e)
     except BaseException as e:  # whatever it is, it is the story's end
         if isinstance(e, SystemExit):
-            text = "a timeout of %d s\n" % STORY_TIMEOUT
+            text = "a timeout of %d s\n" % story_.timeout
         verdict, text = "FAIL", text + traceback.format_exc(limit=-6)
         text += "".join("note: %s\n" % n for n in (context.notes if context else []))
         if context and story_.own:
@@ -118,7 +116,7 @@ class Child:
 
     def check_time(self):
         """A story that takes too long is told to end; one that does not is killed."""
-        late = time.monotonic() - self.started - STORY_TIMEOUT
+        late = time.monotonic() - self.started - self.story.timeout
         if late > 20:
             self.process.kill()
         elif late > 0:

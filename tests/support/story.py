@@ -28,10 +28,11 @@ STORIES = []
 class Story:
     """own: servers of its own; tcp: they listen on 127.0.0.1 too; settings: {"source": {...}, "target": {...}} for
     their postgresql.conf; heavy: begins early, since it takes long; dice: throws dice, so the long campaign repeats it;
-    rounds: how often every day; campaign: never every day."""
+    rounds: how often every day; campaign: never every day; timeout: seconds."""
 
     def __init__(self, function, own=False, tcp=False, settings=None, heavy=False, dice=False, rounds=1,
-                 campaign=False):
+                 campaign=False, timeout=150):
+        self.timeout = timeout
         self.function, self.tcp, self.heavy, self.dice = function, tcp, heavy, dice
         self.own = own or tcp or bool(settings)
         self.settings, self.rounds, self.campaign = settings or {}, rounds, campaign
