@@ -1,0 +1,131 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/names.h"
+
+static const char letters_safe_in_shells[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:,@%+";
+
+/* All secrets of one side look alike from here: overwrite every -s and -d, since any may hold the
+ * password. */
+static void hide_arguments(struct ph_cli *cli)
+{
+    for (int i = 0; i < cli->line->n_secrets; i++)
+        memset(cli->line->secret[i], '*', strlen(cli->line->secret[i]));
+}
+
+static bool parse_side(struct ph_cli *cli, const char *side, const char *text, struct ph_dsn **out,
+                       struct ph_err *err)
+{
+    if (!text)
+        return true;
+    if (!ph_dsn_parse(out, side, text, err))
+        return false;
+    if (!ph_dsn_has_password(*out) ||
+        cli->settings->origin[ph_option_find(side) - ph_options] != PH_FROM_ARGUMENTS)
+        return true;
+    hide_arguments(cli);
+    ph_log(cli->log, PH_LOG_WARN,
+           "the password of the %s was on the command line, where others may have seen it; "
+           "use a service file, .pgpass or PGPASSWORD",
+           side);
+    return true;
+}
+
+bool ph_cli_sides(struct ph_cli *cli, struct ph_err *err)
+{
+    const struct ph_settings *s = cli->settings;
+    return parse_side(cli, "source", s->source, &cli->source, err) &&
+           parse_side(cli, "target", s->target, &cli->target, err);
+}
+
+bool ph_cli_connect(struct ph_cli *cli, struct ph_conn **out, struct ph_err *err)
+{
+    struct ph_conn_opts opts = {.dsn = cli->target,
+                                .application_name = "pghaul",
+                                .encoding = "UTF8",
+                                .interrupt = cli->interrupt,
+                                .interrupt_level = 1};
+    if (ph_conn_open(out, &opts, err))
+        return true;
+    if (err->code == PH_CONNECTION)
+        err->code = PH_WRONG;
+    return false;
+}
+
+void ph_cli_job_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
+                     struct ph_job_opts *opts)
+{
+    const struct ph_settings *s = cli->settings;
+    *opts = (struct ph_job_opts){.source = cli->source,
+                                 .target = cli->target,
+                                 .spec = spec,
+                                 .join = s->join,
+                                 .again = s->again,
+                                 .memory = s->memory,
+                                 .keep_snapshot_s = s->keep_snapshot_s,
+                                 .max_outage_s = s->max_outage_s,
+                                 .log = cli->log,
+                                 .interrupt = cli->interrupt};
+}
+
+static void add_quoted(struct ph_buf *out, const char *arg)
+{
+    if (*arg && strspn(arg, letters_safe_in_shells) == strlen(arg)) {
+        ph_buf_add(out, arg);
+        return;
+    }
+    ph_buf_addc(out, '\'');
+    for (; *arg; arg++)
+        ph_buf_add(out, *arg == '\'' ? "'\\''" : (const char[]){*arg, '\0'});
+    ph_buf_addc(out, '\'');
+}
+
+void ph_cli_same_command(const struct ph_cli *cli, struct ph_buf *out)
+{
+    ph_buf_add(out, "pghaul");
+    for (int i = 1; i < cli->argc; i++) {
+        const char *arg = cli->argv[i];
+        if (!strcmp(arg, "--again"))
+            continue;
+        ph_buf_addc(out, ' ');
+        size_t stars = strlen(arg) - strspn(arg, "*");
+        const char *value = strrchr(arg, '=');
+        if (*arg && stars == 0)
+            ph_buf_add(out, "DSN"); /* overwritten: it held a password */
+        else if (value && value[1] && strspn(value + 1, "*") == strlen(value + 1))
+            ph_buf_addf(out, "%.*sDSN", (int)(value + 1 - arg), arg);
+        else
+            add_quoted(out, arg);
+    }
+}
+
+bool ph_cli_print(const char *text, size_t n, struct ph_err *err)
+{
+    if (ph_term_write(STDOUT_FILENO, text, n))
+        return true;
+    return ph_err_set(err, PH_FAILED, "cannot write to standard output: %s", strerror(errno));
+}
+
+json_t *ph_json_text(const char *text)
+{
+    if (!text)
+        return json_null();
+    json_t *json = json_string(text);
+    if (json)
+        return json;
+    struct ph_buf safe = {0}; /* bytes of another encoding */
+    for (size_t n; *text; text += n ? n : 1) {
+        n = ph_text_char(text, strlen(text));
+        if (n)
+            ph_buf_addn(&safe, text, n);
+        else
+            ph_buf_add(&safe, "\xef\xbf\xbd");
+    }
+    json = json_string(ph_buf_text(&safe));
+    ph_buf_fini(&safe);
+    return json;
+}

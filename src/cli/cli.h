@@ -1,0 +1,59 @@
+/* What the commands share: settings, sides, log, and where results go.
+ *
+ * A command fills `out` (for people) or `json` (with --json) as far as it came, and returns false
+ * with an error when it failed. main.c delivers both, adds state and error to the JSON object, and
+ * turns the error into an exit status; commands neither print nor exit, but for the living block
+ * and `status --watch`.
+ */
+#ifndef PH_CLI_CLI_H
+#define PH_CLI_CLI_H
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "cli/opts.h"
+#include "cli/term.h"
+#include "haul/job.h"
+
+struct ph_cli {
+    struct ph_settings *settings;
+    const struct ph_command_line *line;
+    int argc;
+    char **argv;
+    struct ph_log *log;
+    struct ph_interrupt *interrupt;
+    struct ph_dsn *source, *target; /* NULL where not given */
+    struct ph_buf out;
+    json_t *json; /* an object, or NULL */
+};
+
+bool ph_cmd_plan(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_status(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err);
+
+/* Parses the connection strings; a password on the command line is overwritten in argv and warned
+ * of. */
+bool ph_cli_sides(struct ph_cli *cli, struct ph_err *err);
+
+/* Connects to the target for reading the ledger. A server that cannot be reached is PH_WRONG here.
+ */
+bool ph_cli_connect(struct ph_cli *cli, struct ph_conn **out, struct ph_err *err);
+
+/* Options of haul/job.h, all but the progress. */
+void ph_cli_job_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
+                     struct ph_job_opts *opts);
+
+/* The command as it was typed, quoted for a shell, to be run again: without --again and without
+ * secrets. */
+void ph_cli_same_command(const struct ph_cli *cli, struct ph_buf *out);
+
+/* Writes to standard output. PH_FAILED: a full disk or a closed pipe is said, not passed over. */
+bool ph_cli_print(const char *text, size_t n, struct ph_err *err);
+
+/* A text as JSON whatever its bytes are; NULL becomes null. */
+json_t *ph_json_text(const char *text);
+
+#endif

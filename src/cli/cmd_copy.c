@@ -1,0 +1,96 @@
+/* pghaul copy: runs the job, or goes on with it. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/progress.h"
+#include "cli/render.h"
+
+/* --dry-run: the plan, in copy's clothes. */
+static bool dry_run(struct ph_cli *cli, const struct ph_job_opts *opts, struct ph_err *err)
+{
+    struct ph_plan *plan = NULL;
+    struct ph_term term;
+    if (!ph_job_plan(opts, &plan, err)) {
+        if (err->code == PH_CONNECTION)
+            err->code = PH_WRONG;
+        return false;
+    }
+    ph_term_look(&term, STDOUT_FILENO);
+    if (cli->settings->json) {
+        struct ph_job_result nothing = {.job = plan->job_name, .state = "pending"};
+        cli->json = ph_render_copy_json(&nothing);
+        json_object_set_new(cli->json, "dry_run", json_true());
+        json_object_set_new(cli->json, "plan", ph_render_plan_json(plan));
+    } else if (!cli->settings->quiet) {
+        ph_render_plan(&cli->out, plan, &term, cli->settings->verbose);
+        ph_buf_add(&cli->out, "\ndry run: nothing was changed\n");
+    }
+    bool ok = plan->n_obstacles == 0;
+    if (!ok) {
+        ph_err_set(err, PH_WRONG, "copy would refuse: %s", plan->obstacles[0].text);
+        if (plan->obstacles[0].hint)
+            ph_err_hint(err, "%s", plan->obstacles[0].hint);
+    }
+    ph_plan_free(plan);
+    return ok;
+}
+
+static void render(struct ph_cli *cli, const struct ph_job_result *result, bool ok)
+{
+    struct ph_term term;
+    ph_term_look(&term, STDOUT_FILENO);
+    if (cli->settings->json) {
+        cli->json = ph_render_copy_json(result);
+        if (!result->state)
+            json_object_del(cli->json, "state"); /* main.c puts in the one of a failure */
+    } else if (cli->settings->quiet) {
+        return;
+    } else if (ok && result->was_complete) {
+        ph_buf_addf(&cli->out,
+                    "nothing to do: job %s completed before; --again starts a new round\n",
+                    result->job);
+    } else if (result->job && result->n_tables > 0) {
+        ph_render_copy(&cli->out, result, &term);
+    }
+}
+
+/* After the summary, on stderr as the last line: how to go on. */
+static void hint_again(const struct ph_cli *cli, struct ph_err *err)
+{
+    struct ph_buf command = {0};
+    if (err->code != PH_INTERRUPTED && (err->hint[0] || err->code != PH_FAILED))
+        return;
+    ph_cli_same_command(cli, &command);
+    if (command.len + 40 < sizeof err->hint)
+        ph_err_hint(err, "the job can go on: %s", ph_buf_text(&command));
+    else
+        ph_err_hint(err, "the job can go on: run the same command again");
+    ph_buf_fini(&command);
+}
+
+bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err)
+{
+    struct ph_job_spec spec;
+    struct ph_job_opts opts;
+    struct ph_job_result result = {0};
+    if (!ph_settings_spec(cli->settings, &spec, err))
+        return false;
+    ph_cli_job_opts(cli, &spec, &opts);
+    if (cli->settings->dry_run)
+        return dry_run(cli, &opts, err);
+    struct ph_view *view = ph_view_new(cli->log, cli->settings, cli->interrupt);
+    opts.progress = ph_view_tick;
+    opts.arg = view;
+    bool ok = ph_job_copy(&opts, &result, err);
+    ph_view_free(view);
+    if (!ok && err->code == PH_CONNECTION && !result.job)
+        err->code = PH_WRONG; /* no server at all: nothing was changed */
+    render(cli, &result, ok);
+    if (!ok)
+        hint_again(cli, err);
+    ph_job_result_free(&result);
+    return ok;
+}

@@ -1,0 +1,180 @@
+#include "cli/opts.h"
+
+#include "cli/dsntext.h"
+
+static const char *const splits[] = {"auto", "block", "key", "hash", NULL};
+static const char *const modes[] = {"append", "upsert", "replace", NULL};
+static const char *const trigger_choices[] = {"fire", "skip", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
+static const char *const generated[] = {"man", "bash", NULL};
+
+const struct ph_command ph_commands[] = {
+    {"plan",
+     PH_CMD_PLAN,
+     "show what copy would do, and change nothing",
+     "Reads both catalogs and settles everything: the tables, how each is cut into shards and why, "
+     "which columns pass "
+     "through as they are and which are cast, sizes, warnings, and what stands in the way. Exit "
+     "status 2 when "
+     "copy would refuse.",
+     {"pghaul plan -s service=old -d service=new -t public.orders", "pghaul plan -f job.yaml -v",
+      "pghaul plan -s service=old -d service=new --all --write-file job.yaml"}},
+    {"copy",
+     PH_CMD_COPY,
+     "move the job's tables; run again after any end whatever, it goes on",
+     "Moves rows from the source to the target in parallel, every row exactly once. However it "
+     "ended, the same command "
+     "goes on where it was; once the job is complete it does nothing. The first interrupt finishes "
+     "the shards in "
+     "hand, the second stops at once.",
+     {"pghaul copy -s service=old -d service=new -t public.orders",
+      "pghaul copy -s service=old -d service=new -t events --where 'at >= now() - interval $$7 "
+      "days$$'",
+      "pghaul copy -f job.yaml -j 8 --mode upsert --json"}},
+    {"status",
+     PH_CMD_STATUS,
+     "what the ledger says of a job, from any machine and while it runs",
+     "Reads the ledger in the target. Without a name it shows the only job there; where there are "
+     "several it lists them.",
+     {"pghaul status -d service=new", "pghaul status -d service=new shop-1f2e3d4c --watch",
+      "pghaul status -d service=new --job nightly --shards --json"}},
+    {"clean",
+     PH_CMD_CLEAN,
+     "take away what a job left behind in the target, after asking",
+     "Removes the job's rows from the ledger, and the ledger's schema with the last job. Never "
+     "touches tables of "
+     "yours. A job that is taken away before it was complete cannot go on.",
+     {"pghaul clean -d service=new shop-1f2e3d4c",
+      "pghaul clean -d service=new --job nightly --yes"}},
+};
+const size_t ph_n_commands = sizeof ph_commands / sizeof *ph_commands;
+
+const char *const ph_section_titles[PH_N_SECTIONS] = {
+    [PH_SECTION_SERVERS] = "Servers and job",
+    [PH_SECTION_TABLES] = "Which tables and rows",
+    [PH_SECTION_LOAD] = "How rows are loaded",
+    [PH_SECTION_CUT] = "How tables are cut",
+    [PH_SECTION_RUN] = "How the job runs",
+    [PH_SECTION_OUTPUT] = "What is shown",
+    [PH_SECTION_OTHER] = "Help",
+};
+
+enum {
+    HAUL = PH_CMD_PLAN | PH_CMD_COPY,
+    ALL = PH_CMD_ALL,
+    MONTH_S = 30 * 86400,
+};
+
+#define F(name) offsetof(struct ph_settings, name)
+
+const struct ph_option ph_options[] = {
+    {"source", 's', "DSN", PH_OPT_TEXT, HAUL, PH_SECTION_SERVERS, PH_OPT_SECRET, F(source),
+     .check = ph_dsntext_check,
+     .help = "where the rows are: any libpq connection string (URI, keywords, service=NAME)"},
+    {"target", 'd', "DSN", PH_OPT_TEXT, ALL, PH_SECTION_SERVERS, PH_OPT_SECRET, F(target),
+     .check = ph_dsntext_check, .help = "where they go, and where the ledger lives; likewise"},
+    {"file", 'f', "JOB.yaml", PH_OPT_TEXT, ALL, PH_SECTION_SERVERS, PH_OPT_PATH | PH_OPT_NOT_FILE,
+     F(file),
+     .help = "the job as a file; - is standard input. The command line and the environment win "
+             "over it"},
+    {"job", 0, "NAME", PH_OPT_TEXT, ALL, PH_SECTION_SERVERS, 0, F(job), .check = ph_job_name_check,
+     .help =
+         "the job's name in the ledger, also taken as an argument; by default made from the target "
+         "and the definition, so that the same command finds the same job"},
+
+    {"table", 't', "[SCHEMA.]NAME[=[SCHEMA.]TARGET]", PH_OPT_WORDS, HAUL, PH_SECTION_TABLES, 0,
+     F(tables),
+     .help = "a table, repeatable; quoting and patterns as in psql's \\d, and the "
+             "target's name where it differs"},
+    {"schema", 0, "PATTERN", PH_OPT_WORDS, HAUL, PH_SECTION_TABLES, 0, F(schemas),
+     .help = "every table of these schemas, repeatable"},
+    {"all", 'a', NULL, PH_OPT_FLAG, HAUL, PH_SECTION_TABLES, 0, F(all),
+     .help = "every table of the source database"},
+    {"exclude-table", 0, "PATTERN", PH_OPT_WORDS, HAUL, PH_SECTION_TABLES, 0, F(exclude_tables),
+     .help = "but not these tables, repeatable"},
+    {"exclude-schema", 0, "PATTERN", PH_OPT_WORDS, HAUL, PH_SECTION_TABLES, 0, F(exclude_schemas),
+     .help = "but not these schemas, repeatable"},
+    {"where", 0, "SQL", PH_OPT_TEXT, HAUL, PH_SECTION_TABLES, 0, F(where),
+     .help = "only rows that satisfy a condition; for a single table, more in a job file"},
+    {"columns", 0, "A,B,...", PH_OPT_NAMES, HAUL, PH_SECTION_TABLES, 0, F(columns),
+     .help = "only these columns; for a single table, more in a job file"},
+
+    {"mode", 0, "MODE", PH_OPT_CHOICE, HAUL, PH_SECTION_LOAD, 0, F(mode), modes,
+     .help =
+         "append (default) to an empty target, upsert by key (the source's row wins), or replace: "
+         "empty the target first"},
+    {"key", 0, "A,B,...", PH_OPT_NAMES, HAUL, PH_SECTION_LOAD, 0, F(key),
+     .help = "the key's columns, instead of the chosen one; for a single table"},
+    {"allow-nonempty", 0, NULL, PH_OPT_FLAG, HAUL, PH_SECTION_LOAD, 0, F(allow_nonempty),
+     .help = "append even to a target that has rows of its own"},
+    {"triggers", 0, "WHAT", PH_OPT_CHOICE, HAUL, PH_SECTION_LOAD, 0, F(triggers), trigger_choices,
+     .min = PH_TRIGGERS_FIRE,
+     .help = "what becomes of triggers on the target: fire or skip. Without it such a target is "
+             "refused"},
+    {"sequences", 0, NULL, PH_OPT_FLAG, HAUL, PH_SECTION_LOAD, 0, F(sequences),
+     .help = "set the target's sequences to where the source's are"},
+
+    {"split", 0, "HOW", PH_OPT_CHOICE, HAUL, PH_SECTION_CUT, 0, F(split), splits,
+     .help = "auto (default), block (ranges of pages), key (ranges of a key) or hash (of a key)"},
+    {"shard-size", 0, "SIZE", PH_OPT_SIZE, HAUL, PH_SECTION_CUT, 0, F(shard_size),
+     .help = "bytes to a shard, like 64MiB; default: chosen by the table's size and the workers"},
+    {"shard-rows", 0, "N", PH_OPT_SIZE, HAUL, PH_SECTION_CUT, 0, F(shard_rows),
+     .help = "rows to a shard, like 200k"},
+
+    {"jobs", 'j', "N", PH_OPT_INT, HAUL, PH_SECTION_RUN, 0, F(jobs), .min = 1, .max = 256,
+     .help = "workers, 1 to 256; default: what both servers and this machine have"},
+    {"join", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_RUN, 0, F(join),
+     .help = "join the live run of this job on any host; where there is none, simply run"},
+    {"again", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_RUN, 0, F(again),
+     .help = "a new round of a completed job"},
+    {"dry-run", 'n', NULL, PH_OPT_FLAG, HAUL | PH_CMD_CLEAN, PH_SECTION_RUN, 0, F(dry_run),
+     .help = "everything but the changes"},
+    {"strict", 0, NULL, PH_OPT_FLAG, HAUL, PH_SECTION_RUN, 0, F(strict),
+     .help = "stop rather than go on under a second snapshot"},
+    {"memory", 0, "SIZE", PH_OPT_SIZE, HAUL, PH_SECTION_RUN, 0, F(memory),
+     .help = "upper bound of the mover's memory, default 512MiB; refused at the start if it cannot "
+             "be kept"},
+    {"keep-snapshot", 0, "TIME", PH_OPT_SPAN, PH_CMD_COPY, PH_SECTION_RUN, 0, F(keep_snapshot_s),
+     .min = 1, .max = MONTH_S,
+     .help = "how long the source's snapshot outlives the last mover, default 15m"},
+    {"max-outage", 0, "TIME", PH_OPT_SPAN, PH_CMD_COPY, PH_SECTION_RUN, 0, F(max_outage_s),
+     .min = 1, .max = MONTH_S, .help = "how long a lost server is tried for, default 30m"},
+    {"state-dir", 0, "DIR", PH_OPT_TEXT, HAUL | PH_CMD_CLEAN, PH_SECTION_RUN, PH_OPT_DIR,
+     F(state_dir),
+     .help = "directory for what a job keeps on this machine, default $XDG_STATE_HOME/pghaul/JOB; "
+             "so far the ledger in the target holds all of it"},
+
+    {"json", 0, NULL, PH_OPT_FLAG, ALL, PH_SECTION_OUTPUT, 0, F(json),
+     .help = "the result as one JSON object on standard output, and nothing else there"},
+    {"write-file", 0, "FILE", PH_OPT_TEXT, PH_CMD_PLAN, PH_SECTION_OUTPUT,
+     PH_OPT_PATH | PH_OPT_NOT_FILE, F(write_file),
+     .help = "write the plan's job as a job file; - is standard output"},
+    {"shards", 0, NULL, PH_OPT_FLAG, PH_CMD_STATUS, PH_SECTION_OUTPUT, PH_OPT_NOT_FILE, F(shards),
+     .help = "list the shards"},
+    {"watch", 0, NULL, PH_OPT_FLAG, PH_CMD_STATUS, PH_SECTION_OUTPUT, PH_OPT_NOT_FILE, F(watch),
+     .help = "show it again every second until the job does not run any more"},
+    {"quiet", 'q', NULL, PH_OPT_FLAG, ALL, PH_SECTION_OUTPUT, 0, F(quiet),
+     .help = "warnings and errors only"},
+    {"verbose", 'v', NULL, PH_OPT_COUNT, ALL, PH_SECTION_OUTPUT, 0, F(verbose),
+     .help = "say more; twice: everything"},
+    {"no-progress", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_OUTPUT, 0, F(no_progress),
+     .help = "no progress while it runs"},
+    {"log-format", 0, "FORMAT", PH_OPT_CHOICE, ALL, PH_SECTION_OUTPUT, 0, F(log_format),
+     log_formats, .help = "text (default) or json: one object a line"},
+    {"log-file", 0, "FILE", PH_OPT_TEXT, ALL, PH_SECTION_OUTPUT, PH_OPT_PATH, F(log_file),
+     .help = "messages go to the end of a file, and not to standard error"},
+    {"show-data", 0, NULL, PH_OPT_FLAG, ALL, PH_SECTION_OUTPUT, 0, F(show_data),
+     .help = "let messages show values of rows"},
+
+    {"yes", 0, NULL, PH_OPT_FLAG, PH_CMD_CLEAN, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(yes),
+     .help = "do not ask"},
+    {"help", 'h', NULL, PH_OPT_FLAG, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(help),
+     .help = "this text"},
+    {"version", 'V', NULL, PH_OPT_FLAG, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(version),
+     .help = "the version"},
+    {"generate", 0, "WHAT", PH_OPT_CHOICE, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE | PH_OPT_HIDDEN,
+     F(generate), generated, .min = 1, .help = "print the man page or the bash completion"},
+};
+const size_t ph_n_options = sizeof ph_options / sizeof *ph_options;
+
+_Static_assert(sizeof ph_options / sizeof *ph_options <= PH_OPTIONS_MAX, "settings.h counts them");

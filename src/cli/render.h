@@ -1,0 +1,34 @@
+/* Results as people and programs read them. Texts go to a buffer, objects have the keys of the
+ * command line's contract; nothing is printed here. */
+#ifndef PH_CLI_RENDER_H
+#define PH_CLI_RENDER_H
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "cli/term.h"
+#include "haul/job.h"
+#include "ledger/status.h"
+
+/* With `verbose`, every column and every table. */
+void ph_render_plan(struct ph_buf *out, struct ph_plan *plan, const struct ph_term *term,
+                    int verbose);
+json_t *ph_render_plan_json(struct ph_plan *plan);
+
+/* The summary of a finished, failed or interrupted copy. */
+void ph_render_copy(struct ph_buf *out, const struct ph_job_result *result,
+                    const struct ph_term *term);
+json_t *ph_render_copy_json(const struct ph_job_result *result);
+
+/* `shards`: list them too. */
+void ph_render_status(struct ph_buf *out, const struct ph_status *status,
+                      const struct ph_term *term, bool shards);
+json_t *ph_render_status_json(const struct ph_status *status, bool shards);
+
+/* Appends a bar of `width` columns, `share` (0 to 1) of it filled. */
+void ph_render_bar(struct ph_buf *out, const struct ph_term *term, double share, int width);
+
+/* "source 61 %, target 30 %, mover 9 %"; "" when nothing was measured. */
+void ph_render_shares(struct ph_buf *out, double source, double target, double self);
+
+#endif

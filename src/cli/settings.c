@@ -1,0 +1,164 @@
+#include "cli/settings.h"
+
+#include <string.h>
+
+#include "cli/names.h"
+#include "cli/opts.h"
+
+void ph_settings_init(struct ph_settings *s)
+{
+    *s = (struct ph_settings){0};
+}
+
+void ph_settings_fini(struct ph_settings *s)
+{
+    ph_arena_fini(&s->arena);
+}
+
+void ph_words_add(struct ph_arena *arena, struct ph_words *words, const char *text)
+{
+    bool full = (words->n & (words->n - 1)) == 0; /* room is the next power of two */
+    if (full) {
+        size_t room = words->n ? (size_t)words->n * 2 : 1;
+        const char **bigger = ph_arena_calloc(arena, room, sizeof *bigger);
+        for (int i = 0; i < words->n; i++)
+            bigger[i] = words->item[i];
+        words->item = bigger;
+    }
+    words->item[words->n++] = text;
+}
+
+bool ph_job_name_check(const char *text, struct ph_err *err)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t len = strlen(text);
+    if (len >= 1 && len <= PH_JOB_NAME_MAX && strspn(text, allowed) == len)
+        return true;
+    if (strchr(text, '=') || strchr(text, '@') || strstr(text, "://")) {
+        ph_err_set(err, PH_WRONG, "this is not the name of a job");
+        return ph_err_hint(err, "connection strings go after -s and -d");
+    }
+    ph_err_set(err, PH_WRONG, "\"%.70s\" is not a job's name", text);
+    return ph_err_hint(err, "letters, digits, dots, underscores and dashes, at most 63 of them");
+}
+
+bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_err *err)
+{
+    if (!s->target) {
+        ph_err_set(err, PH_WRONG, "no target is given");
+        return ph_err_hint(err, "name it with -d DSN, PGHAUL_TARGET or target: in the job file");
+    }
+    bool hauls = command & (PH_CMD_PLAN | PH_CMD_COPY);
+    if (hauls && !s->source) {
+        ph_err_set(err, PH_WRONG, "no source is given");
+        return ph_err_hint(err, "name it with -s DSN, PGHAUL_SOURCE or source: in the job file");
+    }
+    if (s->all && s->schemas.n > 0)
+        return ph_err_set(err, PH_WRONG, "--all and --schema exclude each other");
+    if (s->quiet && s->verbose)
+        return ph_err_set(err, PH_WRONG, "--quiet and --verbose exclude each other");
+    if (s->join && s->again)
+        return ph_err_set(err, PH_WRONG, "--join and --again exclude each other");
+    if (s->dry_run && s->join)
+        return ph_err_set(err, PH_WRONG, "--dry-run and --join exclude each other");
+    if (s->write_file && !strcmp(s->write_file, "-") && s->json)
+        return ph_err_set(err, PH_WRONG, "--json and --write-file - both want standard output");
+    return true;
+}
+
+/* A -t that names an entry of the job file means that entry, with its filter and mapping. */
+static struct ph_request from_file(const struct ph_settings *s, const char *pattern)
+{
+    for (int i = 0; i < s->n_requests; i++)
+        if (!strcmp(s->requests[i].pattern, pattern))
+            return s->requests[i];
+    return (struct ph_request){.pattern = pattern};
+}
+
+static bool gather(struct ph_settings *s, struct ph_request **out, int *n, struct ph_err *err)
+{
+    *n = 0;
+    int room = s->tables.n ? s->tables.n : s->n_requests;
+    *out = ph_arena_calloc(&s->arena, (size_t)room + 1, sizeof **out);
+    for (int i = 0; i < s->tables.n; i++) {
+        const char *pattern, *target;
+        bool doubled = false;
+        for (int j = 0; j < i; j++)
+            doubled |= !strcmp(s->tables.item[i], s->tables.item[j]);
+        if (doubled)
+            continue;
+        if (!ph_names_table(&s->arena, s->tables.item[i], &pattern, &target, err))
+            return ph_err_prefix(err, "option --table");
+        (*out)[*n] = from_file(s, pattern);
+        if (target)
+            (*out)[*n].target = target;
+        (*n)++;
+    }
+    for (int i = 0; s->tables.n == 0 && i < s->n_requests; i++)
+        (*out)[(*n)++] = s->requests[i];
+    return true;
+}
+
+/* --where, --columns and --key belong to one table. */
+static bool apply_single(const struct ph_settings *s, struct ph_request *requests, int n,
+                         struct ph_err *err)
+{
+    const char *which = s->where ? "where" : s->columns.n ? "columns" : s->key.n ? "key" : NULL;
+    if (!which)
+        return true;
+    bool wild = s->all || s->schemas.n > 0 || (n > 0 && ph_names_is_wild(requests[0].pattern));
+    if (n != 1 || wild) {
+        ph_err_set(err, PH_WRONG, "--%s is for a single table, and %s", which,
+                   wild ? "the tables are named by a pattern" : "there is more than one");
+        return ph_err_hint(err,
+                           "a job file gives every table its own: plan --write-file prints one");
+    }
+    if (s->where)
+        requests->filter = s->where;
+    if (s->columns.n) {
+        requests->columns = s->columns.item;
+        requests->n_columns = s->columns.n;
+    }
+    if (s->key.n) {
+        requests->key = s->key.item;
+        requests->n_key = s->key.n;
+    }
+    return true;
+}
+
+bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, struct ph_err *err)
+{
+    struct ph_request *requests = NULL;
+    int n = 0;
+    if (!gather(s, &requests, &n, err))
+        return false;
+    if (n == 0 && !s->all && s->schemas.n == 0) {
+        ph_err_set(err, PH_WRONG, "no table is named");
+        return ph_err_hint(err, "name tables with -t, or take all of them with --schema or --all");
+    }
+    if (!apply_single(s, requests, n, err))
+        return false;
+    *spec = (struct ph_job_spec){
+        .requests = requests,
+        .n_requests = n,
+        .exclude_tables = s->exclude_tables.item,
+        .n_exclude_tables = s->exclude_tables.n,
+        .schemas = s->schemas.item,
+        .n_schemas = s->schemas.n,
+        .exclude_schemas = s->exclude_schemas.item,
+        .n_exclude_schemas = s->exclude_schemas.n,
+        .all = s->all,
+        .mode = (enum ph_mode)s->mode,
+        .split = (enum ph_split)s->split,
+        .shard_size = s->shard_size,
+        .shard_rows = s->shard_rows,
+        .jobs = s->jobs,
+        .allow_nonempty = s->allow_nonempty,
+        .triggers = (enum ph_triggers)s->triggers,
+        .sequences = s->sequences,
+        .strict = s->strict,
+        .job_name = s->job,
+    };
+    return true;
+}

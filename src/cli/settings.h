@@ -1,0 +1,82 @@
+/* What the user asked for: command line, environment and job file, put together.
+ *
+ *     ph_settings_init → ph_opts_parse (args) → ph_opts_environment → ph_jobfile_read →
+ * ph_settings_check → ph_settings_spec
+ *
+ * Each source of settings writes through ph_option_set(), which keeps to the order of precedence,
+ * so they may come in any order. All texts live in the settings' arena. This is the one options
+ * struct of the whole program; layers below get their own small ones.
+ */
+#ifndef PH_CLI_SETTINGS_H
+#define PH_CLI_SETTINGS_H
+
+#include "base/arena.h"
+#include "plan/plan.h"
+
+/* Who said it; a later one wins over an earlier one. */
+enum ph_origin { PH_FROM_DEFAULT, PH_FROM_FILE, PH_FROM_ENVIRONMENT, PH_FROM_ARGUMENTS };
+
+struct ph_words {
+    const char **item;
+    int n;
+};
+
+enum { PH_OPTIONS_MAX = 64, PH_JOB_NAME_MAX = 63 };
+
+struct ph_settings {
+    struct ph_arena arena;
+    unsigned char origin[PH_OPTIONS_MAX]; /* enum ph_origin, by place in the option table */
+    const char
+        *raw[PH_OPTIONS_MAX]; /* the text that was given, to tell twice from twice the same */
+
+    const char *source, *target;
+    struct ph_words tables; /* texts of -t */
+    struct ph_words schemas, exclude_tables, exclude_schemas;
+    bool all;
+    const char *file;
+    const char *job;
+    const char *where;
+    struct ph_words columns, key;
+
+    int mode, split, triggers; /* enum ph_mode, ph_split, ph_triggers */
+    uint64_t shard_size, shard_rows;
+    bool allow_nonempty, sequences, strict;
+
+    bool join, again, dry_run;
+    int jobs;
+    uint64_t memory;
+    double keep_snapshot_s, max_outage_s;
+
+    bool json, quiet, no_progress, show_data;
+    int verbose;
+    int log_format; /* 0 text, 1 json */
+    const char *log_file, *state_dir;
+
+    const char *write_file;
+    bool shards, watch, yes;
+    bool help, version;
+    int generate; /* 1 man, 2 bash */
+
+    struct ph_request *requests; /* `tables:` of the job file */
+    int n_requests;
+};
+
+void ph_settings_init(struct ph_settings *s);
+void ph_settings_fini(struct ph_settings *s);
+
+void ph_words_add(struct ph_arena *arena, struct ph_words *words, const char *text);
+
+/* What no single option can tell: settings that exclude each other, and what `commands` (the
+ * command's bit, see opts.h) cannot do without. PH_WRONG. */
+bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_err *err);
+
+/* Tables, filters and the rest as the planner wants them; borrows from the settings. PH_WRONG when
+ * no table is named, or when --where, --columns or --key would have more than one table to choose
+ * from. */
+bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, struct ph_err *err);
+
+/* Whether a text is a job's name: letters, digits, dot, underscore and dash, at most 63 of them.
+ * PH_WRONG. */
+bool ph_job_name_check(const char *text, struct ph_err *err);
+
+#endif
