@@ -22,6 +22,8 @@ struct ph_shard {
     const char *where; /* SQL predicate that selects its rows in the source; "" for the whole table */
     int64_t weight;    /* expected bytes, heap and TOAST */
     int attempt;       /* fencing token: only grows */
+    int64_t redo_xid;  /* replace the rows that this transaction landed; 0: none */
+    int64_t redo_rows; /* so many must they be */
 };
 
 #endif

@@ -41,7 +41,7 @@ uint64_t ph_desk_wait_ns(const struct ph_desk *desk)
 static void add_claim(const struct ph_desk *desk, struct ph_buf *sql)
 {
     ph_sql_add(sql,
-               "SELECT shard, tab, attempt, pred, weight, remaining, wait_s"
+               "SELECT shard, tab, attempt, pred, weight, remaining, wait_s, redo_xid, redo_rows"
                " FROM pghaul.claim(%D, %d, %d)",
                desk->opts.job, desk->opts.mover, desk->opts.slot);
 }
@@ -58,6 +58,8 @@ void ph_desk_take_claim(struct ph_desk *desk, const struct ph_rows *rows)
         .weight = ph_rows_int(rows, 0, 4),
         .remaining = ph_rows_int(rows, 0, 5),
         .wait_s = ph_rows_double(rows, 0, 6),
+        .redo_xid = ph_rows_int(rows, 0, 7),
+        .redo_rows = ph_rows_int(rows, 0, 8),
     };
     desk->have_claim = true;
 }
@@ -90,6 +92,11 @@ bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claim, struct p
 void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
                          bool unlogged)
 {
+    if (shard->redo_xid)
+        ph_sql_add(sql,
+                   "DELETE FROM pghaul.%s WHERE job OPERATOR(pg_catalog.=) %D"
+                   " AND shard OPERATOR(pg_catalog.=) %D;",
+                   unlogged ? "receipt_unlogged" : "receipt", desk->opts.job, shard->id);
     ph_sql_add(sql,
                "INSERT INTO pghaul.%s (job, shard, tab, attempt, mover, snapshot)"
                " VALUES (%D, %D, %d, %d, %d, %d) ON CONFLICT DO NOTHING RETURNING 1;",
@@ -104,7 +111,7 @@ void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const stru
     ph_sql_add(sql, "SELECT pghaul.land(%D, %D, %d, %d, %s, %D, %D, %L);COMMIT", desk->opts.job,
                shard->id, shard->attempt, desk->opts.mover, unlogged ? "true" : "false",
                (int64_t)tally->rows, (int64_t)tally->bytes, ph_tally_hash_text(tally, hash));
-    if (!desk->stop_claiming) {
+    if (!ph_interrupt_at(desk->opts.conn.interrupt, 1)) {
         ph_buf_addc(sql, ';');
         add_claim(desk, sql);
     }

@@ -19,6 +19,7 @@ struct ph_claim {
     int attempt;
     char *where; /* the desk's, valid until the next claim */
     int64_t weight;
+    int64_t redo_xid, redo_rows; /* see struct ph_shard */
     int64_t remaining; /* when shard is 0: shards that are not landed and not parked */
     double wait_s;     /* when shard is 0: ask again then */
 };
@@ -37,7 +38,6 @@ struct ph_desk {
     struct ph_conn *conn; /* NULL: not connected now */
     uint64_t earlier_wait_ns;
     bool have_claim; /* `claim` came with the last commit */
-    bool stop_claiming; /* commits shall not claim another shard */
     struct ph_claim claim;
 };
 
@@ -58,7 +58,8 @@ bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claim, struct p
 void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
                          bool unlogged);
 
-/* Appends what ends a shard's transaction: land and COMMIT, and the claim of the next shard behind them. */
+/* Appends what ends a shard's transaction: land and COMMIT, and the claim of the next shard behind them (unless we
+ * are told to stop). */
 void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
                       const struct ph_tally *tally, bool unlogged);
 

@@ -320,16 +320,22 @@ bool ph_ledger_beat(struct ph_conn *conn, int mover, struct ph_err *err)
     return run(conn, &sql, NULL, err);
 }
 
-bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err)
+bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err)
 {
     struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
     ph_sql_add(&sql,
                "UPDATE pghaul.shard SET state = 'planned', failures = 0, not_before = NULL, mover = NULL"
                " WHERE job OPERATOR(pg_catalog.=) %D AND (state OPERATOR(pg_catalog.=) 'parked'"
-               " OR state OPERATOR(pg_catalog.=) 'planned' AND not_before IS NOT NULL);"
-               "SELECT pghaul.reopen_lost(%D)",
-               job, job);
+               " OR state OPERATOR(pg_catalog.=) 'planned' AND not_before IS NOT NULL)",
+               job);
+    return run(conn, &sql, NULL, err);
+}
+
+bool ph_ledger_lost(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql, "SELECT pghaul.reopen_lost(%D)", job);
     if (!run(conn, &sql, &rows, err))
         return false;
     *lost = ph_rows_int(rows, 0, 0);
@@ -391,11 +397,7 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
                "SELECT t.id, t.source_schema, t.source_name, t.target_schema, t.target_name,"
                " t.source_oid, t.source_filenode, t.target_oid, t.target_filenode, t.select_list,"
                " t.target_columns, t.split, t.target_unlogged,"
-               " (SELECT pg_catalog.sum(r.rows) FROM pghaul.all_receipts r"
-               "   WHERE r.job OPERATOR(pg_catalog.=) t.job AND r.tab OPERATOR(pg_catalog.=) t.id),"
-               " (SELECT pg_catalog.sum(r.bytes) FROM pghaul.all_receipts r"
-               "   WHERE r.job OPERATOR(pg_catalog.=) t.job AND r.tab OPERATOR(pg_catalog.=) t.id),"
-               " s.weight, s.weight_done, s.shards, s.landed, s.parked"
+               " r.rows, r.bytes, s.weight, s.weight_done, s.shards, s.landed, s.parked"
                " FROM pghaul.tab t LEFT JOIN (SELECT tab, pg_catalog.count(*) AS shards,"
                "   pg_catalog.sum(weight) AS weight,"
                "   pg_catalog.sum(weight) FILTER (WHERE state IN ('landed', 'verified')) AS weight_done,"
@@ -403,8 +405,11 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
                "   pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'parked') AS parked"
                "   FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) s"
                " ON s.tab OPERATOR(pg_catalog.=) t.id"
+               " LEFT JOIN (SELECT tab, pg_catalog.sum(rows) AS rows, pg_catalog.sum(bytes) AS bytes"
+               "   FROM pghaul.all_receipts WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) r"
+               " ON r.tab OPERATOR(pg_catalog.=) t.id"
                " WHERE t.job OPERATOR(pg_catalog.=) %D ORDER BY t.id",
-               job, job);
+               job, job, job);
     if (!run(conn, &sql, &rows, err))
         return false;
     *n = ph_rows_count(rows);

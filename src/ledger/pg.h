@@ -80,8 +80,11 @@ bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err);
 /* One heartbeat. */
 bool ph_ledger_beat(struct ph_conn *conn, int mover, struct ph_err *err);
 
-/* [tx] A new run begins: parked shards get another chance, shards whose unlogged rows are gone are planned again. */
-bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err);
+/* [tx] A new run begins: parked shards get another chance, back-offs are over. */
+bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err);
+
+/* After a crash of the target: shards whose unlogged rows are gone are planned again; *lost counts them. */
+bool ph_ledger_lost(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err);
 
 /* Adds shards behind the present ones (ids are made here). [tx] */
 bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_shard *shards,

@@ -101,6 +101,8 @@ CREATE TABLE pghaul.shard (
     slot       int,
     claimed_at timestamptz,
     not_before timestamptz, -- back-off after a failure
+    redo_xid   bigint,      -- it landed under a snapshot that is lost, and the source has changed since: the rows of
+    redo_rows  bigint,      -- this transaction, so many, are replaced in the transaction that lands it again
     PRIMARY KEY (job, id),
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
 ) WITH (fillfactor = 50);
@@ -143,7 +145,8 @@ CREATE VIEW pghaul.live AS
 -- parked, and it is worth asking again in `wait_s` seconds.
 CREATE FUNCTION pghaul.claim(a_job bigint, a_mover int, a_slot int,
         OUT shard bigint, OUT tab int, OUT attempt int, OUT pred text, OUT weight bigint,
-        OUT remaining bigint, OUT wait_s double precision)
+        OUT remaining bigint, OUT wait_s double precision,
+        OUT redo_xid bigint, OUT redo_rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     chosen bigint;
@@ -171,8 +174,8 @@ BEGIN
         UPDATE pghaul.shard s
            SET mover = a_mover, slot = a_slot, attempt = s.attempt + 1, claimed_at = clock_timestamp()
          WHERE s.job = a_job AND s.id = chosen
-        RETURNING s.id, s.tab, s.attempt, s.pred, s.weight
-             INTO shard, tab, attempt, pred, weight;
+        RETURNING s.id, s.tab, s.attempt, s.pred, s.weight, s.redo_xid, s.redo_rows
+             INTO shard, tab, attempt, pred, weight, redo_xid, redo_rows;
         RETURN;
     END IF;
     SELECT count(*),
@@ -187,7 +190,8 @@ CREATE FUNCTION pghaul.land(a_job bigint, a_shard bigint, a_attempt int, a_mover
                             a_unlogged boolean, a_rows bigint, a_bytes bigint, a_hash text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    UPDATE pghaul.shard s SET state = 'landed', mover = NULL, slot = NULL, error = NULL
+    UPDATE pghaul.shard s SET state = 'landed', mover = NULL, slot = NULL, error = NULL,
+           redo_xid = NULL, redo_rows = NULL
      WHERE s.job = a_job AND s.id = a_shard AND s.attempt = a_attempt AND s.mover = a_mover
        AND s.state = 'planned';
     IF NOT FOUND THEN

@@ -53,6 +53,16 @@ static void add_stage(struct sink_pg *self, struct ph_buf *sql, const struct ph_
     ph_sql_add(sql, " WITH NO DATA;");
 }
 
+/* A shard that landed under a lost snapshot and has changed since: its rows are found by the transaction that wrote
+ * them, never by a range of keys (the target may order them otherwise). */
+static void add_redo(struct ph_buf *sql, const struct ph_shard *shard)
+{
+    const struct ph_table *t = shard->table;
+    ph_sql_add(sql, "DELETE FROM %s%I.%I WHERE xmin OPERATOR(pg_catalog.=) '%D'::pg_catalog.xid;",
+               t->target_routes ? "" : "ONLY ", t->target_schema, t->target_name,
+               shard->redo_xid & 0xffffffff);
+}
+
 static void add_copy(struct sink_pg *self, struct ph_buf *sql, const struct ph_table *t)
 {
     ph_sql_add(sql, "COPY ");
@@ -89,6 +99,8 @@ static bool open_shard(struct ph_sink *sink, const struct ph_shard *shard, struc
                "SELECT pg_catalog.to_regclass(%L)::pg_catalog.oid,"
                " pg_catalog.pg_relation_filenode(%u);",
                target.data, t->target_oid);
+    if (shard->redo_xid)
+        add_redo(&sql, shard);
     if (self->opts.mode == PH_UPSERT)
         add_stage(self, &sql, t);
     add_copy(self, &sql, t);
@@ -126,6 +138,7 @@ static bool translate(struct ph_err *err)
 static bool await_copy(struct sink_pg *self, struct ph_err *err)
 {
     int answers = 0; /* results with rows: the receipt's, then the relation's */
+    uint64_t deleted = 0;
     for (;;) {
         enum ph_result kind;
         struct ph_rows *rows = NULL;
@@ -138,6 +151,8 @@ static bool await_copy(struct sink_pg *self, struct ph_err *err)
                                 (long long)self->shard->id);
         } else if (kind == PH_RESULT_ROWS) {
             ok = check_relation(self->shard->table, rows, err);
+        } else if (kind == PH_RESULT_COMMAND && !strncmp(ph_rows_tag(rows), "DELETE ", 7)) {
+            deleted = ph_rows_affected(rows); /* the last one counts: the first is the receipt's */
         }
         ph_rows_free(rows);
         if (!ok)
@@ -148,6 +163,11 @@ static bool await_copy(struct sink_pg *self, struct ph_err *err)
             return ph_err_set(err, PH_FAILED, "the target did not begin its COPY");
     }
     self->state = COPYING;
+    if (self->shard->redo_xid && deleted != (uint64_t)self->shard->redo_rows)
+        return ph_err_set(err, PH_FAILED,
+                          "%lld rows of shard %lld were to be replaced in target table %s, %llu are there",
+                          (long long)self->shard->redo_rows, (long long)self->shard->id,
+                          self->shard->table->root_target, (unsigned long long)deleted);
     if (PH_FAULT("sink.opened"))
         return ph_err_set(err, PH_FAILED, "fault point sink.opened");
     if (self->shard->format == PH_BINARY)

@@ -1,0 +1,232 @@
+/* One worker: claim, hop, claim again; and what becomes of a shard whose hop has failed.
+ *
+ *     what happened                          the shard                        the worker
+ *     landed                                 landed                           goes on with the claim that came along
+ *     fenced (a newer attempt owns it)       not ours any more                goes on
+ *     connection lost, server restarts       given back, not counted          tries again until --max-outage
+ *     somebody's lock in the way             given back, not counted          ends our own dead backends, goes on
+ *     serialization, deadlock, canceled      back-off; the fifth time parks   goes on
+ *     anything else (bad data, constraint)   parked with its error            goes on
+ *     snapshot gone                          given back                       ends: the job must recover first
+ *     relation replaced                      given back                       the whole run ends
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "haul/crew.h"
+
+static bool must_stop(const struct ph_crew *crew)
+{
+    return atomic_load(&crew->stop) || atomic_load(&crew->snapshot_gone) ||
+           ph_interrupt_at(crew->opts.interrupt, 1);
+}
+
+/* 0.1 s doubling up to 5 s, times 0.5 to 1.5 so that workers do not come back in step. */
+static double back_off(struct ph_worker *w)
+{
+    double delay = 0.1;
+    for (unsigned i = 0; i < w->failures && delay < 5; i++)
+        delay *= 2;
+    if (delay > 5)
+        delay = 5;
+    w->failures++;
+    return delay * (0.5 + (double)rand_r(&w->seed) / RAND_MAX);
+}
+
+static void rest(struct ph_worker *w, double seconds)
+{
+    double until = ph_clock_s() + seconds;
+    while (!must_stop(w->crew)) {
+        double left = until - ph_clock_s();
+        if (left <= 0 || !ph_interrupt_sleep(w->crew->opts.interrupt, 1, left < 0.1 ? left : 0.1))
+            return;
+    }
+}
+
+/* A server is lost, or somebody's lock is in the way. False when that has gone on for too long. */
+static bool bear_outage(struct ph_worker *w, struct ph_err *err)
+{
+    struct ph_crew *crew = w->crew;
+    double now = ph_clock_s();
+    if (err->code == PH_INTERRUPTED)
+        return false;
+    if (w->outage_since == 0) {
+        w->outage_since = now;
+        ph_log(crew->opts.log, PH_LOG_WARN, "%s; trying again", err->text);
+    }
+    atomic_store(&crew->outage, true);
+    if (now - w->outage_since > crew->opts.max_outage_s) {
+        ph_err_prefix(err, "given up after %.0f s", now - w->outage_since);
+        ph_err_hint(err, "run the same command again when the server is back: it goes on");
+        err->code = PH_FAILED;
+        ph_crew_fail(crew, err);
+        return false;
+    }
+    rest(w, back_off(w));
+    return true;
+}
+
+static void give_back(struct ph_worker *w, const struct ph_shard *shard, bool counted, bool park,
+                      const struct ph_err *why, double delay_s)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_err err;
+    bool parked = false;
+    if (!ph_conn_ok(w->desk.conn))
+        return; /* asked anew, the ledger gives us the same shard again */
+    if (!ph_desk_fail(&w->desk, shard, counted, park, why->text, delay_s, &parked, &err)) {
+        ph_log(crew->opts.log, PH_LOG_INFO, "%s", err.text);
+        return;
+    }
+    if (parked) {
+        atomic_fetch_add(&crew->tabs[shard->tab - 1].parked, 1);
+        ph_log(crew->opts.log, PH_LOG_ERROR, "shard %" PRId64 " of %s is parked: %s", shard->id,
+               shard->table->root_source, why->text);
+    }
+}
+
+static void evict(struct ph_worker *w, const struct ph_shard *shard)
+{
+    struct ph_err err;
+    int n = 0;
+    if (ph_desk_evict(&w->desk, shard, &n, &err) && n > 0)
+        ph_log(w->crew->opts.log, PH_LOG_INFO,
+               "ended %d backends that earlier attempts at shard %" PRId64 " left behind", n, shard->id);
+}
+
+/* Decides what a failed hop means; the table at the head of this file. False: the worker ends. */
+static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, struct ph_err *err)
+{
+    struct ph_crew *crew = w->crew;
+    atomic_fetch_add(&crew->retries, err->code != PH_INTERRUPTED && err->code != PH_FENCED);
+    switch (err->code) {
+    case PH_INTERRUPTED:
+        return false;
+    case PH_FENCED:
+        return true;
+    case PH_SNAPSHOT_GONE:
+        give_back(w, shard, false, false, err, 0);
+        atomic_store(&crew->snapshot_gone, true);
+        return false;
+    case PH_RELATION:
+        give_back(w, shard, false, false, err, 0);
+        ph_crew_fail(crew, err);
+        return false;
+    case PH_BUSY:
+        give_back(w, shard, false, false, err, 0.2);
+        evict(w, shard);
+        return bear_outage(w, err);
+    case PH_CONNECTION:
+        give_back(w, shard, false, false, err, 0);
+        return bear_outage(w, err);
+    default:
+        break;
+    }
+    ph_err_prefix(err, "shard %" PRId64 " of %s", shard->id, shard->table->root_source);
+    ph_log_err(crew->opts.log, err->transient ? PH_LOG_WARN : PH_LOG_INFO, err);
+    give_back(w, shard, true, !err->transient, err, err->transient ? back_off(w) : 0);
+    return true;
+}
+
+static void count_landing(struct ph_worker *w, const struct ph_shard *shard,
+                          const struct ph_tally *tally)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_crew_tab *tab = &crew->tabs[shard->tab - 1];
+    uint64_t now = ph_clock_ns();
+    atomic_fetch_add(&tab->rows, tally->rows);
+    atomic_fetch_add(&tab->bytes, tally->bytes);
+    atomic_fetch_add(&tab->weight_done, shard->weight);
+    atomic_fetch_add(&tab->landed, 1);
+    atomic_store(&tab->last_ns, now);
+    atomic_fetch_add(&crew->run_rows, tally->rows);
+    atomic_fetch_add(&crew->run_bytes, tally->bytes);
+    atomic_fetch_add(&crew->run_shards, 1);
+    atomic_store(&crew->last_landed_ns, now);
+    atomic_store(&crew->outage, false);
+    w->outage_since = 0;
+    w->failures = 0;
+}
+
+/* One claimed shard. False: the worker ends. */
+static bool work_on(struct ph_worker *w, const struct ph_claim *claim)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_err err;
+    struct ph_tally tally;
+    if (claim->tab < 1 || claim->tab > crew->n_tabs) {
+        ph_err_set(&err, PH_FAILED, "the ledger names a table that the plan does not have");
+        ph_crew_fail(crew, &err);
+        return false;
+    }
+    struct ph_crew_tab *tab = &crew->tabs[claim->tab - 1];
+    const struct ph_shard shard = {
+        .id = claim->shard,
+        .tab = claim->tab,
+        .table = tab->table,
+        .format = tab->table->format,
+        .where = claim->where,
+        .weight = claim->weight,
+        .attempt = claim->attempt,
+        .redo_xid = claim->redo_xid,
+        .redo_rows = claim->redo_rows,
+    };
+    uint64_t begin = ph_clock_ns(), none = 0;
+    atomic_compare_exchange_strong(&tab->first_ns, &none, begin);
+    atomic_store(&w->weight, shard.weight);
+    atomic_store(&w->tab, shard.tab);
+    if (shard.attempt > 1)
+        evict(w, &shard);
+    ph_log(crew->opts.log, PH_LOG_DEBUG, "shard %" PRId64 " of %s, attempt %d", shard.id,
+           shard.table->root_source, shard.attempt);
+    bool ok = ph_hop_run(w->source, w->sink, &shard, &tally, &w->gauge, &err);
+    atomic_store(&w->tab, 0);
+    atomic_store(&w->gauge.rows, 0);
+    atomic_store(&w->gauge.bytes, 0);
+    w->busy_ns += ph_clock_ns() - begin;
+    if (!ok)
+        return handle_failure(w, &shard, &err);
+    count_landing(w, &shard, &tally);
+    if (PH_FAULT("worker.landed"))
+        ph_desk_disconnect(&w->desk);
+    return true;
+}
+
+void *ph_worker_main(void *arg)
+{
+    struct ph_worker *w = arg;
+    struct ph_crew *crew = w->crew;
+    while (!must_stop(crew)) {
+        const struct ph_claim *claim;
+        struct ph_err err;
+        if (!ph_desk_claim(&w->desk, &claim, &err)) {
+            if (err.code != PH_CONNECTION && !err.transient) {
+                ph_crew_fail(crew, &err);
+                break;
+            }
+            if (!ph_conn_recover(w->desk.conn))
+                ph_desk_disconnect(&w->desk);
+            if (!bear_outage(w, &err))
+                break;
+            continue;
+        }
+        if (claim->shard == 0 && claim->remaining == 0)
+            break;
+        if (claim->shard == 0) {
+            /* others have the rest in hand; should one of them fail, it is ours */
+            uint64_t none = 0;
+            atomic_compare_exchange_strong(&crew->first_idle_ns, &none, ph_clock_ns());
+            rest(w, claim->wait_s > 0.02 ? claim->wait_s < 0.25 ? claim->wait_s : 0.25 : 0.02);
+            continue;
+        }
+        if (!work_on(w, claim))
+            break;
+    }
+    uint64_t none = 0;
+    atomic_compare_exchange_strong(&crew->first_idle_ns, &none, ph_clock_ns());
+    atomic_fetch_sub(&crew->running, 1);
+    return NULL;
+}
