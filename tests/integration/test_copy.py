@@ -145,7 +145,7 @@ def an_upsert_names_a_key_that_is_doubled_in_the_source(t):
 @story()
 def an_upsert_by_a_composite_key_takes_the_sources_row(t):
     t.both('create table c (a int, "B x" text, v float8, primary key (a, "B x"))')
-    t.source.query("insert into c select i % 10, 'b' || i, case when i % 4 = 0 then 'NaN' else i end "
+    t.source.query("insert into c select i % 10, 'b' || i, case when i % 4 = 0 then 'NaN' else i::float8 end "
                    "from generate_series(1, 5000) i")
     t.target.query("insert into c select i % 10, 'b' || i, -1 from generate_series(1, 100) i; "
                    "insert into c values (99, 'own', 1)")

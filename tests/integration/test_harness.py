@@ -1,5 +1,6 @@
 """The harness itself: a comparison that cannot fail would make every other story worthless."""
 
+import os
 import subprocess
 
 import compare
@@ -82,3 +83,54 @@ def the_proxy_loses_commits_and_answers_as_told(t):
         assert proxy.done == [(1, "before"), (2, "after"), (4, "unawaited")], proxy.done
     assert [bool(s) for s in statuses] == [True, True, False, True], statuses
     wait_for(lambda: t.target.column("select a from x order by 1") == ["2", "3", "4"], "the commits that were delivered", 5)
+
+
+SOUND = """
+    insert into pghaul.job (name, state, mode, fingerprint, definition, source, target, source_system, source_database,
+                            completed_at) values ('j', 'completed', 'append', 'f', '{}', 's', 't', '1', 1, now());
+    insert into pghaul.snapshot values (1, 1, 'x', '1:1:', 1, '0/0', now(), now(), 'h', 1, 1);
+    insert into pghaul.mover (job, host, pid, ended_at) values (1, 'h', 1, now());
+    insert into pghaul.tab values (1, 1, 'public', 'narrow', 1, 1, 'public', 'narrow', 1, 1, false, 'binary', 'key', '', '');
+    insert into pghaul.shard (job, id, tab, pred, weight, state, attempt)
+        values (1, 1, 1, 'id < 500', 1, 'landed', 1), (1, 2, 1, 'id >= 500', 1, 'landed', 2)"""
+
+LAND = """begin; insert into narrow values %s;
+    insert into pghaul.receipt values (1, {0}, 1, {0}, 1, 1, {1}, 1, repeat('a', 32), pg_current_xact_id()::text::bigint, now());
+    commit"""
+
+BREACHES = [
+    ("1", "delete from pghaul.receipt where shard = 1"),
+    ("1", "update pghaul.shard set state = 'planned' where id = 1"),
+    ("1", "insert into pghaul.receipt values (1, 9, 1, 1, 1, 1, 0, 0, repeat('a', 32), 5, now())"),
+    ("1", "update pghaul.shard set mover = 1 where id = 2"),
+    ("2", "update pghaul.shard set attempt = 3 where id = 2"),
+    ("3", "update pghaul.tab set target_unlogged = true"),
+    ("3", "insert into pghaul.receipt_unlogged select * from pghaul.receipt where shard = 1"),
+    ("4", "update pghaul.shard set pred = 'id > 500' where id = 2"),
+    ("4", "update pghaul.shard set pred = 'id <= 500' where id = 1"),
+    ("4", "update pghaul.receipt set snapshot = 7 where shard = 2"),
+    ("7", "update pghaul.receipt set rows = null where shard = 2"),
+    ("7", "update pghaul.receipt set rows = rows + 1 where shard = 2"),
+    ("7", "delete from narrow where id = 700"),
+    ("7", "update narrow set a = a where id = 3"),
+    ("job", "update pghaul.job set state = 'open'"),
+    ("snapshot", "update pghaul.snapshot set released_at = null"),
+]
+
+
+@story()
+def the_ledgers_checks_see_every_breach(t):
+    data.narrow(t, 1000)
+    with open(os.path.join(os.path.dirname(__file__), "../../src/ledger/schema.sql")) as f:
+        schema = f.read()
+    rows = t.source.query("select id, a, b, c from narrow order by id")
+    values = ["(%s)" % ", ".join(v or "null" for v in row) for row in rows]
+    for invariant, breach in [(None, "select 1")] + BREACHES:
+        t.target.query("drop schema if exists pghaul cascade; truncate narrow")
+        t.target.query(schema)
+        t.target.query(SOUND)
+        t.target.query((LAND % ", ".join(values[:499])).format(1, 499))
+        t.target.query((LAND % ", ".join(values[499:])).format(2, 501))
+        t.target.query(breach)
+        passed = not fails(t.check_ledger, complete=True, source=t.source)
+        assert passed == (invariant is None), "%s passed: %s" % (breach, passed)
