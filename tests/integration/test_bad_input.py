@@ -6,10 +6,12 @@ the whole target (catalog, rows) and the source must be as before, and there mus
 
 import os
 import re
+import subprocess
 
 import compare
 import data
-from story import story
+from cluster import run_as_ordinary
+from story import Skip, story
 
 
 class Case:
@@ -333,41 +335,22 @@ def another_definition_under_the_same_name_is_refused_and_both_are_shown(t):
 
 
 @story(own=True)
-def targets_that_cannot_be_written_are_refused(t):
+def a_standby_is_refused_as_target(t):
     data.narrow(t, 100)
     before = state(t)
-    # A standby of the target.
-    import subprocess
-    from cluster import bindir, run_as_ordinary
-    standby = t.directory + "/standby"
-    t.target.forget()
-    t.target_cluster.psql("postgres", "checkpoint")
-    with open(t.target_cluster.directory + "/pg_hba.conf", "a") as f:
-        f.write("local replication all trust\n")
-    t.target_cluster.psql("postgres", "select pg_reload_conf()")
-    run_as_ordinary([bindir() + "/pg_basebackup", "-D", standby, "-R", "-X", "stream", "-c", "fast", "-h", t.target_cluster.sockets, "-p",
-                     str(t.target_cluster.port), "-U", "tester"], check=True, stderr=subprocess.DEVNULL)
-    from cluster import free_port
-    port = free_port()
-    with open(standby + "/postgresql.conf", "a") as f:
-        f.write("port = %d\n" % port)
-    run_as_ordinary([bindir() + "/pg_ctl", "-D", standby, "-s", "-w", "-l", standby + ".log", "start"], check=True,
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    standby = t.target_cluster.standby(t.directory + "/standby")
     try:
-        dsn = t.target.dsn.replace("port=%d" % t.target_cluster.port, "port=%d" % port)
-        failed = check_case(t, Case("a standby as target", ["copy", "-s", t.source.dsn, "-d", dsn, "-t", "narrow"],
-                                    says="target", hint=False), before)
-        dsn = t.source.dsn
-        assert not failed, failed
+        dsn = t.target.dsn.replace("port=%d" % t.target_cluster.port, "port=%d" % standby.port)
+        failed = check_case(t, Case("a standby as target", ["copy", "-s", "SRC", "-d", dsn, "-t", "narrow"], says=["target", "standby"],
+                                    hint=False), before)
+        assert not failed, failed[0]
     finally:
-        run_as_ordinary([bindir() + "/pg_ctl", "-D", standby, "-s", "-m", "immediate", "stop"])
+        standby.stop("immediate")
 
 
 @story(own=True)
 def a_full_target_disk_ends_with_1_and_the_job_goes_on_afterwards(t):
     """The table stands in a tablespace on a file system of 6 MB; needs the right to mount."""
-    import subprocess
-    from story import Skip
     small = t.directory + "/small"
     os.mkdir(small)
     if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0777", "none", small],
@@ -381,9 +364,7 @@ def a_full_target_disk_ends_with_1_and_the_job_goes_on_afterwards(t):
 
 
 def full_disk(t, small):
-    import subprocess
     data.mixed(t, 80000)
-    from cluster import run_as_ordinary
     run_as_ordinary(["mkdir", small + "/space"], check=True)
     t.target.query("create tablespace tiny location '%s/space'" % small)
     t.target.query("alter table mixed set tablespace tiny")

@@ -1,5 +1,6 @@
 """What dies: the mover, servers, backends, the answer to a COMMIT. Afterwards every row is there once."""
 
+import os
 import signal
 import time
 
@@ -218,7 +219,6 @@ def lost_commits(t, cuts, mode, split):
     data.mixed(t, 20000)
     t.target.query("create role hauler superuser login password 'secret'")
     passfile = t.write("pass", "127.0.0.1:*:*:hauler:secret\n")
-    import os
     os.chmod(passfile, 0o600)
     with CommitProxy(t.target_cluster.port, cuts) as proxy:
         result = t.run("copy", "-s", t.source.dsn, "-d", t.target.tcp_dsn("hauler", proxy.port), "-t", "mixed", "-j", 2,

@@ -1,6 +1,7 @@
 """Who may run a job: one mover, joined ones, nobody else. And how a run is told to stop."""
 
 import signal
+import socket
 import time
 
 import data
@@ -18,7 +19,6 @@ def a_second_mover_is_told_who_holds_the_job(t):
     with t.start_copy(*args) as first:
         assert t.when_landed(2, first), "it ended too soon"
         first.signal(signal.SIGSTOP)
-        import socket
         second = t.copy(*args).expect(4, str(first.pid), socket.gethostname(), "hint", "--join")
         assert 3 < second.seconds < 9, "it waited %.1f s instead of 5" % second.seconds
         held = t.copy(*args, "--json").expect(4).json

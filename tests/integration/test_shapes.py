@@ -1,5 +1,6 @@
 """Tables of every shape: names, columns, types, partitions, sizes, numbers of tables."""
 
+import compare
 import data
 import ledger
 from story import story
@@ -211,7 +212,6 @@ def text_of_another_encoding_is_converted_and_never_garbled(t):
                 "insert into l select i, 'Ä ß é ' || i from generate_series(1, 2000) i")
     t.target.query("create table l (id int primary key, v text)")
     t.run("copy", "-s", latin.dsn, "-d", t.target.dsn, "-t", "l").expect(0)
-    import compare
     compare.compare(latin, t.target, ["l"])
 
 
@@ -304,3 +304,28 @@ def rows_wider_than_every_buffer_pass(t):
                    "from generate_series(1, 4) i; insert into w values (5, '', null)")
     t.copy("-t", "w", "-j", 2, "--shard-size", "1MiB", timeout=100).expect(0)
     t.whole("w")
+
+
+@story(own=True)
+def a_standby_serves_as_the_source(t):
+    data.narrow(t, 40000)
+    standby = t.source_cluster.standby(t.directory + "/standby")
+    try:
+        dsn = t.source.dsn.replace("port=%d" % t.source_cluster.port, "port=%d" % standby.port)
+        t.run("copy", "-s", dsn, "-d", t.target.dsn, "-t", "narrow", "-j", 2, *SMALL).expect(0)
+        t.whole("narrow")
+    finally:
+        standby.stop("immediate")
+
+
+@story()
+def few_connections_mean_few_workers_and_a_note(t):
+    data.mixed(t, 20000)
+    with t.target_cluster.session() as s:
+        s.query("alter database %s connection limit 6" % t.target.name)
+        s.query("do $$ begin create role plain login; exception when duplicate_object then null; end $$")
+        s.query("grant create on database %s to plain" % t.target.name)
+    t.target.query("grant all on mixed to plain")
+    dsn = t.target.dsn.replace("user=tester", "user=plain")
+    t.run("copy", "-s", t.source.dsn, "-d", dsn, "-t", "mixed", "-j", 20, *SMALL).expect(0, "connection")
+    t.whole("mixed")

@@ -1,5 +1,6 @@
 """One snapshot for all, and what happens when it is really gone (design, §7)."""
 
+import os
 import signal
 import threading
 
@@ -127,7 +128,6 @@ def the_keepers_death_under_a_running_copy_ends_well(t):
         assert t.when_landed(3, run), "it ended before the keeper could be killed"
         keepers = [p for p in t.mover.processes() if p != run.pid]
         assert len(keepers) == 1, "%s keepers" % keepers
-        import os
         os.kill(keepers[0], signal.SIGKILL)
         assert run.wait().rc in (0, 1)
     t.copy("-t", "narrow", "-j", 2, *SMALL).expect(0)

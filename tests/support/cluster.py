@@ -103,6 +103,19 @@ class Cluster:
         with open(self.directory + "/postgresql.conf", "a") as f:
             f.writelines("%s = %s\n" % item for item in settings.items())
 
+    def standby(self, directory):
+        """A streaming standby of this server, started."""
+        with open(self.directory + "/pg_hba.conf", "a") as f:
+            f.write("local replication all trust\n")
+        self.psql("postgres", "select pg_reload_conf()")
+        run_as_ordinary([bindir() + "/pg_basebackup", "-D", directory, "-R", "-X", "stream", "-c", "fast", "-h", self.sockets,
+                         "-p", str(self.port), "-U", self.user], check=True, stderr=subprocess.DEVNULL)
+        other = Cluster.__new__(Cluster)
+        other.directory, other.sockets, other.tcp, other.running = directory, self.sockets, False, False
+        other.log, other.port = directory + ".log", free_port()
+        other.configure({"port": str(other.port), "listen_addresses": "''", "hot_standby_feedback": "on"})
+        return other.start()
+
     def _pg_ctl(self, *args):
         out = run_as_ordinary([bindir() + "/pg_ctl", "-D", self.directory, "-l", self.log, "-s", "-w",
                                "-t", "60", *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
