@@ -398,6 +398,12 @@ void ph_conn_close(struct ph_conn *conn)
     free(conn);
 }
 
+void ph_conn_set_interrupt(struct ph_conn *conn, struct ph_interrupt *interrupt, int level)
+{
+    conn->interrupt = interrupt;
+    conn->interrupt_level = level;
+}
+
 int ph_conn_server_version(const struct ph_conn *conn)
 {
     return PQserverVersion(conn->pg);

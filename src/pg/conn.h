@@ -50,6 +50,9 @@ struct ph_conn_opts {
 bool ph_conn_open(struct ph_conn **out, const struct ph_conn_opts *opts, struct ph_err *err);
 void ph_conn_close(struct ph_conn *conn);
 
+/* From now on waits end at this level of the interrupt; with NULL they cannot be interrupted. */
+void ph_conn_set_interrupt(struct ph_conn *conn, struct ph_interrupt *interrupt, int level);
+
 /* Facts of the session. */
 int ph_conn_server_version(const struct ph_conn *conn);      /* 150018 */
 int ph_conn_backend_pid(const struct ph_conn *conn);

@@ -1,11 +1,11 @@
 /* The plan: what a job will do, settled from both catalogs before anything is changed.
  *
- *     ph_plan_make:  select tables (select.c) → read both catalogs (pg/catalog.c) → match columns and types, choose
- *                    the format (match.c) → choose the cut (split.c) → look for what stands in the way (check.c)
- *     ph_plan_cut:   bounds of all shards, read under the job's snapshot (split.c)
+ *     ph_plan_make:  select tables (select.c) → read both catalogs (pg/catalog.c) → match columns
+ * and types, choose the format (match.c) → choose the cut (split.c) → look for what stands in the
+ * way (check.c) ph_plan_cut:   bounds of all shards, read under the job's snapshot (split.c)
  *
- * A plan and everything in it belongs to its arena: ph_plan_free() ends it all. Read-only once made, so
- * any thread may look at it.
+ * A plan and everything in it belongs to its arena: ph_plan_free() ends it all. Read-only once
+ * made, so any thread may look at it.
  */
 #ifndef PH_PLAN_PLAN_H
 #define PH_PLAN_PLAN_H
@@ -18,7 +18,8 @@
 #include "pghaul/err.h"
 #include "pghaul/shard.h"
 
-/* What the user asked for: options and job file, resolved to one form. Borrowed by the plan. ------------------- */
+/* What the user asked for: options and job file, resolved to one form. Borrowed by the plan.
+ * ------------------- */
 
 /* target column ← SQL expression over the source's columns */
 struct ph_mapping {
@@ -63,7 +64,8 @@ struct ph_job_spec {
     const char *job_name; /* NULL: made from the target's name and the definition */
 };
 
-/* What was settled. --------------------------------------------------------------------------------------------- */
+/* What was settled.
+ * --------------------------------------------------------------------------------------------- */
 
 /* One thing that stands in the way: the plan is shown, copy refuses (exit 2). */
 struct ph_obstacle {
@@ -72,10 +74,10 @@ struct ph_obstacle {
 };
 
 struct ph_side {
-    const char *shown;     /* ph_dsn_shown */
+    const char *shown; /* ph_dsn_shown */
     const char *database;
     uint32_t database_oid;
-    uint64_t system_id;    /* 0 when it may not be read */
+    uint64_t system_id; /* 0 when it may not be read */
     int version;
     const char *encoding;
     const char *transport;
@@ -94,11 +96,11 @@ struct ph_plan {
     int n_obstacles;
     const char *const *warnings; /* of the job as a whole */
     int n_warnings;
-    int jobs;                /* workers, after looking at machine, servers and the number of shards */
-    uint64_t shard_size;     /* bytes, as chosen */
-    int64_t bytes;           /* of all tables */
-    char fingerprint[33];    /* of the definition, hexadecimal */
-    const char *definition;  /* canonical JSON of the definition; no secret in it */
+    int jobs;             /* workers, after looking at machine, servers and the number of shards */
+    uint64_t shard_size;  /* bytes, as chosen */
+    int64_t bytes;        /* of all tables */
+    char fingerprint[33]; /* of the definition, hexadecimal */
+    const char *definition; /* canonical JSON of the definition; no secret in it */
     const char *job_name;
 
     struct ph_shard *shards; /* after ph_plan_cut; biggest first */
@@ -107,13 +109,18 @@ struct ph_plan {
     int n_shards;
 };
 
-/* Reads both catalogs and settles everything. Errors (PH_WRONG) are what makes a plan impossible: no such table,
- * no matching pattern, unparsable filter. What merely forbids to run it becomes an obstacle. Both connections are
- * idle before and after; nothing is changed. */
+/* Reads both catalogs and settles everything. Errors (PH_WRONG) are what makes a plan impossible:
+ * no such table, no matching pattern, unparsable filter. What merely forbids to run it becomes an
+ * obstacle. Both connections are idle before and after; nothing is changed. */
 bool ph_plan_make(struct ph_plan **out, const struct ph_job_spec *spec, struct ph_conn *source,
                   struct ph_conn *target, struct ph_err *err);
 
-/* Cuts every table into shards. `source` must be inside a transaction whose snapshot is the job's. */
+/* Mode append without allow_nonempty: PH_WRONG when a target table has rows. Only for a new job or
+ * round: a job that goes on has rows of its own there. */
+bool ph_check_empty(struct ph_plan *plan, struct ph_conn *target, struct ph_err *err);
+
+/* Cuts every table into shards. `source` must be inside a transaction whose snapshot is the job's.
+ */
 bool ph_plan_cut(struct ph_plan *plan, struct ph_conn *source, struct ph_err *err);
 
 void ph_plan_free(struct ph_plan *plan);

@@ -1,0 +1,139 @@
+#include "haul/progress.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { WINDOW = 25 }; /* samples of 200 ms that rates are taken over */
+
+struct sample {
+    double at_s;
+    uint64_t rows, bytes, source_ns, target_ns;
+    int64_t weight;
+};
+
+struct watch {
+    struct ph_run *run;
+    struct ph_progress_table *tables;
+    struct sample window[WINDOW];
+    unsigned samples;
+    int64_t weight_at_start;
+    double start_s, snapshot_s;
+};
+
+/* A shard in hand counts by the share of its bytes that have passed, as far as its weight tells. */
+static int64_t in_hand(const struct ph_worker *w, uint64_t bytes)
+{
+    int64_t weight = atomic_load(&w->weight);
+    return (int64_t)bytes < weight ? (int64_t)bytes : weight;
+}
+
+static void collect(struct watch *watch, struct ph_progress *now, struct sample *sample)
+{
+    struct ph_crew *crew = &watch->run->crew;
+    for (int i = 0; i < crew->n_tabs; i++) {
+        struct ph_crew_tab *tab = &crew->tabs[i];
+        struct ph_progress_table *t = &watch->tables[i];
+        t->source = tab->table->root_source;
+        t->target = tab->table->root_target;
+        t->rows = atomic_load(&tab->rows);
+        t->bytes = atomic_load(&tab->bytes);
+        t->weight = tab->weight;
+        t->weight_done = atomic_load(&tab->weight_done);
+        t->shards = tab->shards;
+        t->shards_landed = atomic_load(&tab->landed);
+        t->shards_parked = atomic_load(&tab->parked);
+    }
+    for (int i = 0; i < crew->opts.workers; i++) {
+        struct ph_worker *w = &crew->workers[i];
+        int tab = atomic_load(&w->tab);
+        sample->source_ns += atomic_load(&w->gauge.source_wait_ns);
+        sample->target_ns += atomic_load(&w->gauge.sink_wait_ns);
+        if (tab == 0)
+            continue;
+        uint64_t bytes = atomic_load(&w->gauge.bytes);
+        watch->tables[tab - 1].rows += atomic_load(&w->gauge.rows);
+        watch->tables[tab - 1].bytes += bytes;
+        watch->tables[tab - 1].weight_done += in_hand(w, bytes);
+        now->workers_busy++;
+    }
+    for (int i = 0; i < crew->n_tabs; i++) {
+        now->rows += watch->tables[i].rows;
+        now->bytes += watch->tables[i].bytes;
+        now->parked += watch->tables[i].shards_parked;
+        sample->weight += watch->tables[i].weight_done;
+    }
+    sample->rows = now->rows;
+    sample->bytes = now->bytes;
+}
+
+static void add_rates(struct watch *watch, struct ph_progress *now, const struct sample *sample)
+{
+    struct ph_crew *crew = &watch->run->crew;
+    unsigned kept = watch->samples < WINDOW ? watch->samples : WINDOW;
+    int64_t total = 0;
+    now->eta_s = -1;
+    for (int i = 0; i < crew->n_tabs; i++)
+        total += crew->tabs[i].weight;
+    if (kept > 0) {
+        const struct sample *old = &watch->window[(watch->samples - kept) % WINDOW];
+        double dt = sample->at_s - old->at_s;
+        double worker_ns = dt * 1e9 * (now->workers_busy ? now->workers_busy : 1);
+        if (dt > 0 && sample->rows >= old->rows) {
+            now->rate_rows = (double)(sample->rows - old->rows) / dt;
+            now->rate_bytes = (double)(sample->bytes - old->bytes) / dt;
+            now->source_share = (double)(sample->source_ns - old->source_ns) / worker_ns;
+            now->target_share = (double)(sample->target_ns - old->target_ns) / worker_ns;
+            double waits = now->source_share + now->target_share;
+            if (waits > 1) {
+                now->source_share /= waits;
+                now->target_share /= waits;
+            }
+            now->self_share = 1 - now->source_share - now->target_share;
+        }
+    }
+    double done = (double)(sample->weight - watch->weight_at_start), dt = sample->at_s - watch->start_s;
+    if (done > 0 && dt > 0.5)
+        now->eta_s = (double)(total - sample->weight) / (done / dt);
+    if (now->eta_s < 0 && done > 0)
+        now->eta_s = total > sample->weight ? -1 : 0;
+    watch->window[watch->samples++ % WINDOW] = *sample;
+}
+
+static void tell(struct watch *watch)
+{
+    struct ph_run *run = watch->run;
+    struct ph_crew *crew = &run->crew;
+    struct sample sample = {.at_s = ph_clock_s()};
+    struct ph_progress now = {
+        .job = run->result->job,
+        .seconds = sample.at_s - run->begin_s,
+        .tables = watch->tables,
+        .n_tables = crew->n_tabs,
+        .run_rows = atomic_load(&crew->run_rows),
+        .run_bytes = atomic_load(&crew->run_bytes),
+        .workers = crew->opts.workers,
+        .retries = atomic_load(&crew->retries),
+        .phase = atomic_load(&crew->outage) ? "waiting for a server" : run->phase,
+        .snapshot_held_s = watch->snapshot_s + sample.at_s - watch->start_s,
+    };
+    collect(watch, &now, &sample);
+    if (watch->samples == 0)
+        watch->weight_at_start = sample.weight;
+    add_rates(watch, &now, &sample);
+    run->opts->progress(run->opts->arg, &now);
+}
+
+void ph_progress_watch(struct ph_run *run)
+{
+    struct ph_crew *crew = &run->crew;
+    struct watch watch = {.run = run, .start_s = ph_clock_s(), .snapshot_s = run->snapshot->held_s};
+    watch.tables = calloc((size_t)(crew->n_tabs ? crew->n_tabs : 1), sizeof *watch.tables);
+    for (unsigned tick = 0; atomic_load(&crew->running) > 0; tick++) {
+        usleep(10000); /* short, so that a small job does not wait for its end to be seen */
+        if (watch.tables && run->opts->progress && tick % 20 == 19)
+            tell(&watch);
+    }
+    free(watch.tables);
+}

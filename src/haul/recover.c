@@ -1,0 +1,362 @@
+/* When the snapshot is truly gone.
+ *
+ * Shards that have landed were read under the old snapshot; the rest must be read under a new one. That gives one
+ * consistent state only if what landed looks the same under the new one. So, under the new snapshot:
+ *
+ *   1. A relation that is not the planned one any more ends the job.
+ *   2. A landed shard is proven unchanged when it has as many rows as its receipt says and every row was written by a
+ *      transaction older than all that were in progress when the old snapshot was taken. Then every row visible now
+ *      was visible then, and as many were: the sets are equal. ("Visible in the old snapshot" would not do: a
+ *      snapshot's text leaves subtransactions out, so a savepoint's UPDATE would pass.)
+ *   3. A table cut by key, hash or not at all: shards that are not proven are planned again; the transaction that
+ *      lands one replaces the rows of the old (found by xmin) and its receipt.
+ *   4. A table cut by block: its shards mean nothing under another snapshot once rows have moved, so the whole
+ *      table starts over: our rows (by xmin, and exactly as many as the receipts say) and receipts are taken
+ *      away, and it is cut anew.
+ *
+ * For upsert nothing is taken away: shards are just planned again.
+ * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is looked at.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "haul/run.h"
+#include "pg/sql.h"
+
+struct landed {
+    int64_t shard;
+    int tab;
+    const char *pred;
+    int64_t rows, xid;
+    uint64_t old_xmin; /* of the snapshot it was read under */
+    bool changed;
+};
+
+struct recovery {
+    struct ph_run *run;
+    struct ph_snapshot fresh;
+    struct landed *landed;
+    int n_landed;
+    int *changed; /* by table number - 1 */
+    int *have;    /* landed shards, likewise */
+};
+
+static bool ask(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
+{
+    bool ok = ph_conn_query(conn, sql->data, rows, err);
+    ph_buf_fini(sql);
+    return ok;
+}
+
+/* Whoever still works under the old snapshot must not land any more. */
+static bool fence(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "UPDATE pghaul.shard SET attempt = attempt OPERATOR(pg_catalog.+) 1, mover = NULL,"
+               " slot = NULL WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND state OPERATOR(pg_catalog.=) 'planned' AND mover IS NOT NULL",
+               run->job);
+    return ask(run->target, &sql, NULL, err);
+}
+
+static bool check_relations(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql, "SELECT pg_catalog.pg_relation_filenode(o.oid), o.n FROM (VALUES ");
+    for (int i = 0; i < run->n_tabs; i++)
+        ph_sql_add(&sql, "%s(%u::pg_catalog.oid, %d)", i ? ", " : "", run->tabs[i].source_oid, i);
+    ph_sql_add(&sql, ") o(oid, n)");
+    if (!ask(run->source, &sql, &rows, err))
+        return false;
+    bool ok = true;
+    for (int r = 0; r < ph_rows_count(rows) && ok; r++) {
+        const struct ph_ledger_tab *t = &run->tabs[ph_rows_int(rows, r, 1)];
+        if (t->source_filenode && ph_rows_uint(rows, r, 0) != t->source_filenode)
+            ok = ph_err_set(err, PH_RELATION,
+                            "source table %s.%s is no longer the one that was planned",
+                            t->source_schema, t->source_name);
+    }
+    ph_rows_free(rows);
+    return ok || ph_err_hint(err, "it was truncated, rewritten or made anew; take the job away with pghaul "
+                                  "clean, and begin again");
+}
+
+static bool read_landed(struct recovery *rec, struct ph_err *err)
+{
+    struct ph_run *run = rec->run;
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT s.id, s.tab, s.pred, r.rows, r.xid, n.xmin FROM pghaul.shard s"
+               " JOIN pghaul.all_receipts r ON r.job OPERATOR(pg_catalog.=) s.job"
+               " AND r.shard OPERATOR(pg_catalog.=) s.id"
+               " JOIN pghaul.snapshot n ON n.job OPERATOR(pg_catalog.=) s.job"
+               " AND n.no OPERATOR(pg_catalog.=) r.snapshot"
+               " WHERE s.job OPERATOR(pg_catalog.=) %D AND s.state IN ('landed', 'verified')"
+               " ORDER BY s.tab, s.id",
+               run->job);
+    if (!ask(run->target, &sql, &rows, err))
+        return false;
+    rec->n_landed = ph_rows_count(rows);
+    rec->landed = ph_arena_calloc(run->arena, (size_t)rec->n_landed, sizeof *rec->landed);
+    rec->changed = ph_arena_calloc(run->arena, (size_t)run->n_tabs, sizeof(int));
+    rec->have = ph_arena_calloc(run->arena, (size_t)run->n_tabs, sizeof(int));
+    for (int i = 0; i < rec->n_landed; i++) {
+        struct landed *l = &rec->landed[i];
+        l->shard = ph_rows_int(rows, i, 0);
+        l->tab = (int)ph_rows_int(rows, i, 1);
+        l->pred = ph_arena_strdup(run->arena, ph_rows_text(rows, i, 2));
+        l->rows = ph_rows_int(rows, i, 3);
+        l->xid = ph_rows_int(rows, i, 4);
+        l->old_xmin = ph_rows_uint(rows, i, 5);
+        rec->have[l->tab - 1]++;
+    }
+    ph_rows_free(rows);
+    return true;
+}
+
+/* A row's xmin has 32 bits. Every visible one is older than the present snapshot's xmax and, unless frozen long ago,
+ * less than 2^31 behind it: that widens it. One that was frozen longer ago than 2^32 transactions may look
+ * younger than it is, which errs on the safe side. */
+static bool prove(struct recovery *rec, struct landed *l, struct ph_err *err)
+{
+    const struct ph_table *t = rec->run->tables[l->tab - 1];
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE x.x OPERATOR(pg_catalog.>=) 3"
+               " AND n.n OPERATOR(pg_catalog.-) ((n.n OPERATOR(pg_catalog.-) x.x)"
+               " OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.>=) %U)"
+               " FROM (SELECT xmin::pg_catalog.text::pg_catalog.int8 AS x FROM ONLY %I.%I",
+               l->old_xmin, t->source_schema, t->source_name);
+    if (*l->pred)
+        ph_sql_add(&sql, " WHERE (%s)", l->pred);
+    if (t->filter)
+        ph_sql_add(&sql, " %s (%s\n)", *l->pred ? "AND" : "WHERE", t->filter);
+    ph_sql_add(&sql, ") x, (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
+                     "::pg_catalog.text::pg_catalog.int8 AS n) n");
+    if (!ask(rec->run->source, &sql, &rows, err))
+        return ph_err_prefix(err, "looking whether %s has changed", t->root_source);
+    l->changed = ph_rows_int(rows, 0, 0) != l->rows || ph_rows_int(rows, 0, 1) != 0;
+    rec->changed[l->tab - 1] += l->changed;
+    ph_rows_free(rows);
+    return true;
+}
+
+/* Rule 3, and upsert. */
+static bool plan_again(struct recovery *rec, struct ph_err *err)
+{
+    struct ph_run *run = rec->run;
+    bool upsert = run->opts->spec->mode == PH_UPSERT;
+    for (int i = 0; i < rec->n_landed; i++) {
+        const struct landed *l = &rec->landed[i];
+        bool by_block = run->tables[l->tab - 1]->split == PH_SPLIT_BLOCK;
+        struct ph_buf sql = {0};
+        if (!l->changed || (by_block && !upsert))
+            continue;
+        ph_sql_add(&sql,
+                   "UPDATE pghaul.shard SET state = 'planned', attempt = attempt OPERATOR(pg_catalog.+) 1");
+        if (!upsert)
+            ph_sql_add(&sql, ", redo_xid = %D, redo_rows = %D", l->xid, l->rows);
+        ph_sql_add(&sql,
+                   " WHERE job OPERATOR(pg_catalog.=) %D AND id OPERATOR(pg_catalog.=) %D",
+                   run->job, l->shard);
+        if (upsert)
+            ph_sql_add(&sql,
+                       ";DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D"
+                       " AND shard OPERATOR(pg_catalog.=) %D;"
+                       "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D"
+                       " AND shard OPERATOR(pg_catalog.=) %D",
+                       run->job, l->shard, run->job, l->shard);
+        if (!ask(run->target, &sql, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+/* Takes our own rows out of the target: those that the receipts' transactions wrote, and exactly as many. */
+static bool take_rows_back(struct recovery *rec, int tab, struct ph_err *err)
+{
+    struct ph_run *run = rec->run;
+    const struct ph_table *t = run->tables[tab - 1];
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    uint64_t expected = 0;
+    const char *comma = "";
+    if (run->opts->spec->triggers == PH_TRIGGERS_SKIP)
+        ph_sql_add(&sql, "SET LOCAL session_replication_role = replica;");
+    ph_sql_add(&sql, "DELETE FROM %s%I.%I WHERE xmin OPERATOR(pg_catalog.=) ANY ('{",
+               t->target_routes ? "" : "ONLY ", t->target_schema, t->target_name);
+    for (int i = 0; i < rec->n_landed; i++) {
+        if (rec->landed[i].tab != tab)
+            continue;
+        ph_sql_add(&sql, "%s%D", comma, rec->landed[i].xid & 0xffffffff);
+        expected += (uint64_t)rec->landed[i].rows;
+        comma = ",";
+    }
+    ph_sql_add(&sql, "}'::pg_catalog.xid[])");
+    if (!ask(run->target, &sql, &rows, err))
+        return ph_err_prefix(err, "taking back the rows of %s", t->root_target);
+    uint64_t deleted = ph_rows_affected(rows);
+    ph_rows_free(rows);
+    if (deleted == expected)
+        return true;
+    ph_err_set(err, PH_FAILED,
+               "target table %s has %" PRIu64 " of the %" PRIu64 " rows that this job landed in it",
+               t->root_target, deleted, expected);
+    return ph_err_hint(err, "somebody else changed them: pghaul clean, empty the table, begin again");
+}
+
+/* Rule 4: cuts one table anew under the fresh snapshot and puts its shards behind the present ones. */
+static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
+{
+    struct ph_run *run = rec->run;
+    struct ph_table table = *run->tables[tab - 1];
+    struct ph_rows *rows = NULL;
+    if (!take_rows_back(rec, tab, err))
+        return false;
+    struct ph_plan *cut = calloc(1, sizeof *cut);
+    if (!cut)
+        return ph_err_nomem(err);
+    *cut = *run->plan;
+    cut->arena = (struct ph_arena){0};
+    cut->tables = &table;
+    cut->n_tables = 1;
+    table.id = tab;
+    bool ok = ph_plan_cut(cut, run->source, err);
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D AND tab OPERATOR(pg_catalog.=) %d;"
+               "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND tab OPERATOR(pg_catalog.=) %d;"
+               "WITH gone AS (SELECT pg_catalog.max(id) AS last FROM pghaul.shard"
+               "  WHERE job OPERATOR(pg_catalog.=) %D),"
+               " d AS (DELETE FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D"
+               "  AND tab OPERATOR(pg_catalog.=) %d) SELECT last FROM gone",
+               run->job, tab, run->job, tab, run->job, run->job, tab);
+    ok = ok && ph_conn_query(run->target, sql.data, &rows, err) &&
+         ph_ledger_add_shards(run->target, run->job, cut->shards, (const char *const *)cut->shard_lo,
+                              (const char *const *)cut->shard_hi, cut->n_shards,
+                              ph_rows_int(rows, 0, 0) + 1, err);
+    ph_buf_fini(&sql);
+    ph_rows_free(rows);
+    cut->tables = NULL;
+    cut->n_tables = 0;
+    ph_plan_free(cut);
+    return ok;
+}
+
+static bool rewrite_ledger(struct recovery *rec, struct ph_err *err)
+{
+    struct ph_run *run = rec->run;
+    int no = 0;
+    if (!ph_ledger_begin(run->target, false, err) || !plan_again(rec, err))
+        return false;
+    for (int tab = 1; tab <= run->n_tabs; tab++) {
+        bool by_block = run->tables[tab - 1]->split == PH_SPLIT_BLOCK;
+        if (by_block && rec->changed[tab - 1] && run->opts->spec->mode != PH_UPSERT &&
+            !start_over(rec, tab, err))
+            return false;
+    }
+    return ph_ledger_add_snapshot(run->target, run->job, &rec->fresh, run->host, &no, err) &&
+           ph_ledger_commit(run->target, err);
+}
+
+static void tell(const struct recovery *rec)
+{
+    struct ph_run *run = rec->run;
+    for (int i = 0; i < run->n_tabs; i++) {
+        const struct ph_table *t = run->tables[i];
+        if (rec->changed[i] && t->split == PH_SPLIT_BLOCK && run->opts->spec->mode != PH_UPSERT)
+            ph_log(run->opts->log, PH_LOG_WARN,
+                   "%s has changed since and is cut by block: it starts over under the new snapshot",
+                   t->root_source);
+        else if (rec->changed[i])
+            ph_log(run->opts->log, PH_LOG_WARN,
+                   "%s has changed since: %d of its %d landed shards are read again", t->root_source,
+                   rec->changed[i], rec->have[i]);
+        else if (rec->have[i])
+            ph_log(run->opts->log, PH_LOG_NOTE, "%s is proven unchanged: its %d landed shards stay",
+                   t->root_source, rec->have[i]);
+    }
+}
+
+/* Another mover of this job may have been quicker. */
+static bool adopt(struct ph_run *run, bool *adopted, struct ph_err *err)
+{
+    struct ph_ledger_snapshot *now = NULL;
+    *adopted = false;
+    if (!ph_ledger_snapshot(run->target, run->arena, run->job, &now, err))
+        return false;
+    if (!now || now->no == run->snapshot->no)
+        return true;
+    struct ph_err ignored;
+    if (!ph_snapshot_import(run->source, now->id, now->pg_snapshot, &ignored))
+        return ignored.code == PH_SNAPSHOT_GONE || (*err = ignored, false);
+    run->snapshot = now;
+    *adopted = true;
+    return ph_conn_exec(run->source, "ROLLBACK", err);
+}
+
+static bool recover_alone(struct ph_run *run, struct ph_err *err)
+{
+    struct recovery rec = {.run = run};
+    const struct ph_keeper_opts keeper = {
+        .dsn = run->opts->source,
+        .tag = run->tag,
+        .job = run->plan->job_name,
+        .tables = run->plan->tables,
+        .n_tables = run->plan->n_tables,
+        .keep_s = run->opts->keep_snapshot_s,
+        .interrupt = run->opts->interrupt,
+    };
+    ph_log(run->opts->log, PH_LOG_WARN,
+           "the job's snapshot is gone; looking whether what has landed still stands");
+    if (!fence(run, err) || !ph_keeper_start(&keeper, &rec.fresh, err))
+        return false;
+    bool ok = ph_snapshot_import(run->source, rec.fresh.id, rec.fresh.pg_snapshot, err) &&
+              check_relations(run, err) && read_landed(&rec, err);
+    for (int i = 0; i < rec.n_landed && ok; i++)
+        ok = prove(&rec, &rec.landed[i], err);
+    ok = ok && rewrite_ledger(&rec, err);
+    if (ok)
+        tell(&rec);
+    ph_conn_recover(run->target);
+    ph_conn_recover(run->source);
+    struct ph_err ignored;
+    if (!ok && ph_conn_ok(run->source))
+        ph_keeper_end(run->source, run->tag, rec.fresh.keeper_backend, &ignored);
+    ph_snapshot_fini(&rec.fresh);
+    return ok && ph_ledger_snapshot(run->target, run->arena, run->job, &run->snapshot, err);
+}
+
+bool ph_run_recover(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    bool adopted = false;
+    if (run->opts->spec->strict) {
+        ph_err_set(err, PH_FAILED, "the job's snapshot is gone, and --strict forbids a second one");
+        return ph_err_hint(err, "without --strict, shards that are proven unchanged stay and the rest is read "
+                                "under a new snapshot");
+    }
+    if (!ph_run_connect(run, true, err))
+        return false;
+    /* movers of one job recover one after the other; class 1885825122 is for this */
+    ph_sql_add(&sql, "SET lock_timeout = 0;SELECT pg_catalog.pg_advisory_lock(1885825122, %d);"
+                     "SET lock_timeout = '10s'",
+               (int)(run->job & 0x7fffffff));
+    bool ok = ask(run->target, &sql, NULL, err) && adopt(run, &adopted, err) &&
+              (adopted || recover_alone(run, err));
+    ph_sql_add(&sql, "SELECT pg_catalog.pg_advisory_unlock(1885825122, %d)",
+               (int)(run->job & 0x7fffffff));
+    struct ph_err ignored;
+    if (ph_conn_ok(run->target))
+        ask(run->target, &sql, NULL, &ignored);
+    else
+        ph_buf_fini(&sql);
+    return ok;
+}
