@@ -22,9 +22,12 @@ bool ph_catalog_query(struct ph_conn *conn, const char *select, struct ph_rows *
     return ph_err_prefix(err, "reading the catalog of the %s", ph_conn_side(conn));
 }
 
-/* The server ---------------------------------------------------------------------------------------------------- */
+/* The server
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-/* A role without rights on pg_control_system() is no reason to stop: the identity is then 0, unknown. */
+/* A role without rights on pg_control_system() is no reason to stop: the identity is then 0,
+ * unknown. */
 static void read_system_id(struct ph_catalog *catalog)
 {
     struct ph_rows *rows = NULL;
@@ -54,34 +57,43 @@ static bool read_path(struct ph_catalog *catalog, struct ph_err *err)
     return true;
 }
 
-/* A superuser is not bound by the limits of role and database, and may use the reserved connections. Sessions of
- * others are counted by the columns that everybody may see. */
+/* A superuser is not bound by the limits of role and database, and may use the reserved
+ * connections. Sessions of others are counted by the columns that everybody may see. */
 static const char server_sql[] =
-    "WITH me AS (SELECT r.oid, r.rolsuper, r.rolconnlimit, r.rolname FROM pg_roles r WHERE r.rolname = current_user),\n"
-    " db AS (SELECT d.oid, d.datconnlimit, d.datname FROM pg_database d WHERE d.datname = current_database()),\n"
+    "WITH me AS (SELECT r.oid, r.rolsuper, r.rolconnlimit, r.rolname FROM pg_roles r WHERE "
+    "r.rolname = current_user),\n"
+    " db AS (SELECT d.oid, d.datconnlimit, d.datname FROM pg_database d WHERE d.datname = "
+    "current_database()),\n"
     " used AS (SELECT count(*) AS all_of_them,\n"
     "   count(*) FILTER (WHERE a.usesysid = (SELECT oid FROM me)) AS role,\n"
     "   count(*) FILTER (WHERE a.datid = (SELECT oid FROM db)) AS database\n"
     "   FROM pg_stat_activity a WHERE a.datid IS NOT NULL AND a.usesysid IS NOT NULL),\n"
-    " lim AS (SELECT (SELECT setting::int FROM pg_settings WHERE name = 'max_connections') AS most,\n"
+    " lim AS (SELECT (SELECT setting::int FROM pg_settings WHERE name = 'max_connections') AS "
+    "most,\n"
     "   (SELECT coalesce(sum(setting::int), 0) FROM pg_settings\n"
     "     WHERE name IN ('superuser_reserved_connections', 'reserved_connections')) AS reserved),\n"
     " ledger AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'pghaul'),\n"
-    " jobs AS (SELECT c.oid FROM pg_class c JOIN ledger l ON c.relnamespace = l.oid WHERE c.relname = 'job')\n"
+    " jobs AS (SELECT c.oid FROM pg_class c JOIN ledger l ON c.relnamespace = l.oid WHERE "
+    "c.relname = 'job')\n"
     "SELECT db.datname, db.oid, me.rolname, me.rolsuper, pg_is_in_recovery(),\n"
-    " coalesce((SELECT reset_val = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only'), false),\n"
+    " coalesce((SELECT reset_val = 'on' FROM pg_settings WHERE name = "
+    "'default_transaction_read_only'), false),\n"
     " %s,\n"
     " has_database_privilege(db.oid, 'CREATE'), has_database_privilege(db.oid, 'TEMPORARY'),\n"
     " EXISTS (SELECT FROM ledger),\n"
     " coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM ledger), false),\n"
     " coalesce((SELECT has_table_privilege(oid, 'INSERT') FROM jobs),\n"
     "          (SELECT has_schema_privilege(oid, 'CREATE') FROM ledger), false),\n"
-    " current_setting('hot_standby_feedback')::bool, current_setting('max_standby_streaming_delay'),\n"
+    " current_setting('hot_standby_feedback')::bool, "
+    "current_setting('max_standby_streaming_delay'),\n"
     " EXISTS (SELECT FROM pg_largeobject_metadata),\n"
     " least(lim.most - used.all_of_them - CASE WHEN me.rolsuper THEN 0 ELSE lim.reserved END,\n"
-    "   CASE WHEN me.rolsuper OR me.rolconnlimit < 0 THEN NULL ELSE me.rolconnlimit - used.role END,\n"
-    "   CASE WHEN me.rolsuper OR db.datconnlimit < 0 THEN NULL ELSE db.datconnlimit - used.database END),\n"
-    " (SELECT setting FROM pg_settings WHERE name = 'data_directory'), current_setting('lc_monetary')\n"
+    "   CASE WHEN me.rolsuper OR me.rolconnlimit < 0 THEN NULL ELSE me.rolconnlimit - used.role "
+    "END,\n"
+    "   CASE WHEN me.rolsuper OR db.datconnlimit < 0 THEN NULL ELSE db.datconnlimit - "
+    "used.database END),\n"
+    " (SELECT setting FROM pg_settings WHERE name = 'data_directory'), "
+    "current_setting('lc_monetary')\n"
     "FROM me, db, used, lim";
 
 static bool read_server(struct ph_catalog *catalog, struct ph_err *err)
@@ -122,7 +134,9 @@ static bool read_server(struct ph_catalog *catalog, struct ph_err *err)
     return true;
 }
 
-/* Names --------------------------------------------------------------------------------------------------------- */
+/* Names
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool read_names(struct ph_catalog *catalog, struct ph_err *err)
 {

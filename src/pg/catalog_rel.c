@@ -1,4 +1,5 @@
-/* The details of those relations that take part: one query per kind of detail, whatever their number. */
+/* The details of those relations that take part: one query per kind of detail, whatever their
+ * number. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,8 @@ static bool query_set(struct ph_catalog *catalog, const char *select, const uint
     return ok;
 }
 
-/* Rows come sorted by the relation in column 0: the number of rows from `row` on that are of the same one. */
+/* Rows come sorted by the relation in column 0: the number of rows from `row` on that are of the
+ * same one. */
 static int run_length(const struct ph_rows *rows, int row)
 {
     uint64_t oid = ph_rows_uint(rows, row, 0);
@@ -61,20 +63,20 @@ static double estimate_rows(double tuples, double pages, int64_t heap, int64_t b
 static bool read_facts(struct ph_catalog *catalog, const uint32_t *oids, int n, struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
-    if (!query_set(
-            catalog,
-            "SELECT c.oid, pg_relation_filenode(c.oid), c.reltuples, c.relpages,\n"
-            " CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) END,\n"
-            " CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END,\n"
-            " current_setting('block_size')::int,\n"
-            " CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END,\n"
-            " CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,\n"
-            " c.relrowsecurity AND row_security_active(c.oid),\n"
-            " has_schema_privilege(c.relnamespace, 'USAGE'), has_table_privilege(c.oid, 'SELECT'),\n"
-            " has_table_privilege(c.oid, 'INSERT'), has_table_privilege(c.oid, 'UPDATE'),\n"
-            " has_table_privilege(c.oid, 'TRUNCATE')\n"
-            "FROM %s JOIN pg_class c USING (oid)",
-            oids, n, &rows, err))
+    if (!query_set(catalog,
+                   "SELECT c.oid, pg_relation_filenode(c.oid), c.reltuples, c.relpages,\n"
+                   " CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) END,\n"
+                   " CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END,\n"
+                   " current_setting('block_size')::int,\n"
+                   " CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END,\n"
+                   " CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,\n"
+                   " c.relrowsecurity AND row_security_active(c.oid),\n"
+                   " has_schema_privilege(c.relnamespace, 'USAGE'), has_table_privilege(c.oid, "
+                   "'SELECT'),\n"
+                   " has_table_privilege(c.oid, 'INSERT'), has_table_privilege(c.oid, 'UPDATE'),\n"
+                   " has_table_privilege(c.oid, 'TRUNCATE')\n"
+                   "FROM %s JOIN pg_class c USING (oid)",
+                   oids, n, &rows, err))
         return false;
     for (int i = 0; i < ph_rows_count(rows); i++) {
         struct ph_relation *r = ph_catalog_relation(catalog, (uint32_t)ph_rows_uint(rows, i, 0));
@@ -84,6 +86,7 @@ static bool read_facts(struct ph_catalog *catalog, const uint32_t *oids, int n, 
         r->filenode = (uint32_t)ph_rows_uint(rows, i, 1);
         r->heap = ph_rows_int(rows, i, 4);
         r->toast = ph_rows_int(rows, i, 5);
+        r->blocks = r->heap / ph_rows_int(rows, i, 6);
         r->rows = estimate_rows(ph_rows_double(rows, i, 2), ph_rows_double(rows, i, 3), r->heap,
                                 ph_rows_int(rows, i, 6));
         r->bound = text(catalog, rows, i, 7);
@@ -133,8 +136,8 @@ static bool read_columns(struct ph_catalog *catalog, const uint32_t *oids, int n
     return true;
 }
 
-/* Grants on single columns matter only where the table's own do not suffice, which is rare: those tables alone are
- * asked for them. */
+/* Grants on single columns matter only where the table's own do not suffice, which is rare: those
+ * tables alone are asked for them. */
 static bool read_column_grants(struct ph_catalog *catalog, const uint32_t *oids, int n,
                                struct ph_err *err)
 {
@@ -148,15 +151,14 @@ static bool read_column_grants(struct ph_catalog *catalog, const uint32_t *oids,
             lacking[n_lacking++] = oids[i];
     }
     struct ph_rows *rows = NULL;
-    bool ok = n_lacking == 0 ||
-              query_set(catalog,
-                        "SELECT a.attrelid, a.attnum,\n"
-                        " has_column_privilege(a.attrelid, a.attnum, 'SELECT'),\n"
-                        " has_column_privilege(a.attrelid, a.attnum, 'INSERT'),\n"
-                        " has_column_privilege(a.attrelid, a.attnum, 'UPDATE')\n"
-                        "FROM %s JOIN pg_attribute a ON a.attrelid = w.oid\n"
-                        "WHERE a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2",
-                        lacking, n_lacking, &rows, err);
+    bool ok = n_lacking == 0 || query_set(catalog,
+                                          "SELECT a.attrelid, a.attnum,\n"
+                                          " has_column_privilege(a.attrelid, a.attnum, 'SELECT'),\n"
+                                          " has_column_privilege(a.attrelid, a.attnum, 'INSERT'),\n"
+                                          " has_column_privilege(a.attrelid, a.attnum, 'UPDATE')\n"
+                                          "FROM %s JOIN pg_attribute a ON a.attrelid = w.oid\n"
+                                          "WHERE a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2",
+                                          lacking, n_lacking, &rows, err);
     free(lacking);
     for (int i = 0; i < ph_rows_count(rows); i++) {
         struct ph_relation *r = ph_catalog_relation(catalog, (uint32_t)ph_rows_uint(rows, i, 0));
@@ -220,14 +222,16 @@ static bool read_indexes(struct ph_catalog *catalog, const uint32_t *oids, int n
     return true;
 }
 
-/* Copies of a partitioned table's row triggers on its partitions count; those that implement constraints do not. */
+/* Copies of a partitioned table's row triggers on its partitions count; those that implement
+ * constraints do not. */
 static bool read_triggers(struct ph_catalog *catalog, const uint32_t *oids, int n,
                           struct ph_err *err)
 {
     bool clones = ph_conn_server_version(catalog->conn) >= 130000;
     struct ph_buf select = {0};
-    ph_buf_add(&select, "SELECT t.tgrelid, t.tgname, t.tgtype, t.tgenabled\n"
-                        "FROM %s JOIN pg_trigger t ON t.tgrelid = w.oid\nWHERE (NOT t.tgisinternal");
+    ph_buf_add(&select,
+               "SELECT t.tgrelid, t.tgname, t.tgtype, t.tgenabled\n"
+               "FROM %s JOIN pg_trigger t ON t.tgrelid = w.oid\nWHERE (NOT t.tgisinternal");
     if (clones)
         ph_buf_add(&select, " OR (t.tgparentid <> 0 AND t.tgconstraint = 0)");
     ph_buf_add(&select, ") AND t.tgenabled <> 'D' ORDER BY 1, 2");
@@ -258,17 +262,18 @@ static bool read_foreign_keys(struct ph_catalog *catalog, const uint32_t *oids, 
                               struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
-    if (!query_set(catalog,
-                   "WITH w AS MATERIALIZED (SELECT w.oid FROM %s)\n"
-                   "SELECT f.rel, f.conname, f.incoming, f.other, n.nspname, c.relname\n"
-                   "FROM (SELECT k.conrelid AS rel, k.conname, false AS incoming, k.confrelid AS other\n"
-                   "      FROM pg_constraint k JOIN w ON k.conrelid = w.oid WHERE k.contype = 'f'\n"
-                   "      UNION ALL\n"
-                   "      SELECT k.confrelid, k.conname, true, k.conrelid\n"
-                   "      FROM pg_constraint k JOIN w ON k.confrelid = w.oid WHERE k.contype = 'f') f\n"
-                   "JOIN pg_class c ON c.oid = f.other JOIN pg_namespace n ON n.oid = c.relnamespace\n"
-                   "ORDER BY 1, 3, 2, 4",
-                   oids, n, &rows, err))
+    if (!query_set(
+            catalog,
+            "WITH w AS MATERIALIZED (SELECT w.oid FROM %s)\n"
+            "SELECT f.rel, f.conname, f.incoming, f.other, n.nspname, c.relname\n"
+            "FROM (SELECT k.conrelid AS rel, k.conname, false AS incoming, k.confrelid AS other\n"
+            "      FROM pg_constraint k JOIN w ON k.conrelid = w.oid WHERE k.contype = 'f'\n"
+            "      UNION ALL\n"
+            "      SELECT k.confrelid, k.conname, true, k.conrelid\n"
+            "      FROM pg_constraint k JOIN w ON k.confrelid = w.oid WHERE k.contype = 'f') f\n"
+            "JOIN pg_class c ON c.oid = f.other JOIN pg_namespace n ON n.oid = c.relnamespace\n"
+            "ORDER BY 1, 3, 2, 4",
+            oids, n, &rows, err))
         return false;
     for (int i = 0, run; i < ph_rows_count(rows); i += run) {
         run = run_length(rows, i);
@@ -295,14 +300,17 @@ static bool read_sequences(struct ph_catalog *catalog, const uint32_t *oids, int
                            struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
-    if (!query_set(catalog,
-                   "SELECT d.refobjid, d.refobjsubid, n.nspname, c.relname,\n"
-                   " has_sequence_privilege(c.oid, 'SELECT'), has_sequence_privilege(c.oid, 'UPDATE')\n"
-                   "FROM %s JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = w.oid\n"
-                   " AND d.refobjsubid > 0 AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')\n"
-                   "JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'\n"
-                   "JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2, c.oid",
-                   oids, n, &rows, err))
+    if (!query_set(
+            catalog,
+            "SELECT d.refobjid, d.refobjsubid, n.nspname, c.relname,\n"
+            " has_sequence_privilege(c.oid, 'SELECT'), has_sequence_privilege(c.oid, 'UPDATE')\n"
+            "FROM %s JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = "
+            "w.oid\n"
+            " AND d.refobjsubid > 0 AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', "
+            "'i')\n"
+            "JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'\n"
+            "JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2, c.oid",
+            oids, n, &rows, err))
         return false;
     for (int i = 0, run; i < ph_rows_count(rows); i += run) {
         run = run_length(rows, i);

@@ -27,38 +27,40 @@ static void add_oids(struct ph_buf *sql, const uint32_t *oids, int n)
     ph_buf_add(sql, "}'::oid[]");
 }
 
-/* An array is what array_in reads: the vectors of pg_catalog have an element type too, but input of their own.
- * Multiranges came with PostgreSQL 14. */
+/* An array is what array_in reads: the vectors of pg_catalog have an element type too, but input of
+ * their own. Multiranges came with PostgreSQL 14. */
 static void add_closure(struct ph_buf *sql, int version, const uint32_t *oids, int n)
 {
     ph_buf_add(sql, "WITH RECURSIVE need(oid) AS (SELECT unnest(");
     add_oids(sql, oids, n);
     ph_buf_add(
-        sql, ")\n UNION SELECT x.oid FROM need JOIN pg_type t ON t.oid = need.oid CROSS JOIN LATERAL (\n"
-             "  SELECT t.typbasetype WHERE t.typtype = 'd'\n"
-             "  UNION ALL SELECT t.typelem WHERE t.typinput = 'array_in'::regproc\n"
-             "  UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE t.typtype = 'c'\n"
-             "   AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped\n"
-             "  UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.typtype = 'r' AND r.rngtypid = t.oid\n");
+        sql,
+        ")\n UNION SELECT x.oid FROM need JOIN pg_type t ON t.oid = need.oid CROSS JOIN LATERAL (\n"
+        "  SELECT t.typbasetype WHERE t.typtype = 'd'\n"
+        "  UNION ALL SELECT t.typelem WHERE t.typinput = 'array_in'::regproc\n"
+        "  UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE t.typtype = 'c'\n"
+        "   AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped\n"
+        "  UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.typtype = 'r' AND r.rngtypid = "
+        "t.oid\n");
     if (version >= 140000)
         ph_buf_add(sql, "  UNION ALL SELECT r.rngtypid FROM pg_range r WHERE t.typtype = 'm'"
                         " AND r.rngmultitypid = t.oid\n");
     ph_buf_add(sql, " ) AS x(oid))\n");
-    ph_buf_add(
-        sql, "SELECT t.oid, n.nspname, t.typname, t.typtype,\n"
-             " CASE WHEN t.typinput = 'array_in'::regproc THEN t.typelem ELSE 0 END,\n"
-             " t.typbasetype, t.typtypmod, ");
-    ph_buf_add(sql, version >= 140000
-                        ? "coalesce((SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid),"
-                          " (SELECT r.rngtypid FROM pg_range r WHERE r.rngmultitypid = t.oid), 0)"
-                        : "coalesce((SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid), 0)");
-    ph_buf_add(
-        sql, ",\n t.typlen, t.typbyval, t.typsend <> 0, t.typreceive <> 0, t.typnotnull,\n"
-             " t.typdefault IS NOT NULL, e.extname, e.extversion\n"
-             "FROM need JOIN pg_type t ON t.oid = need.oid JOIN pg_namespace n ON n.oid = t.typnamespace\n"
-             "LEFT JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid\n"
-             " AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'\n"
-             "LEFT JOIN pg_extension e ON e.oid = d.refobjid ORDER BY t.oid");
+    ph_buf_add(sql, "SELECT t.oid, n.nspname, t.typname, t.typtype,\n"
+                    " CASE WHEN t.typinput = 'array_in'::regproc THEN t.typelem ELSE 0 END,\n"
+                    " t.typbasetype, t.typtypmod, ");
+    ph_buf_add(sql,
+               version >= 140000
+                   ? "coalesce((SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid),"
+                     " (SELECT r.rngtypid FROM pg_range r WHERE r.rngmultitypid = t.oid), 0)"
+                   : "coalesce((SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid), 0)");
+    ph_buf_add(sql, ",\n t.typlen, t.typbyval, t.typsend <> 0, t.typreceive <> 0, t.typnotnull,\n"
+                    " t.typdefault IS NOT NULL, e.extname, e.extversion\n"
+                    "FROM need JOIN pg_type t ON t.oid = need.oid JOIN pg_namespace n ON n.oid = "
+                    "t.typnamespace\n"
+                    "LEFT JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid\n"
+                    " AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'\n"
+                    "LEFT JOIN pg_extension e ON e.oid = d.refobjid ORDER BY t.oid");
 }
 
 static bool read_types(struct ph_catalog *catalog, const uint32_t *oids, int n, struct ph_err *err)
@@ -97,7 +99,8 @@ static bool read_types(struct ph_catalog *catalog, const uint32_t *oids, int n, 
     return true;
 }
 
-/* Calls take(type, first row, number of rows) for each run of rows with the same type in column 0. */
+/* Calls take(type, first row, number of rows) for each run of rows with the same type in column 0.
+ */
 static void each_type(struct ph_catalog *catalog, const struct ph_rows *rows,
                       void (*take)(struct ph_catalog *, struct ph_type *, const struct ph_rows *,
                                    int, int))
@@ -112,8 +115,8 @@ static void each_type(struct ph_catalog *catalog, const struct ph_rows *rows,
     }
 }
 
-static void take_labels(struct ph_catalog *catalog, struct ph_type *type, const struct ph_rows *rows,
-                        int first, int n)
+static void take_labels(struct ph_catalog *catalog, struct ph_type *type,
+                        const struct ph_rows *rows, int first, int n)
 {
     const char **labels = ph_arena_calloc(catalog->arena, (size_t)n, sizeof *labels);
     for (int i = 0; i < n; i++)

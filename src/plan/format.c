@@ -1,0 +1,471 @@
+#include "plan/format.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+
+/* OIDs from here on differ from database to database (FirstGenbkiObjectId). */
+enum { FIRST_UNSTABLE_OID = 10000 };
+
+enum { DEEPEST = 64 }; /* no type nests like this; a catalog gone wrong may */
+
+/* One comparison, top to bottom. */
+struct look {
+    const struct ph_format_sides *format;
+    struct ph_buf path;     /* "[].attribute" below the column */
+    struct ph_buf why_not;  /* the first difference; empty: none */
+    struct ph_buf why_text; /* the first reason against binary; empty: none */
+    struct ph_fit *fit;
+    int depth;
+};
+
+static bool is_builtin(const struct ph_type *type, const char *name)
+{
+    return !strcmp(type->name, name) && !strcmp(type->schema, "pg_catalog");
+}
+
+static bool is_one_of(const struct ph_type *type, const char *const *names)
+{
+    for (; *names; names++)
+        if (is_builtin(type, *names))
+            return true;
+    return false;
+}
+
+static bool is_citext(const struct ph_type *type)
+{
+    return type->extension && !strcmp(type->extension, "citext") && !strcmp(type->name, "citext");
+}
+
+static const char *shown(const struct ph_format_sides *format, const struct ph_type *type)
+{
+    return !strcmp(type->schema, "pg_catalog")
+               ? type->name
+               : ph_arena_printf(format->arena, "%s.%s", type->schema, type->name);
+}
+
+/* " at [].size" when below the column, else "". */
+static const char *place(struct look *look)
+{
+    if (!look->path.len)
+        return "";
+    const char *path = look->path.data;
+    return ph_arena_printf(look->format->arena, " at %s", *path == '.' ? path + 1 : path);
+}
+
+static bool differ(struct look *look, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool differ(struct look *look, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    if (!look->why_not.len) {
+        ph_buf_vaddf(&look->why_not, fmt, ap);
+        ph_buf_add(&look->why_not, place(look));
+    }
+    va_end(ap);
+    return false;
+}
+
+static void want_text(struct look *look, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void want_text(struct look *look, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    if (!look->why_text.len) {
+        ph_buf_vaddf(&look->why_text, fmt, ap);
+        ph_buf_add(&look->why_text, place(look));
+    }
+    va_end(ap);
+}
+
+/* Modifiers
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+enum room {
+    ROOM_SAME,  /* every value passes, byte by byte */
+    ROOM_WIDER, /* every value fits, and is written differently there: padded, more decimals */
+    ROOM_LESS,  /* some could be cut, rounded or refused */
+};
+
+static int numeric_precision(int typmod)
+{
+    return ((typmod - 4) >> 16) & 0xffff;
+}
+
+/* Signed, 11 bits, since PostgreSQL 15; what older servers store reads the same. */
+static int numeric_scale(int typmod)
+{
+    return (((typmod - 4) & 0x7ff) ^ 1024) - 1024;
+}
+
+static enum room numeric_room(int from, int to)
+{
+    int whole_from = numeric_precision(from) - numeric_scale(from);
+    int whole_to = numeric_precision(to) - numeric_scale(to);
+    if (whole_to < whole_from || numeric_scale(to) < numeric_scale(from))
+        return ROOM_LESS;
+    return numeric_scale(to) == numeric_scale(from) ? ROOM_SAME : ROOM_WIDER;
+}
+
+/* From one modifier to another of the same type. */
+static enum room typmod_room(const struct ph_type *type, int from, int to)
+{
+    static const char *const lengths[] = {"varchar",   "varbit",      "time", "timetz",
+                                          "timestamp", "timestamptz", NULL};
+    if (from == to || to < 0)
+        return ROOM_SAME;
+    if (from < 0) /* times have six decimals at most anyway */
+        return is_one_of(type, lengths + 2) && to >= 6 ? ROOM_SAME : ROOM_LESS;
+    if (is_one_of(type, lengths))
+        return from <= to ? ROOM_SAME : ROOM_LESS;
+    if (is_builtin(type, "bpchar"))
+        return from < to ? ROOM_WIDER : ROOM_LESS;
+    if (is_builtin(type, "numeric"))
+        return numeric_room(from, to);
+    return ROOM_LESS;
+}
+
+/* Deep comparison
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static const char *const reg_types[] = {
+    "regproc", "regprocedure", "regoper",   "regoperator",   "regclass",     "regtype",
+    "regrole", "regnamespace", "regconfig", "regdictionary", "regcollation", NULL};
+
+static void note_binary(struct look *look, const struct ph_type *s, const struct ph_type *d)
+{
+    const char *name = shown(look->format, s);
+    if (is_one_of(s, reg_types)) {
+        look->fit->qualify = true;
+        want_text(look, "%s is a number that means something else on another server", name);
+    }
+    if (is_builtin(s, "xml"))
+        want_text(look, "xml is rewritten by its binary form");
+    if (!s->has_send || !d->has_receive)
+        want_text(look, "%s has no binary form", name);
+    if (s->extension && d->extension && strcmp(s->extension_version, d->extension_version) != 0)
+        want_text(look, "extension %s is %s in the source and %s in the target", s->extension,
+                  s->extension_version, d->extension_version);
+    look->fit->money = look->fit->money || is_builtin(s, "money");
+    look->fit->oid = look->fit->oid || is_builtin(s, "oid") || !strcmp(s->name, "lo");
+}
+
+/* Arrays and composites carry the OIDs of their parts; servers before 14 insist on their own. */
+static void note_part(struct look *look, const struct ph_type *s, const struct ph_type *d)
+{
+    if (look->format->target_version < 140000 &&
+        (s->oid >= FIRST_UNSTABLE_OID || d->oid >= FIRST_UNSTABLE_OID))
+        want_text(look, "the target refuses binary %s inside of arrays and composites",
+                  shown(look->format, d));
+}
+
+static bool same(struct look *look, uint32_t source, int source_typmod, uint32_t target,
+                 int target_typmod);
+
+static bool same_below(struct look *look, const char *step, uint32_t source, int source_typmod,
+                       uint32_t target, int target_typmod, bool is_part)
+{
+    size_t len = look->path.len;
+    ph_buf_add(&look->path, step);
+    const struct ph_type *s = ph_types_find(look->format->source, source);
+    const struct ph_type *d = ph_types_find(look->format->target, target);
+    if (is_part && s && d)
+        note_part(look, s, d);
+    bool ok = same(look, source, source_typmod, target, target_typmod);
+    look->path.len = len;
+    look->path.data[len] = '\0';
+    return ok;
+}
+
+/* Extensions may live in another schema over there; everything else is named in full. */
+static bool same_name(const struct ph_type *s, const struct ph_type *d)
+{
+    if (strcmp(s->name, d->name) != 0)
+        return false;
+    if (s->extension && d->extension)
+        return !strcmp(s->extension, d->extension);
+    return !s->extension && !d->extension && !strcmp(s->schema, d->schema);
+}
+
+static bool same_labels(struct look *look, const struct ph_type *s, const struct ph_type *d)
+{
+    struct ph_buf missing = {0};
+    for (int i = 0; i < s->n_labels; i++) {
+        bool found = false;
+        for (int k = 0; k < d->n_labels && !found; k++)
+            found = !strcmp(s->labels[i], d->labels[k]);
+        if (!found)
+            ph_buf_addf(&missing, "%s\"%s\"", missing.len ? ", " : "", s->labels[i]);
+    }
+    bool ok = !missing.len || differ(look, "the target's enum %s has no label %s",
+                                     shown(look->format, d), missing.data);
+    ph_buf_fini(&missing);
+    return ok;
+}
+
+static bool same_attributes(struct look *look, const struct ph_type *s, const struct ph_type *d)
+{
+    if (s->n_attributes != d->n_attributes)
+        return differ(look, "%s has %d attributes in the source and %d in the target",
+                      shown(look->format, s), s->n_attributes, d->n_attributes);
+    for (int i = 0; i < s->n_attributes; i++) {
+        const struct ph_attribute *a = &s->attributes[i], *b = &d->attributes[i];
+        if (strcmp(a->name, b->name) != 0)
+            return differ(look, "attribute %d of %s is %s in the source and %s in the target",
+                          i + 1, shown(look->format, s), a->name, b->name);
+        const char *step = ph_arena_printf(look->format->arena, ".%s", a->name);
+        if (!same_below(look, step, a->type, a->typmod, b->type, b->typmod, true))
+            return false;
+    }
+    return true;
+}
+
+static bool same_structure(struct look *look, const struct ph_type *s, int source_typmod,
+                           const struct ph_type *d, int target_typmod)
+{
+    switch (s->kind) {
+    case 'd':
+        return same_below(look, "", s->base, s->base_typmod, d->base, d->base_typmod, false) ||
+               differ(look, "domain %s has other types beneath", shown(look->format, s));
+    case 'e':
+        return same_labels(look, s, d);
+    case 'c':
+        return same_attributes(look, s, d);
+    case 'r':
+    case 'm':
+        return same_below(look, "", s->subtype, -1, d->subtype, -1, false);
+    case 'b':
+        if (s->length != d->length || s->by_value != d->by_value)
+            return differ(look, "%s is stored in another way in the target",
+                          shown(look->format, s));
+        return typmod_room(s, source_typmod, target_typmod) == ROOM_SAME ||
+               differ(look, "the target's %s is narrower", shown(look->format, d));
+    default:
+        return differ(look, "%s is no type of columns", shown(look->format, s));
+    }
+}
+
+/* Whether two types are the same by name and structure, and every value of the one fits the other's
+ * modifier. */
+static bool same(struct look *look, uint32_t source, int source_typmod, uint32_t target,
+                 int target_typmod)
+{
+    const struct ph_type *s = ph_types_find(look->format->source, source);
+    const struct ph_type *d = ph_types_find(look->format->target, target);
+    if (!s || !d || look->depth >= DEEPEST)
+        return differ(look, "a type is not known to the catalog");
+    if (s->element && d->element)
+        return same_below(look, "[]", s->element, source_typmod, d->element, target_typmod, true);
+    if (s->element || d->element || s->kind != d->kind || !same_name(s, d))
+        return differ(look, "%s in the source is %s in the target", shown(look->format, s),
+                      shown(look->format, d));
+    note_binary(look, s, d);
+    look->depth++;
+    bool ok = same_structure(look, s, source_typmod, d, target_typmod);
+    look->depth--;
+    return ok;
+}
+
+/* Different types, same values
+ * --------------------------------------------------------------------------------------- */
+
+struct bare {
+    const struct ph_type *type; /* beneath all domains */
+    int typmod;
+};
+
+static struct bare beneath(const struct ph_types *types, uint32_t oid, int typmod)
+{
+    const struct ph_type *t = ph_types_find(types, oid);
+    for (int i = 0; t && t->kind == 'd' && i < DEEPEST; i++) {
+        typmod = t->base_typmod;
+        t = ph_types_find(types, t->base);
+    }
+    return (struct bare){t, typmod};
+}
+
+/* The header of a varlena is no part of its length limit: atttypmod - 4. */
+static int char_limit(int typmod)
+{
+    return typmod < 0 ? -1 : typmod - 4;
+}
+
+/* Whether every value of s has the same bytes as a value of d. */
+static bool same_bytes(struct bare s, struct bare d)
+{
+    enum { NAME_BYTES = 63 };
+    int from = char_limit(s.typmod), to = char_limit(d.typmod);
+    bool from_varchar = is_builtin(s.type, "varchar"), to_varchar = is_builtin(d.type, "varchar");
+    bool to_text = is_builtin(d.type, "text") || is_citext(d.type) || (to_varchar && to < 0);
+    if (from_varchar || is_builtin(s.type, "text") || is_citext(s.type))
+        return to_text || (from_varchar && to_varchar && from >= 0 && from <= to);
+    if (is_builtin(s.type, "name"))
+        return to_text || (to_varchar && to >= NAME_BYTES);
+    if (is_builtin(s.type, "bit") && is_builtin(d.type, "varbit"))
+        return d.typmod < 0 || (s.typmod >= 0 && s.typmod <= d.typmod);
+    return false;
+}
+
+struct lossless {
+    const char *source, *target; /* in pg_catalog */
+    int digits;                  /* to numeric: what a value may need in front of the point */
+};
+
+static const struct lossless casts[] = {
+    {"int2", "int4", 0},     {"int2", "int8", 0},      {"int2", "float4", 0},
+    {"int2", "float8", 0},   {"int2", "numeric", 5},   {"int4", "int8", 0},
+    {"int4", "float8", 0},   {"int4", "numeric", 10},  {"int8", "numeric", 19},
+    {"float4", "float8", 0}, {"date", "timestamp", 0}, {"cidr", "inet", 0},
+    {"oid", "int8", 0},      {"int2", "text", 0},      {"int4", "text", 0},
+    {"int8", "text", 0},     {"char", "text", 0},      {"uuid", "text", 0},
+    {"json", "text", 0},
+};
+
+/* The cast that makes a value of s one of d and loses nothing, without "::"; NULL when there is
+ * none. A modifier is named only where it is proven to be wide enough: an explicit cast to a narrow
+ * one would cut in silence. */
+static const char *lossless_cast(const struct ph_format_sides *format, struct bare s, struct bare d)
+{
+    if (same_bytes(s, d) && !is_citext(d.type))
+        return is_builtin(d.type, "varbit") ? "pg_catalog.varbit" : "pg_catalog.text";
+    bool to_text = is_builtin(d.type, "text") || (is_builtin(d.type, "varchar") && d.typmod < 0);
+    if (s.type->kind == 'e' && to_text)
+        return "pg_catalog.text";
+    for (size_t i = 0; i < sizeof casts / sizeof *casts; i++) {
+        const struct lossless *c = &casts[i];
+        bool target_fits = !strcmp(c->target, "text") ? to_text : is_builtin(d.type, c->target);
+        if (!is_builtin(s.type, c->source) || !target_fits)
+            continue;
+        if (c->digits == 0 || d.typmod < 0)
+            return ph_arena_printf(format->arena, "pg_catalog.%s", c->target);
+        int scale = numeric_scale(d.typmod), precision = numeric_precision(d.typmod);
+        if (scale < 0 || precision - scale < c->digits)
+            return NULL;
+        return ph_arena_printf(format->arena, "pg_catalog.numeric(%d,%d)", precision, scale);
+    }
+    return NULL;
+}
+
+/* The same type with a wider modifier: the cast writes values as the target would, so that both
+ * ends have the same bytes to compare. */
+static const char *widening_cast(const struct ph_format_sides *format, struct bare s, struct bare d)
+{
+    if (!same_name(s.type, d.type) || s.type->element ||
+        typmod_room(s.type, s.typmod, d.typmod) != ROOM_WIDER)
+        return NULL;
+    if (is_builtin(s.type, "bpchar"))
+        return ph_arena_printf(format->arena, "pg_catalog.bpchar(%d)", char_limit(d.typmod));
+    return ph_arena_printf(format->arena, "pg_catalog.numeric(%d,%d)", numeric_precision(d.typmod),
+                           numeric_scale(d.typmod));
+}
+
+/* Arrays of what can be cast; the target's elements must not be a domain, which the source need not
+ * have. */
+static const char *array_cast(const struct ph_format_sides *format, struct bare s, struct bare d)
+{
+    if (!s.type->element || !d.type->element)
+        return NULL;
+    struct bare se = beneath(format->source, s.type->element, s.typmod);
+    struct bare de = {ph_types_find(format->target, d.type->element), d.typmod};
+    if (!se.type || !de.type || se.type->element || de.type->kind != 'b' ||
+        strcmp(de.type->schema, "pg_catalog") != 0)
+        return NULL;
+    const char *cast = lossless_cast(format, se, de);
+    if (!cast && same_name(se.type, de.type) &&
+        typmod_room(se.type, se.typmod, de.typmod) == ROOM_SAME)
+        cast = ph_arena_printf(format->arena, "pg_catalog.%s", de.type->name); /* was a domain's */
+    if (!cast)
+        return NULL;
+    /* the array type that the target has is that of its own element type: varchar[] is not text[]
+     */
+    if (is_builtin(de.type, "varchar"))
+        cast = "pg_catalog.varchar";
+    return ph_arena_printf(format->arena, "%s[]", cast);
+}
+
+static bool is_same_domain(const struct ph_format_sides *format, uint32_t source, uint32_t target)
+{
+    const struct ph_type *s = ph_types_find(format->source, source);
+    const struct ph_type *d = ph_types_find(format->target, target);
+    return s && d && s->kind == 'd' && d->kind == 'd' && same_name(s, d);
+}
+
+/* Types that are not the same: without their domains they may be, have the same bytes, or be cast.
+ */
+static bool convert(struct look *look, uint32_t source, int source_typmod, uint32_t target,
+                    int target_typmod)
+{
+    const struct ph_format_sides *format = look->format;
+    struct ph_fit *fit = look->fit;
+    struct bare s = beneath(format->source, source, source_typmod);
+    struct bare d = beneath(format->target, target, target_typmod);
+    if (!s.type || !d.type || is_same_domain(format, source, target))
+        return false;
+    struct ph_buf why_not = look->why_not; /* the first difference stays the one that is told */
+    look->why_not = (struct ph_buf){0};
+    bool peeled = s.type->oid != source || d.type->oid != target;
+    bool alike = peeled && same(look, s.type->oid, s.typmod, d.type->oid, d.typmod);
+    ph_buf_fini(&look->why_not);
+    look->why_not = why_not;
+    if (alike || same_bytes(s, d)) {
+        fit->kind = PH_FIT_BINARY;
+        fit->why = ph_arena_printf(format->arena, "same bytes: %s and %s", shown(format, s.type),
+                                   shown(format, d.type));
+        if (alike)
+            fit->why = ph_arena_printf(format->arena, "same type beneath the domain: %s",
+                                       shown(format, s.type));
+        return true;
+    }
+    const char *cast = lossless_cast(format, s, d);
+    if (!cast)
+        cast = widening_cast(format, s, d);
+    if (!cast)
+        cast = array_cast(format, s, d);
+    if (!cast)
+        return false;
+    fit->kind = PH_FIT_CAST;
+    fit->cast = ph_arena_printf(format->arena, "::%s", cast);
+    fit->why = ph_arena_printf(format->arena, "%s to %s, lossless", shown(format, s.type),
+                               shown(format, d.type));
+    return true;
+}
+
+void ph_format_fit(const struct ph_format_sides *format, uint32_t source, int source_typmod,
+                   uint32_t target, int target_typmod, struct ph_fit *out)
+{
+    struct look look = {.format = format, .fit = out};
+    *out = (struct ph_fit){.kind = PH_FIT_BINARY, .cast = "", .why = ""};
+    ph_buf_add(&look.path, "");
+    if (!same(&look, source, source_typmod, target, target_typmod)) {
+        ph_buf_clear(&look.why_text);
+        out->qualify = out->money = out->oid = false;
+        if (!convert(&look, source, source_typmod, target, target_typmod)) {
+            out->kind = PH_FIT_NONE;
+            out->why = ph_arena_strdup(format->arena, ph_buf_text(&look.why_not));
+        }
+    }
+    if (out->kind == PH_FIT_BINARY && look.why_text.len) {
+        out->kind = PH_FIT_TEXT;
+        out->why = ph_arena_strdup(format->arena, look.why_text.data);
+    }
+    out->needs_text = out->kind == PH_FIT_TEXT;
+    ph_buf_fini(&look.path);
+    ph_buf_fini(&look.why_not);
+    ph_buf_fini(&look.why_text);
+}
+
+/* Equal numerics may have other decimals, equal citexts other letters, -0 equals 0, '1 mon' equals
+ * '30 days', and some types have no = at all. These alone are identical when they are equal. */
+const char *ph_format_compare(const struct ph_types *types, uint32_t oid)
+{
+    static const char *const strict[] = {"bool",   "int2",  "int4",      "int8",        "oid",
+                                         "date",   "time",  "timestamp", "timestamptz", "uuid",
+                                         "bytea",  "char",  "name",      "macaddr",     "macaddr8",
+                                         "pg_lsn", "money", "bit",       NULL};
+    struct bare t = beneath(types, oid, -1);
+    bool is_strict = t.type && (t.type->kind == 'e' || is_one_of(t.type, strict));
+    return is_strict ? "" : "::pg_catalog.text COLLATE pg_catalog.\"C\"";
+}

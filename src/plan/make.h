@@ -1,0 +1,124 @@
+/* How a plan is made: what the files behind ph_plan_make() hand to each other.
+ *
+ *     select.c    what the user named → picks, one per table as named
+ *     tree.c      picks → pairs, one per table with storage
+ *     mapping.c   the user's SQL is checked and its types are learnt
+ *     match.c     columns by name; format.c says how a value of one type gets into another
+ *     conflict.c  the key of an upsert
+ *     check.c, check_table.c   what stands in the way, all of it at once
+ *     definition.c   what the job is, canonically
+ *
+ * Everything lives in the plan's arena.
+ */
+#ifndef PH_PLAN_MAKE_H
+#define PH_PLAN_MAKE_H
+
+#include <stdarg.h>
+
+#include "pg/catalog.h"
+#include "plan/pattern.h"
+#include "plan/plan.h"
+
+enum { PH_SOURCE, PH_TARGET };
+
+/* An expression of the user's over a source table, and what it yields there. */
+struct ph_make_mapping {
+    const char *column;     /* of the target */
+    const char *expression; /* safe to stand within parentheses, comments included */
+    uint32_t type;
+    int typmod;
+    const char *shown; /* the type, for people */
+};
+
+/* A table as the user named it: a plain one, or the root of a tree. */
+struct ph_pick {
+    const struct ph_request *request; /* NULL: by --all or --schema */
+    bool by_wildcard;                 /* not named one by one */
+    struct ph_relation *source, *target;
+    const char *filter; /* safe to stand within parentheses, or NULL */
+    struct ph_make_mapping *mappings;
+    int n_mappings;
+    const char **without; /* parts of its tree that were excluded */
+    int n_without, room_without;
+};
+
+/* Two relations with storage (the target may route instead). */
+struct ph_pair {
+    const struct ph_pick *pick;
+    struct ph_relation *source, *target;
+};
+
+struct ph_make {
+    struct ph_plan *plan;
+    struct ph_catalog side[2];
+    struct ph_pattern *exclude_tables, *exclude_schemas; /* as many as the spec has */
+    struct ph_pick *picks;
+    int n_picks, room_picks;
+    struct ph_pair *pairs; /* after ph_select_pairs; reordered with plan->tables */
+    int n_pairs, room_pairs;
+    struct ph_obstacle *obstacles; /* growing; the plan's own are set at the end */
+    int room_obstacles, room_warnings;
+    bool money_differs;      /* the two servers disagree about the unit of money */
+    bool money_text_differs; /* or about how it is written */
+};
+
+/* Grows an array in the arena by one element and returns that. */
+void *ph_make_push(struct ph_arena *arena, void **items, int *n, int *room, size_t size);
+
+/* Findings. hint may be NULL. */
+void ph_make_obstacle(struct ph_make *make, const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void ph_make_warning(struct ph_make *make, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void ph_make_table_warning(struct ph_make *make, struct ph_table *table, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* "public.orders", quoted where SQL needs it. */
+const char *ph_make_name(struct ph_make *make, const struct ph_relation *relation);
+
+/* "a, b, c and 4 more": at most eight are named; in the arena. */
+const char *ph_make_list(struct ph_make *make, const char *const *names, int n);
+
+/* The name, quoted where SQL needs it, in the arena. */
+const char *ph_make_quote(struct ph_make *make, const char *name);
+
+/* select.c: picks, from names alone. PH_WRONG when something that was named is not there. */
+bool ph_select_tables(struct ph_make *make, struct ph_err *err);
+
+/* select.c: whether --exclude-table or --exclude-schema leave a source relation out. */
+bool ph_select_is_excluded(const struct ph_make *make, const struct ph_relation *relation);
+
+/* tree.c: the OIDs of everything on one side whose details matter; malloc'ed. */
+bool ph_tree_relations(struct ph_make *make, int side, uint32_t **oids, int *n, struct ph_err *err);
+
+/* tree.c: pairs, after the details of both sides were read. */
+bool ph_tree_pairs(struct ph_make *make, struct ph_err *err);
+
+/* tree.c: the topmost ancestor through partitions; the relation itself when it has none. */
+struct ph_relation *ph_tree_root(const struct ph_catalog *catalog, struct ph_relation *relation);
+
+/* mapping.c: checks filters and expressions of all picks against the source. */
+bool ph_mapping_check(struct ph_make *make, struct ph_err *err);
+
+/* match.c: asks both servers how they understand money, when there is any. */
+bool ph_match_probe_money(struct ph_make *make, struct ph_err *err);
+
+/* match.c: fills one table of the plan from a pair. */
+bool ph_match_table(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table,
+                    struct ph_err *err);
+
+/* conflict.c: chooses and checks the upsert's key. */
+bool ph_match_conflict(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table,
+                       struct ph_err *err);
+
+/* check.c: servers, connections, space; check_table.c: tables. */
+void ph_check_servers(struct ph_make *make, struct ph_conn *source, struct ph_conn *target);
+void ph_check_tables(struct ph_make *make);
+
+/* check.c: plan->jobs, from the spec, the machine and the connections that are free. */
+void ph_check_jobs(struct ph_make *make, struct ph_conn *source, struct ph_conn *target);
+
+/* definition.c: definition, fingerprint, job_name. PH_WRONG for a bad --job. */
+bool ph_definition_make(struct ph_make *make, struct ph_err *err);
+
+#endif

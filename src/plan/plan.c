@@ -1,0 +1,519 @@
+#include "plan/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "plan/make.h"
+#include "plan/split.h"
+
+const char *ph_mode_name(enum ph_mode mode)
+{
+    static const char *const names[] = {"append", "upsert", "replace"};
+    return names[mode];
+}
+
+/* Names for people
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Every key word of PostgreSQL 15 that is not unreserved, sorted: quote_ident() quotes them too. */
+static const char *const keywords[] = {
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "between",
+    "bigint",
+    "binary",
+    "bit",
+    "boolean",
+    "both",
+    "case",
+    "cast",
+    "char",
+    "character",
+    "check",
+    "coalesce",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "dec",
+    "decimal",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "extract",
+    "false",
+    "fetch",
+    "float",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "greatest",
+    "group",
+    "grouping",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "inout",
+    "int",
+    "integer",
+    "intersect",
+    "interval",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "least",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "national",
+    "natural",
+    "nchar",
+    "none",
+    "normalize",
+    "not",
+    "notnull",
+    "null",
+    "nullif",
+    "numeric",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "out",
+    "outer",
+    "overlaps",
+    "overlay",
+    "placing",
+    "position",
+    "precision",
+    "primary",
+    "real",
+    "references",
+    "returning",
+    "right",
+    "row",
+    "select",
+    "session_user",
+    "setof",
+    "similar",
+    "smallint",
+    "some",
+    "substring",
+    "symmetric",
+    "table",
+    "tablesample",
+    "then",
+    "time",
+    "timestamp",
+    "to",
+    "trailing",
+    "treat",
+    "trim",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "values",
+    "varchar",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
+    "xmlattributes",
+    "xmlconcat",
+    "xmlelement",
+    "xmlexists",
+    "xmlforest",
+    "xmlnamespaces",
+    "xmlparse",
+    "xmlpi",
+    "xmlroot",
+    "xmlserialize",
+    "xmltable",
+};
+
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_plain(const char *name)
+{
+    const char *p = name;
+    if (!((*p >= 'a' && *p <= 'z') || *p == '_'))
+        return false;
+    while ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '_')
+        p++;
+    return !*p && !bsearch(&name, keywords, sizeof keywords / sizeof *keywords, sizeof *keywords,
+                           compare_words);
+}
+
+static void add_name(struct ph_buf *buf, const char *name)
+{
+    if (is_plain(name)) {
+        ph_buf_add(buf, name);
+        return;
+    }
+    ph_buf_addc(buf, '"');
+    for (; *name; name++) {
+        if (*name == '"')
+            ph_buf_addc(buf, '"');
+        ph_buf_addc(buf, *name);
+    }
+    ph_buf_addc(buf, '"');
+}
+
+const char *ph_plan_name(struct ph_plan *plan, const char *schema, const char *name)
+{
+    struct ph_buf buf = {0};
+    add_name(&buf, schema);
+    ph_buf_addc(&buf, '.');
+    add_name(&buf, name);
+    const char *out = ph_arena_strdup(&plan->arena, buf.data);
+    ph_buf_fini(&buf);
+    return out;
+}
+
+const char *ph_make_name(struct ph_make *make, const struct ph_relation *relation)
+{
+    return ph_plan_name(make->plan, relation->schema, relation->name);
+}
+
+const char *ph_make_quote(struct ph_make *make, const char *name)
+{
+    struct ph_buf buf = {0};
+    add_name(&buf, name);
+    const char *out = ph_arena_strdup(&make->plan->arena, buf.data);
+    ph_buf_fini(&buf);
+    return out;
+}
+
+const char *ph_make_list(struct ph_make *make, const char *const *names, int n)
+{
+    enum { MOST = 8 };
+    struct ph_buf buf = {0};
+    int shown = n > MOST ? MOST : n;
+    for (int i = 0; i < shown; i++)
+        ph_buf_addf(&buf, "%s%s", i == 0 ? "" : i == n - 1 ? " and " : ", ", names[i]);
+    if (n > shown)
+        ph_buf_addf(&buf, " and %d more", n - shown);
+    const char *out = ph_arena_strdup(&make->plan->arena, ph_buf_text(&buf));
+    ph_buf_fini(&buf);
+    return out;
+}
+
+/* Findings
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+void *ph_make_push(struct ph_arena *arena, void **items, int *n, int *room, size_t size)
+{
+    if (*n == *room) {
+        int more = *room ? *room * 2 : 8;
+        char *bigger = ph_arena_calloc(arena, (size_t)more, size);
+        if (*n)
+            memcpy(bigger, *items, (size_t)*n * size);
+        *items = bigger;
+        *room = more;
+    }
+    return (char *)*items + (size_t)(*n)++ * size;
+}
+
+static const char *vformat(struct ph_arena *arena, const char *fmt, va_list ap)
+{
+    struct ph_buf buf = {0};
+    ph_buf_vaddf(&buf, fmt, ap);
+    for (char *p = buf.data; p && *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?'; /* names may hold anything; a terminal must not */
+    const char *out = ph_arena_strdup(arena, ph_buf_text(&buf));
+    ph_buf_fini(&buf);
+    return out;
+}
+
+void ph_make_obstacle(struct ph_make *make, const char *hint, const char *fmt, ...)
+{
+    struct ph_plan *plan = make->plan;
+    va_list ap;
+    va_start(ap, fmt);
+    const char *text = vformat(&plan->arena, fmt, ap);
+    va_end(ap);
+    void *items = make->obstacles;
+    struct ph_obstacle *o =
+        ph_make_push(&plan->arena, &items, &plan->n_obstacles, &make->room_obstacles, sizeof *o);
+    make->obstacles = items;
+    plan->obstacles = items;
+    *o = (struct ph_obstacle){text, ph_arena_strdup(&plan->arena, hint)};
+}
+
+void ph_make_warning(struct ph_make *make, const char *fmt, ...)
+{
+    struct ph_plan *plan = make->plan;
+    va_list ap;
+    va_start(ap, fmt);
+    const char *text = vformat(&plan->arena, fmt, ap);
+    va_end(ap);
+    const char **bigger =
+        ph_arena_calloc(&plan->arena, (size_t)plan->n_warnings + 1, sizeof *bigger);
+    for (int i = 0; i < plan->n_warnings; i++)
+        bigger[i] = plan->warnings[i];
+    bigger[plan->n_warnings++] = text;
+    plan->warnings = bigger;
+}
+
+void ph_make_table_warning(struct ph_make *make, struct ph_table *table, const char *fmt, ...)
+{
+    struct ph_plan *plan = make->plan;
+    va_list ap;
+    va_start(ap, fmt);
+    const char *text = vformat(&plan->arena, fmt, ap);
+    va_end(ap);
+    const char **bigger =
+        ph_arena_calloc(&plan->arena, (size_t)table->n_warnings + 1, sizeof *bigger);
+    for (int i = 0; i < table->n_warnings; i++)
+        bigger[i] = table->warnings[i];
+    bigger[table->n_warnings++] = text;
+    table->warnings = bigger;
+}
+
+/* Making
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static void fill_side(struct ph_side *side, const struct ph_catalog *catalog, struct ph_conn *conn,
+                      struct ph_arena *arena)
+{
+    const struct ph_server *server = &catalog->server;
+    *side = (struct ph_side){
+        .shown = server->shown,
+        .database = server->database,
+        .database_oid = server->database_oid,
+        .system_id = server->system_id,
+        .version = ph_conn_server_version(conn),
+        .encoding = ph_arena_strdup(arena, ph_conn_server_encoding(conn)),
+        .transport = ph_arena_strdup(arena, ph_conn_transport(conn)),
+        .in_recovery = server->in_recovery,
+        .superuser = server->superuser,
+        .free_connections = server->free_connections,
+    };
+}
+
+static bool read_details(struct ph_make *make, int side, struct ph_err *err)
+{
+    uint32_t *oids = NULL;
+    int n = 0;
+    bool ok = ph_tree_relations(make, side, &oids, &n, err) &&
+              ph_catalog_detail(&make->side[side], oids, n, err);
+    free(oids);
+    return ok;
+}
+
+static int order_oids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Everything on one side that has a type, and where its name for people is wanted. */
+struct typed {
+    struct ph_column_type *types;
+    const char ***shown;
+    int n;
+};
+
+static void add_typed(struct typed *typed, uint32_t oid, int typmod, const char **shown)
+{
+    typed->types[typed->n] = (struct ph_column_type){oid, typmod};
+    typed->shown[typed->n++] = shown;
+}
+
+/* All columns of one side, and on the source what the user's expressions yield. */
+static bool gather_typed(struct ph_make *make, int side, struct typed *out)
+{
+    size_t room = 1;
+    for (int i = 0; i < make->n_pairs; i++) {
+        const struct ph_pair *p = &make->pairs[i];
+        room += (size_t)(side == PH_SOURCE ? p->source : p->target)->n_columns;
+    }
+    for (int i = 0; i < make->n_picks; i++)
+        room += (size_t)make->picks[i].n_mappings;
+    *out = (struct typed){.types = calloc(room, sizeof *out->types),
+                          .shown = calloc(room, sizeof *out->shown)};
+    if (!out->types || !out->shown)
+        return false;
+    for (int i = 0; i < make->n_pairs; i++) {
+        const struct ph_pair *p = &make->pairs[i];
+        const struct ph_relation *r = side == PH_SOURCE ? p->source : p->target;
+        for (int c = 0; c < r->n_columns; c++)
+            add_typed(out, r->columns[c].type, r->columns[c].typmod, &r->columns[c].shown);
+    }
+    for (int i = 0; side == PH_SOURCE && i < make->n_picks; i++)
+        for (int m = 0; m < make->picks[i].n_mappings; m++) {
+            struct ph_make_mapping *mapping = &make->picks[i].mappings[m];
+            add_typed(out, mapping->type, mapping->typmod, &mapping->shown);
+        }
+    return true;
+}
+
+static bool load_types(struct ph_make *make, int side, const struct typed *typed,
+                       struct ph_err *err)
+{
+    uint32_t *oids = calloc((size_t)typed->n + 1, sizeof *oids);
+    const char **shown = calloc((size_t)typed->n + 1, sizeof *shown);
+    bool ok = (oids && shown) || ph_err_nomem(err);
+    int distinct = 0;
+    if (ok) {
+        for (int i = 0; i < typed->n; i++)
+            oids[i] = typed->types[i].oid;
+        qsort(oids, (size_t)typed->n, sizeof *oids, order_oids);
+        for (int i = 0; i < typed->n; i++)
+            if (i == 0 || oids[i] != oids[i - 1])
+                oids[distinct++] = oids[i];
+        ok = ph_catalog_types(&make->side[side], oids, distinct, err) &&
+             ph_catalog_show_types(&make->side[side], typed->types, typed->n, shown, err);
+    }
+    for (int i = 0; ok && i < typed->n; i++)
+        *typed->shown[i] = shown[i];
+    free(oids);
+    free(shown);
+    return ok;
+}
+
+static bool read_types(struct ph_make *make, int side, struct ph_err *err)
+{
+    struct typed typed;
+    bool ok =
+        gather_typed(make, side, &typed) ? load_types(make, side, &typed, err) : ph_err_nomem(err);
+    free(typed.types);
+    free(typed.shown);
+    return ok;
+}
+
+/* Biggest first; the name decides among equals, so that the same catalogs give the same plan. */
+static int order_pairs(const void *a, const void *b)
+{
+    const struct ph_pair *x = a, *y = b;
+    int64_t nx = x->source->heap + x->source->toast, ny = y->source->heap + y->source->toast;
+    if (nx != ny)
+        return nx < ny ? 1 : -1;
+    int c = strcmp(x->source->schema, y->source->schema);
+    return c ? c : strcmp(x->source->name, y->source->name);
+}
+
+static bool make_tables(struct ph_make *make, struct ph_err *err)
+{
+    struct ph_plan *plan = make->plan;
+    if (make->n_pairs)
+        qsort(make->pairs, (size_t)make->n_pairs, sizeof *make->pairs, order_pairs);
+    plan->tables = ph_arena_calloc(&plan->arena, (size_t)make->n_pairs, sizeof *plan->tables);
+    plan->n_tables = make->n_pairs;
+    for (int i = 0; i < make->n_pairs; i++) {
+        struct ph_table *t = &plan->tables[i];
+        t->id = i + 1;
+        if (!ph_match_table(make, &make->pairs[i], t, err))
+            return false;
+        if (plan->spec->mode == PH_UPSERT && !ph_match_conflict(make, &make->pairs[i], t, err))
+            return false;
+        plan->bytes += t->bytes;
+    }
+    return true;
+}
+
+/* No more workers than there are shards: one more would only hold connections. */
+static void limit_jobs_to_shards(struct ph_plan *plan)
+{
+    int64_t shards = 0;
+    for (int i = 0; i < plan->n_tables; i++)
+        shards += plan->tables[i].n_shards;
+    if (shards >= 1 && shards < plan->jobs)
+        plan->jobs = (int)shards;
+}
+
+static bool make_plan(struct ph_make *make, struct ph_conn *source, struct ph_conn *target,
+                      struct ph_err *err)
+{
+    struct ph_plan *plan = make->plan;
+    struct ph_conn *conns[2] = {source, target};
+    for (int side = 0; side < 2; side++)
+        if (!ph_catalog_open(&make->side[side], conns[side], &plan->arena, err))
+            return false;
+    fill_side(&plan->source, &make->side[PH_SOURCE], source, &plan->arena);
+    fill_side(&plan->target, &make->side[PH_TARGET], target, &plan->arena);
+    if (!ph_select_tables(make, err) || !read_details(make, PH_SOURCE, err) ||
+        !read_details(make, PH_TARGET, err) || !ph_tree_pairs(make, err) ||
+        !ph_mapping_check(make, err) || !read_types(make, PH_SOURCE, err) ||
+        !read_types(make, PH_TARGET, err) || !ph_match_probe_money(make, err))
+        return false;
+    ph_check_jobs(make, source, target);
+    if (!make_tables(make, err) || !ph_split_choose(plan, source, err))
+        return false;
+    limit_jobs_to_shards(plan);
+    ph_check_servers(make, source, target);
+    ph_check_tables(make);
+    return ph_definition_make(make, err);
+}
+
+bool ph_plan_make(struct ph_plan **out, const struct ph_job_spec *spec, struct ph_conn *source,
+                  struct ph_conn *target, struct ph_err *err)
+{
+    struct ph_plan *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return ph_err_nomem(err);
+    plan->spec = spec;
+    struct ph_make make = {.plan = plan};
+    if (!make_plan(&make, source, target, err)) {
+        ph_plan_free(plan);
+        return false;
+    }
+    *out = plan;
+    return true;
+}
+
+void ph_plan_free(struct ph_plan *plan)
+{
+    if (!plan)
+        return;
+    struct ph_arena arena = plan->arena;
+    free(plan);
+    ph_arena_fini(&arena);
+}

@@ -1,0 +1,383 @@
+/* Which tables: from what the user named to pairs of relations with storage.
+ *
+ * A name without schema means on the source what the role's search_path says. On the target it is
+ * looked for in the schema of the source table first, and then under the target role's path.
+ *
+ * Trees: a partitioned root stands for its leaves, an inheritance parent for itself (ONLY) and all
+ * below it. A leaf goes to the leaf of the same name when the bounds agree all the way up to the
+ * root, else through the target's root.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/near.h"
+#include "plan/make.h"
+#include "plan/pattern.h"
+
+static struct ph_arena *arena_of(struct ph_make *make)
+{
+    return &make->plan->arena;
+}
+
+static bool is_table(const struct ph_relation *r)
+{
+    return (r->kind == 'r' || r->kind == 'p') && r->persistence != 't';
+}
+
+/* Exclusion
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static bool parse_excludes(struct ph_make *make, struct ph_err *err)
+{
+    const struct ph_job_spec *spec = make->plan->spec;
+    struct ph_arena *arena = arena_of(make);
+    int n_tables = spec->n_exclude_tables, n_schemas = spec->n_exclude_schemas;
+    make->exclude_tables = ph_arena_calloc(arena, (size_t)n_tables, sizeof(struct ph_pattern));
+    make->exclude_schemas = ph_arena_calloc(arena, (size_t)n_schemas, sizeof(struct ph_pattern));
+    for (int i = 0; i < n_tables; i++)
+        if (!ph_pattern_parse(&make->exclude_tables[i], arena, spec->exclude_tables[i], err))
+            return ph_err_prefix(err, "--exclude-table");
+    for (int i = 0; i < n_schemas; i++)
+        if (!ph_pattern_parse_schema(&make->exclude_schemas[i], arena, spec->exclude_schemas[i],
+                                     err))
+            return ph_err_prefix(err, "--exclude-schema");
+    return true;
+}
+
+static bool matches(const struct ph_catalog *catalog, const struct ph_pattern *pattern,
+                    const struct ph_relation *r)
+{
+    if (!ph_pattern_matches(&pattern->name, r->name) ||
+        !ph_pattern_matches(&pattern->schema, r->schema))
+        return false;
+    return pattern->schema.text || ph_catalog_visible(catalog, r->name) == r;
+}
+
+bool ph_select_is_excluded(const struct ph_make *make, const struct ph_relation *relation)
+{
+    const struct ph_job_spec *spec = make->plan->spec;
+    for (int i = 0; i < spec->n_exclude_tables; i++)
+        if (matches(&make->side[PH_SOURCE], &make->exclude_tables[i], relation))
+            return true;
+    for (int i = 0; i < spec->n_exclude_schemas; i++)
+        if (ph_pattern_matches(&make->exclude_schemas[i].name, relation->schema))
+            return true;
+    return false;
+}
+
+/* Names
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+/* The nearest known name as a hint; the schema counts when it was given. */
+static void hint_nearest(struct ph_make *make, int side, const struct ph_pattern *pattern,
+                         struct ph_err *err)
+{
+    const struct ph_catalog *catalog = &make->side[side];
+    const char **known = calloc((size_t)catalog->n_relations + 1, sizeof *known);
+    if (!known)
+        return;
+    const char *word = pattern->name.text;
+    if (pattern->schema.text)
+        word = ph_arena_printf(arena_of(make), "%s.%s", pattern->schema.text, word);
+    for (int i = 0; i < catalog->n_relations; i++) {
+        const struct ph_relation *r = &catalog->relations[i];
+        if (is_table(r))
+            known[i] = pattern->schema.text
+                           ? ph_arena_printf(arena_of(make), "%s.%s", r->schema, r->name)
+                           : r->name;
+    }
+    const char *nearest = ph_near(word, known, (size_t)catalog->n_relations);
+    for (int i = 0; nearest && i < catalog->n_relations; i++)
+        if (known[i] == nearest) {
+            ph_err_hint(err, "did you mean %s?", ph_make_name(make, &catalog->relations[i]));
+            break;
+        }
+    free(known);
+}
+
+static const char *shown_pattern(struct ph_make *make, const struct ph_pattern *pattern)
+{
+    return pattern->schema.text ? ph_plan_name(make->plan, pattern->schema.text, pattern->name.text)
+                                : ph_make_quote(make, pattern->name.text);
+}
+
+static bool is_system_schema(const char *schema)
+{
+    return !strncmp(schema, "pg_", 3) || !strcmp(schema, "information_schema") ||
+           !strcmp(schema, "pghaul");
+}
+
+static bool refuse_system(struct ph_make *make, const struct ph_pattern *pattern,
+                          struct ph_err *err)
+{
+    const char *schema = pattern->schema.text;
+    if (!schema || pattern->schema.is_wild || !is_system_schema(schema))
+        return true;
+    if (!strncmp(schema, "pg_temp", 7))
+        return ph_err_set(err, PH_WRONG,
+                          "%s is a temporary table, which only its own session can read",
+                          shown_pattern(make, pattern));
+    return ph_err_set(err, PH_WRONG, "%s is in a schema of the system's own, which is not copied",
+                      shown_pattern(make, pattern));
+}
+
+/* One relation by its exact name; PH_WRONG with the nearest name when it is not there or is not a
+ * table. */
+static bool find_exact(struct ph_make *make, int side, const struct ph_pattern *pattern,
+                       struct ph_relation **out, struct ph_err *err)
+{
+    const struct ph_catalog *catalog = &make->side[side];
+    const char *where = ph_conn_side(catalog->conn);
+    struct ph_relation *r =
+        pattern->schema.text ? ph_catalog_named(catalog, pattern->schema.text, pattern->name.text)
+                             : ph_catalog_visible(catalog, pattern->name.text);
+    if (!r) {
+        ph_err_set(err, PH_WRONG, "table %s does not exist in the %s", shown_pattern(make, pattern),
+                   where);
+        hint_nearest(make, side, pattern, err);
+        return false;
+    }
+    if (!is_table(r)) {
+        ph_err_set(err, PH_WRONG, "%s in the %s is %s %s, not a table", ph_make_name(make, r),
+                   where, strchr("iI", r->kind) ? "an" : "a", ph_relation_kind_name(r));
+        return ph_err_hint(err, "name ordinary or partitioned tables");
+    }
+    *out = r;
+    return true;
+}
+
+/* Picks
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static bool has_settings(const struct ph_request *request)
+{
+    return request && (request->target || request->filter || request->n_columns ||
+                       request->n_mappings || request->n_key || request->split);
+}
+
+/* Two requests for one table contradict each other, unless one merely swept it in with a wildcard.
+ */
+static bool contradict(const struct ph_pick *a, const struct ph_pick *b)
+{
+    if (!a->by_wildcard && !b->by_wildcard)
+        return true;
+    if (a->by_wildcard && b->by_wildcard)
+        return has_settings(a->request) || has_settings(b->request);
+    return false;
+}
+
+static bool add_pick(struct ph_make *make, struct ph_pick **taken, const struct ph_pick *pick,
+                     struct ph_err *err)
+{
+    size_t slot = (size_t)(pick->source - make->side[PH_SOURCE].relations);
+    const struct ph_pick *before = taken[slot];
+    if (before && contradict(before, pick))
+        return ph_err_set(err, PH_WRONG, "table %s is named twice",
+                          ph_make_name(make, pick->source));
+    if (before)
+        return true;
+    taken[slot] = ph_arena_alloc(arena_of(make), sizeof *pick);
+    *taken[slot] = *pick;
+    return true;
+}
+
+/* A target name without schema is looked for beside the source table's first. */
+static bool find_target(struct ph_make *make, struct ph_pick *pick, struct ph_err *err)
+{
+    const struct ph_catalog *target = &make->side[PH_TARGET];
+    const char *wanted = pick->request ? pick->request->target : NULL;
+    struct ph_pattern pattern = {.schema.text = pick->source->schema,
+                                 .name.text = pick->source->name};
+    if (wanted) {
+        if (!ph_pattern_parse(&pattern, arena_of(make), wanted, err))
+            return ph_err_prefix(err, "target of %s", ph_make_name(make, pick->source));
+        if (pattern.name.is_wild || pattern.schema.is_wild) {
+            ph_err_set(err, PH_WRONG, "the target of %s is a pattern",
+                       ph_make_name(make, pick->source));
+            return ph_err_hint(err, "name one table, or quote a name with * or ? in it");
+        }
+        if (!pattern.schema.text &&
+            ph_catalog_named(target, pick->source->schema, pattern.name.text))
+            pattern.schema.text = pick->source->schema;
+        if (!refuse_system(make, &pattern, err))
+            return false;
+    }
+    return find_exact(make, PH_TARGET, &pattern, &pick->target, err);
+}
+
+static bool pick_exact(struct ph_make *make, const struct ph_request *request,
+                       const struct ph_pattern *pattern, struct ph_pick **taken, struct ph_err *err)
+{
+    struct ph_pick pick = {.request = request};
+    if (!find_exact(make, PH_SOURCE, pattern, &pick.source, err))
+        return false;
+    if (ph_select_is_excluded(make, pick.source))
+        return true;
+    return add_pick(make, taken, &pick, err);
+}
+
+static bool pick_wild(struct ph_make *make, const struct ph_request *request,
+                      const struct ph_pattern *pattern, struct ph_pick **taken, struct ph_err *err)
+{
+    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
+    if (request->target) {
+        ph_err_set(err, PH_WRONG, "the pattern %s has a target name", request->pattern);
+        return ph_err_hint(err, "a target can be named for a single table only");
+    }
+    int found = 0;
+    for (int i = 0; i < catalog->n_relations; i++) {
+        struct ph_relation *r = &catalog->relations[i];
+        if (!is_table(r) || r->of_extension || !matches(catalog, pattern, r))
+            continue;
+        found++;
+        struct ph_pick pick = {.request = request, .by_wildcard = true, .source = r};
+        if (!ph_select_is_excluded(make, r) && !add_pick(make, taken, &pick, err))
+            return false;
+    }
+    if (found)
+        return true;
+    ph_err_set(err, PH_WRONG, "no table of the source matches %s", request->pattern);
+    return ph_err_hint(err, "without a schema only tables in the role's search_path are looked at");
+}
+
+static bool pick_schema(struct ph_make *make, const char *text, struct ph_pick **taken,
+                        struct ph_err *err)
+{
+    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
+    struct ph_pattern pattern;
+    if (!ph_pattern_parse_schema(&pattern, arena_of(make), text, err))
+        return ph_err_prefix(err, "--schema");
+    const char **known =
+        ph_arena_calloc(arena_of(make), (size_t)catalog->n_relations, sizeof *known);
+    int found = 0;
+    for (int i = 0; i < catalog->n_relations; i++) {
+        struct ph_relation *r = &catalog->relations[i];
+        known[i] = r->schema;
+        if (!is_table(r) || r->of_extension || !ph_pattern_matches(&pattern.name, r->schema))
+            continue;
+        found++;
+        struct ph_pick pick = {.by_wildcard = true, .source = r};
+        if (!ph_select_is_excluded(make, r) && !add_pick(make, taken, &pick, err))
+            return false;
+    }
+    if (found)
+        return true;
+    ph_err_set(err, PH_WRONG, "no schema of the source with tables in it matches %s", text);
+    const char *nearest = ph_near(pattern.name.text, known, (size_t)catalog->n_relations);
+    if (nearest)
+        ph_err_hint(err, "did you mean %s?", ph_make_quote(make, nearest));
+    return false;
+}
+
+static bool pick_all(struct ph_make *make, struct ph_pick **taken, struct ph_err *err)
+{
+    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
+    for (int i = 0; i < catalog->n_relations; i++) {
+        struct ph_pick pick = {.by_wildcard = true, .source = &catalog->relations[i]};
+        if (is_table(pick.source) && !pick.source->of_extension &&
+            !ph_select_is_excluded(make, pick.source) && !add_pick(make, taken, &pick, err))
+            return false;
+    }
+    return true;
+}
+
+static bool pick_requests(struct ph_make *make, struct ph_pick **taken, struct ph_err *err)
+{
+    const struct ph_job_spec *spec = make->plan->spec;
+    struct ph_pattern *patterns =
+        ph_arena_calloc(arena_of(make), (size_t)spec->n_requests, sizeof *patterns);
+    for (int i = 0; i < spec->n_requests; i++)
+        if (!ph_pattern_parse(&patterns[i], arena_of(make), spec->requests[i].pattern, err) ||
+            !refuse_system(make, &patterns[i], err))
+            return false;
+    /* exact names first: they win over a wildcard that would sweep the same table in */
+    for (int wild = 0; wild < 2; wild++)
+        for (int i = 0; i < spec->n_requests; i++) {
+            const struct ph_pattern *p = &patterns[i];
+            bool is_wild = p->name.is_wild || p->schema.is_wild;
+            if (is_wild == (wild == 1) &&
+                !(is_wild ? pick_wild : pick_exact)(make, &spec->requests[i], p, taken, err))
+                return false;
+        }
+    return true;
+}
+
+/* Whether something above `r` was picked as well: then r comes with it. */
+static bool below_a_pick(const struct ph_catalog *catalog, struct ph_pick *const *taken,
+                         const struct ph_relation *r)
+{
+    uint32_t oid = r->oid;
+    while ((oid = ph_catalog_parent(catalog, oid)) != 0) {
+        const struct ph_relation *above = ph_catalog_relation(catalog, oid);
+        if (!above)
+            return false;
+        if (taken[above - catalog->relations])
+            return true;
+    }
+    return false;
+}
+
+/* Whatever was swept in by a wildcard and has no counterpart stands in the way, all of it named at
+ * once. */
+static bool settle_pick(struct ph_make *make, struct ph_pick *pick, struct ph_err *err)
+{
+    struct ph_err missing;
+    if (!find_target(make, pick, &missing)) {
+        if (!pick->by_wildcard) {
+            *err = missing;
+            return false;
+        }
+        ph_make_obstacle(
+            make, *missing.hint ? missing.hint : "create it, or leave it out by --exclude-table",
+            "%s", missing.text);
+        return true;
+    }
+    void *items = make->picks;
+    *(struct ph_pick *)ph_make_push(arena_of(make), &items, &make->n_picks, &make->room_picks,
+                                    sizeof *pick) = *pick;
+    make->picks = items;
+    return true;
+}
+
+static bool settle_picks(struct ph_make *make, struct ph_pick **taken, struct ph_err *err)
+{
+    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
+    for (int i = 0; i < catalog->n_relations; i++) {
+        struct ph_pick *pick = taken[i];
+        if (!pick || (pick->by_wildcard && below_a_pick(catalog, taken, pick->source)))
+            continue;
+        if (!settle_pick(make, pick, err))
+            return false;
+    }
+    if (make->n_picks)
+        return true;
+    if (make->plan->n_obstacles) {
+        const struct ph_obstacle *first = &make->obstacles[0];
+        ph_err_set(err, PH_WRONG, "%s", first->text);
+        return first->hint ? ph_err_hint(err, "%s", first->hint) : false;
+    }
+    ph_err_set(err, PH_WRONG, "there is no table to copy");
+    return ph_err_hint(err, "name tables by -t, --schema or --all; what is excluded stays out");
+}
+
+bool ph_select_tables(struct ph_make *make, struct ph_err *err)
+{
+    const struct ph_job_spec *spec = make->plan->spec;
+    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
+    if (!parse_excludes(make, err))
+        return false;
+    struct ph_pick **taken =
+        ph_arena_calloc(arena_of(make), (size_t)catalog->n_relations + 1, sizeof *taken);
+    if (!pick_requests(make, taken, err))
+        return false;
+    for (int i = 0; i < spec->n_schemas; i++)
+        if (!pick_schema(make, spec->schemas[i], taken, err))
+            return false;
+    if (spec->all && !pick_all(make, taken, err))
+        return false;
+    return settle_picks(make, taken, err);
+}
