@@ -67,7 +67,7 @@ static bool take(struct parser *p, const struct ph_option *o, const char *shown,
         p->at++;
     }
     if ((o->flags & PH_OPT_SECRET) && p->line->n_secrets < 16)
-        p->line->secret[p->line->n_secrets++] = value;
+        p->line->secrets[p->line->n_secrets++] = (struct ph_secret){o, value};
     if (!ph_option_set(p->s, o, value, PH_FROM_ARGUMENTS, err))
         return ph_err_prefix(err, "option %s", shown);
     return true;

@@ -9,12 +9,12 @@
 static const char letters_safe_in_shells[] =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:,@%+";
 
-/* All secrets of one side look alike from here: overwrite every -s and -d, since any may hold the
- * password. */
-static void hide_arguments(struct ph_cli *cli)
+/* Every -s (or -d) that was given: the same thing may have been said twice. */
+static void hide_arguments(const struct ph_cli *cli, const struct ph_option *side)
 {
     for (int i = 0; i < cli->line->n_secrets; i++)
-        memset(cli->line->secret[i], '*', strlen(cli->line->secret[i]));
+        if (cli->line->secrets[i].option == side)
+            memset(cli->line->secrets[i].value, '*', strlen(cli->line->secrets[i].value));
 }
 
 static bool parse_side(struct ph_cli *cli, const char *side, const char *text, struct ph_dsn **out,
@@ -27,7 +27,7 @@ static bool parse_side(struct ph_cli *cli, const char *side, const char *text, s
     if (!ph_dsn_has_password(*out) ||
         cli->settings->origin[ph_option_find(side) - ph_options] != PH_FROM_ARGUMENTS)
         return true;
-    hide_arguments(cli);
+    hide_arguments(cli, ph_option_find(side));
     ph_log(cli->log, PH_LOG_WARN,
            "the password of the %s was on the command line, where others may have seen it; "
            "use a service file, .pgpass or PGPASSWORD",

@@ -1,8 +1,6 @@
 /* pghaul status: what the ledger says. */
 #include "cli/cli.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -52,8 +50,7 @@ static bool watch(struct ph_cli *cli, struct ph_conn *conn, struct ph_status **s
                   struct ph_err *err)
 {
     const struct ph_settings *s = cli->settings;
-    char job[PH_JOB_NAME_MAX + 1];
-    snprintf(job, sizeof job, "%s", (*status)->job);
+    const char *job = ph_arena_strdup(&cli->settings->arena, (*status)->job);
     for (int lines = 0;;) {
         if (!s->json && !draw(cli, *status, &lines, err))
             return false;

@@ -105,7 +105,7 @@ static bool print_json(struct ph_cli *cli, const struct ph_err *failure, struct 
         json_object_set_new(what, "hint", ph_json_text(failure->hint[0] ? failure->hint : NULL));
         json_object_set_new(object, "error", what);
     }
-    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(object);
     if (!text)
         return ph_err_nomem(err);
@@ -198,6 +198,10 @@ static int run(struct ph_cli *cli, struct ph_command_line *line, struct ph_err *
         return deliver(cli, false, line->wants_json, err);
     if (show_text(cli))
         return deliver(cli, true, false, err);
+    if (!line->command && line->wants_json) {
+        ph_err_set(err, PH_WRONG, "no command is given");
+        return deliver(cli, false, true, err);
+    }
     if (!line->command) {
         struct ph_buf usage = {0};
         ph_help_usage(&usage);

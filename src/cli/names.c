@@ -30,7 +30,7 @@ bool ph_names_table(struct ph_arena *arena, const char *text, const char **patte
                     const char **target, struct ph_err *err)
 {
     const char *eq = find_outside(text, "=");
-    if (!eq) {
+    if (!eq || (*eq && !find_outside(eq + 1, "="))) {
         ph_err_set(err, PH_WRONG, "a double quote is left open in %s", text);
         return ph_err_hint(err, "shells take quotes away: write '\"Name\"'");
     }

@@ -127,7 +127,7 @@ static bool read_span(const struct ph_option *o, const char *value, double *out,
         return false;
     char min[PH_NUM_TEXT], max[PH_NUM_TEXT];
     if (span < (double)o->min || span > (double)o->max)
-        return ph_err_set(err, PH_WRONG, "\"%.40s\" is not within %s and %s", value,
+        return ph_err_set(err, PH_WRONG, "\"%.40s\" is not between %s and %s", value,
                           ph_num_show_duration(min, (double)o->min),
                           ph_num_show_duration(max, (double)o->max));
     *out = span;

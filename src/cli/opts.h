@@ -104,7 +104,10 @@ struct ph_command_line {
     const struct ph_command *command; /* NULL: none was named */
     const char *help_topic;           /* `pghaul help TOPIC` */
     bool wants_json;                  /* known even when parsing failed */
-    char *secret[16];                 /* places in argv where the DSNs stand, to be overwritten */
+    struct ph_secret {
+        const struct ph_option *option;
+        char *value; /* within argv, to be overwritten when it holds a password */
+    } secrets[16];
     int n_secrets;
 };
 

@@ -53,7 +53,8 @@ static void add_snapshot(struct ph_buf *out, const struct ph_status *st)
     ph_term_safe(out, st->keeper_host);
     ph_buf_addf(out, "; to let the snapshot go: kill %d there", st->keeper_pid);
     if (st->keeper_backend)
-        ph_buf_addf(out, ", or SELECT pg_terminate_backend(%d) on the source", st->keeper_backend);
+        ph_buf_addf(out, ",\n          or SELECT pg_terminate_backend(%d) on the source",
+                    st->keeper_backend);
     ph_buf_addc(out, '\n');
 }
 
