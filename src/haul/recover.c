@@ -91,7 +91,7 @@ static bool read_landed(struct recovery *rec, struct ph_err *err)
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     ph_sql_add(&sql,
-               "SELECT s.id, s.tab, s.pred, r.rows, r.xid, n.xmin FROM pghaul.shard s"
+               "SELECT s.id, s.tab, s.pred, r.rows, r.xid, n.oldest FROM pghaul.shard s"
                " JOIN pghaul.all_receipts r ON r.job OPERATOR(pg_catalog.=) s.job"
                " AND r.shard OPERATOR(pg_catalog.=) s.id"
                " JOIN pghaul.snapshot n ON n.job OPERATOR(pg_catalog.=) s.job"

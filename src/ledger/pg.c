@@ -260,7 +260,7 @@ bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_s
     ph_sql_add(&sql,
                "UPDATE pghaul.snapshot SET released_at = pg_catalog.clock_timestamp()"
                " WHERE job OPERATOR(pg_catalog.=) %D AND released_at IS NULL;"
-               "INSERT INTO pghaul.snapshot (job, no, id, pg_snapshot, xmin, lsn, keeper_host,"
+               "INSERT INTO pghaul.snapshot (job, no, id, pg_snapshot, oldest, lsn, keeper_host,"
                " keeper_pid, keeper_backend) SELECT %D,"
                " (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.+) 1 FROM pghaul.snapshot"
                " WHERE job OPERATOR(pg_catalog.=) %D), %L, %L, %U, %L, %L, %d, %d RETURNING no",

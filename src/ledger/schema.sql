@@ -42,7 +42,7 @@ CREATE TABLE pghaul.snapshot (
     no             int NOT NULL,
     id             text NOT NULL, -- as exported
     pg_snapshot    text NOT NULL, -- as pg_current_snapshot() showed it
-    xmin           bigint NOT NULL, -- its pg_snapshot_xmin(): nothing older was in progress
+    oldest         bigint NOT NULL, -- its pg_snapshot_xmin(): nothing older was in progress
     lsn            text NOT NULL,
     taken_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     released_at    timestamptz,
