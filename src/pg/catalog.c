@@ -22,9 +22,7 @@ bool ph_catalog_query(struct ph_conn *conn, const char *select, struct ph_rows *
     return ph_err_prefix(err, "reading the catalog of the %s", ph_conn_side(conn));
 }
 
-/* The server
- * ----------------------------------------------------------------------------------------------------
- */
+/* The server --------------------------------------------------------------------------------- */
 
 /* A role without rights on pg_control_system() is no reason to stop: the identity is then 0,
  * unknown. */
@@ -68,10 +66,9 @@ static const char server_sql[] =
     "   count(*) FILTER (WHERE a.usesysid = (SELECT oid FROM me)) AS role,\n"
     "   count(*) FILTER (WHERE a.datid = (SELECT oid FROM db)) AS database\n"
     "   FROM pg_stat_activity a WHERE a.datid IS NOT NULL AND a.usesysid IS NOT NULL),\n"
-    " lim AS (SELECT (SELECT setting::int FROM pg_settings WHERE name = 'max_connections') AS "
-    "most,\n"
-    "   (SELECT coalesce(sum(setting::int), 0) FROM pg_settings\n"
-    "     WHERE name IN ('superuser_reserved_connections', 'reserved_connections')) AS reserved),\n"
+    " lim AS (SELECT current_setting('max_connections')::int AS most,\n"
+    "   current_setting('superuser_reserved_connections')::int\n"
+    "   + coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved),\n"
     " ledger AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'pghaul'),\n"
     " jobs AS (SELECT c.oid FROM pg_class c JOIN ledger l ON c.relnamespace = l.oid WHERE "
     "c.relname = 'job')\n"
@@ -92,8 +89,10 @@ static const char server_sql[] =
     "END,\n"
     "   CASE WHEN me.rolsuper OR db.datconnlimit < 0 THEN NULL ELSE db.datconnlimit - "
     "used.database END),\n"
-    " (SELECT setting FROM pg_settings WHERE name = 'data_directory'), "
-    "current_setting('lc_monetary')\n"
+    " CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN "
+    "current_setting('data_directory') "
+    "END,\n"
+    " current_setting('lc_monetary')\n"
     "FROM me, db, used, lim";
 
 static bool read_server(struct ph_catalog *catalog, struct ph_err *err)
@@ -134,9 +133,7 @@ static bool read_server(struct ph_catalog *catalog, struct ph_err *err)
     return true;
 }
 
-/* Names
- * ---------------------------------------------------------------------------------------------------------
- */
+/* Names -------------------------------------------------------------------------------------- */
 
 static bool read_names(struct ph_catalog *catalog, struct ph_err *err)
 {

@@ -11,9 +11,7 @@
 #include "pg/sql.h"
 #include "plan/make.h"
 
-/* Workers
- * ----------------------------------------------------------------------------------------------------------
- */
+/* Workers ------------------------------------------------------------------------------------ */
 
 static int clamp(long n, int lo, int hi)
 {
@@ -62,9 +60,7 @@ void ph_check_jobs(struct ph_make *make, struct ph_conn *source, struct ph_conn 
                         plan->jobs, s, t);
 }
 
-/* Servers
- * ----------------------------------------------------------------------------------------------------------
- */
+/* Servers ------------------------------------------------------------------------------------ */
 
 static void check_encoding(struct ph_make *make)
 {
@@ -174,9 +170,7 @@ void ph_check_servers(struct ph_make *make, struct ph_conn *source, struct ph_co
     check_space(make, target);
 }
 
-/* Rows of their own
- * -------------------------------------------------------------------------------------------------
- */
+/* Rows of their own -------------------------------------------------------------------------- */
 
 /* Adds those of tables [first, end) that have rows to the sentence; *n counts them. */
 static bool find_rows(struct ph_plan *plan, struct ph_conn *target, int first, int end,

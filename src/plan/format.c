@@ -37,20 +37,35 @@ static bool is_citext(const struct ph_type *type)
     return type->extension && !strcmp(type->extension, "citext") && !strcmp(type->name, "citext");
 }
 
-static const char *shown(const struct ph_format_sides *format, const struct ph_type *type)
+static const char *shown(const struct look *look, const struct ph_types *types,
+                         const struct ph_type *type)
 {
+    struct ph_arena *arena = look->format->arena;
+    const struct ph_type *element = type->element ? ph_types_find(types, type->element) : NULL;
+    if (element)
+        return ph_arena_printf(arena, "%s[]", shown(look, types, element));
     return !strcmp(type->schema, "pg_catalog")
                ? type->name
-               : ph_arena_printf(format->arena, "%s.%s", type->schema, type->name);
+               : ph_arena_printf(arena, "%s.%s", type->schema, type->name);
 }
 
-/* " at [].size" when below the column, else "". */
+static const char *shown_source(const struct look *look, const struct ph_type *type)
+{
+    return shown(look, look->format->source, type);
+}
+
+static const char *shown_target(const struct look *look, const struct ph_type *type)
+{
+    return shown(look, look->format->target, type);
+}
+
+/* " at column[].size" when below the column, else "". */
 static const char *place(struct look *look)
 {
-    if (!look->path.len)
-        return "";
-    const char *path = look->path.data;
-    return ph_arena_printf(look->format->arena, " at %s", *path == '.' ? path + 1 : path);
+    const struct ph_format_sides *format = look->format;
+    return look->path.len
+               ? ph_arena_printf(format->arena, " at %s%s", format->column, look->path.data)
+               : "";
 }
 
 static bool differ(struct look *look, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -79,9 +94,7 @@ static void want_text(struct look *look, const char *fmt, ...)
     va_end(ap);
 }
 
-/* Modifiers
- * -------------------------------------------------------------------------------------------------------
- */
+/* Modifiers ---------------------------------------------------------------------------------- */
 
 enum room {
     ROOM_SAME,  /* every value passes, byte by byte */
@@ -127,9 +140,7 @@ static enum room typmod_room(const struct ph_type *type, int from, int to)
     return ROOM_LESS;
 }
 
-/* Deep comparison
- * --------------------------------------------------------------------------------------------------
- */
+/* Deep comparison ---------------------------------------------------------------------------- */
 
 static const char *const reg_types[] = {
     "regproc", "regprocedure", "regoper",   "regoperator",   "regclass",     "regtype",
@@ -137,7 +148,7 @@ static const char *const reg_types[] = {
 
 static void note_binary(struct look *look, const struct ph_type *s, const struct ph_type *d)
 {
-    const char *name = shown(look->format, s);
+    const char *name = shown_source(look, s);
     if (is_one_of(s, reg_types)) {
         look->fit->qualify = true;
         want_text(look, "%s is a number that means something else on another server", name);
@@ -159,7 +170,7 @@ static void note_part(struct look *look, const struct ph_type *s, const struct p
     if (look->format->target_version < 140000 &&
         (s->oid >= FIRST_UNSTABLE_OID || d->oid >= FIRST_UNSTABLE_OID))
         want_text(look, "the target refuses binary %s inside of arrays and composites",
-                  shown(look->format, d));
+                  shown_target(look, d));
 }
 
 static bool same(struct look *look, uint32_t source, int source_typmod, uint32_t target,
@@ -201,7 +212,7 @@ static bool same_labels(struct look *look, const struct ph_type *s, const struct
             ph_buf_addf(&missing, "%s\"%s\"", missing.len ? ", " : "", s->labels[i]);
     }
     bool ok = !missing.len || differ(look, "the target's enum %s has no label %s",
-                                     shown(look->format, d), missing.data);
+                                     shown_target(look, d), missing.data);
     ph_buf_fini(&missing);
     return ok;
 }
@@ -210,12 +221,12 @@ static bool same_attributes(struct look *look, const struct ph_type *s, const st
 {
     if (s->n_attributes != d->n_attributes)
         return differ(look, "%s has %d attributes in the source and %d in the target",
-                      shown(look->format, s), s->n_attributes, d->n_attributes);
+                      shown_source(look, s), s->n_attributes, d->n_attributes);
     for (int i = 0; i < s->n_attributes; i++) {
         const struct ph_attribute *a = &s->attributes[i], *b = &d->attributes[i];
         if (strcmp(a->name, b->name) != 0)
             return differ(look, "attribute %d of %s is %s in the source and %s in the target",
-                          i + 1, shown(look->format, s), a->name, b->name);
+                          i + 1, shown_source(look, s), a->name, b->name);
         const char *step = ph_arena_printf(look->format->arena, ".%s", a->name);
         if (!same_below(look, step, a->type, a->typmod, b->type, b->typmod, true))
             return false;
@@ -229,7 +240,7 @@ static bool same_structure(struct look *look, const struct ph_type *s, int sourc
     switch (s->kind) {
     case 'd':
         return same_below(look, "", s->base, s->base_typmod, d->base, d->base_typmod, false) ||
-               differ(look, "domain %s has other types beneath", shown(look->format, s));
+               differ(look, "domain %s has other types beneath", shown_source(look, s));
     case 'e':
         return same_labels(look, s, d);
     case 'c':
@@ -239,12 +250,11 @@ static bool same_structure(struct look *look, const struct ph_type *s, int sourc
         return same_below(look, "", s->subtype, -1, d->subtype, -1, false);
     case 'b':
         if (s->length != d->length || s->by_value != d->by_value)
-            return differ(look, "%s is stored in another way in the target",
-                          shown(look->format, s));
+            return differ(look, "%s is stored in another way in the target", shown_source(look, s));
         return typmod_room(s, source_typmod, target_typmod) == ROOM_SAME ||
-               differ(look, "the target's %s is narrower", shown(look->format, d));
+               differ(look, "the target's %s is narrower", shown_target(look, d));
     default:
-        return differ(look, "%s is no type of columns", shown(look->format, s));
+        return differ(look, "%s is no type of columns", shown_source(look, s));
     }
 }
 
@@ -260,8 +270,8 @@ static bool same(struct look *look, uint32_t source, int source_typmod, uint32_t
     if (s->element && d->element)
         return same_below(look, "[]", s->element, source_typmod, d->element, target_typmod, true);
     if (s->element || d->element || s->kind != d->kind || !same_name(s, d))
-        return differ(look, "%s in the source is %s in the target", shown(look->format, s),
-                      shown(look->format, d));
+        return differ(look, "%s in the source is %s in the target", shown_source(look, s),
+                      shown_target(look, d));
     note_binary(look, s, d);
     look->depth++;
     bool ok = same_structure(look, s, source_typmod, d, target_typmod);
@@ -269,8 +279,7 @@ static bool same(struct look *look, uint32_t source, int source_typmod, uint32_t
     return ok;
 }
 
-/* Different types, same values
- * --------------------------------------------------------------------------------------- */
+/* Different types, same values --------------------------------------------------------------- */
 
 struct bare {
     const struct ph_type *type; /* beneath all domains */
@@ -321,8 +330,7 @@ static const struct lossless casts[] = {
     {"float4", "float8", 0}, {"date", "timestamp", 0}, {"cidr", "inet", 0},
     {"oid", "int8", 0},      {"int2", "text", 0},      {"int4", "text", 0},
     {"int8", "text", 0},     {"char", "text", 0},      {"uuid", "text", 0},
-    {"json", "text", 0},
-};
+    {"json", "text", 0}};
 
 /* The cast that makes a value of s one of d and loses nothing, without "::"; NULL when there is
  * none. A modifier is named only where it is proven to be wide enough: an explicit cast to a narrow
@@ -412,11 +420,11 @@ static bool convert(struct look *look, uint32_t source, int source_typmod, uint3
     look->why_not = why_not;
     if (alike || same_bytes(s, d)) {
         fit->kind = PH_FIT_BINARY;
-        fit->why = ph_arena_printf(format->arena, "same bytes: %s and %s", shown(format, s.type),
-                                   shown(format, d.type));
+        fit->why = ph_arena_printf(format->arena, "same bytes: %s and %s",
+                                   shown_source(look, s.type), shown_target(look, d.type));
         if (alike)
             fit->why = ph_arena_printf(format->arena, "same type beneath the domain: %s",
-                                       shown(format, s.type));
+                                       shown_source(look, s.type));
         return true;
     }
     const char *cast = lossless_cast(format, s, d);
@@ -428,8 +436,8 @@ static bool convert(struct look *look, uint32_t source, int source_typmod, uint3
         return false;
     fit->kind = PH_FIT_CAST;
     fit->cast = ph_arena_printf(format->arena, "::%s", cast);
-    fit->why = ph_arena_printf(format->arena, "%s to %s, lossless", shown(format, s.type),
-                               shown(format, d.type));
+    fit->why = ph_arena_printf(format->arena, "%s to %s, lossless", shown_source(look, s.type),
+                               shown_target(look, d.type));
     return true;
 }
 

@@ -33,6 +33,7 @@ struct ph_format_sides {
     struct ph_arena *arena;
     const struct ph_types *source, *target;
     int target_version;
+    const char *column; /* where the path of a difference begins: "column[].attribute" */
 };
 
 /* typmods are those of the columns. */

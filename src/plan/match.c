@@ -17,9 +17,7 @@ static struct ph_arena *arena_of(struct ph_make *make)
     return &make->plan->arena;
 }
 
-/* Money
- * -----------------------------------------------------------------------------------------------------------
- */
+/* Money -------------------------------------------------------------------------------------- */
 
 static bool has_money(const struct ph_types *types)
 {
@@ -49,9 +47,7 @@ bool ph_match_probe_money(struct ph_make *make, struct ph_err *err)
     return true;
 }
 
-/* Which columns
- * -----------------------------------------------------------------------------------------------------
- */
+/* Which columns ------------------------------------------------------------------------------ */
 
 static bool is_listed(const struct ph_request *request, const char *column)
 {
@@ -90,8 +86,8 @@ static bool unknown_column(struct ph_make *make, const struct ph_relation *relat
                ph_make_quote(make, column), where, ph_make_name(make, relation));
     const char *nearest = ph_near(column, known, (size_t)relation->n_columns);
     if (nearest)
-        ph_err_hint(err, "did you mean %s?", ph_make_quote(make, nearest));
-    return false;
+        return ph_err_hint(err, "did you mean %s?", ph_make_quote(make, nearest));
+    return ph_err_hint(err, "it has %s", ph_make_list(make, known, relation->n_columns));
 }
 
 /* What the user named must be there: a typing error is not the same as a difference between the
@@ -104,10 +100,12 @@ static bool check_request(struct ph_make *make, const struct ph_pair *pair, stru
         const struct ph_column *c = ph_relation_column(pair->target, column);
         if (!c)
             return unknown_column(make, pair->target, column, "target", err);
-        if (c->generated)
-            return ph_err_set(err, PH_WRONG,
-                              "column %s of %s is generated, it cannot be given by an expression",
-                              ph_make_quote(make, column), ph_make_name(make, pair->target));
+        if (c->generated) {
+            ph_err_set(err, PH_WRONG,
+                       "column %s of %s is generated, it cannot be given by an expression",
+                       ph_make_quote(make, column), ph_make_name(make, pair->target));
+            return ph_err_hint(err, "leave it out: the target computes it");
+        }
     }
     for (int i = 0; request && i < request->n_columns; i++) {
         const char *column = request->columns[i];
@@ -197,9 +195,7 @@ static void check_surplus(struct ph_make *make, const struct ph_pair *pair,
                               ph_make_list(make, empty.items, empty.n));
 }
 
-/* One column
- * ---------------------------------------------------------------------------------------------------------
- */
+/* One column --------------------------------------------------------------------------------- */
 
 /* A column of the plan while the table's format is not known yet. */
 struct candidate {
@@ -247,7 +243,8 @@ static struct candidate make_column(struct ph_make *make, const struct ph_pair *
 {
     const struct ph_column *source = ph_relation_column(pair->source, target->name);
     struct ph_format_sides format = {arena_of(make), &make->side[PH_SOURCE].types,
-                                     &make->side[PH_TARGET].types, make->plan->target.version};
+                                     &make->side[PH_TARGET].types, make->plan->target.version,
+                                     target->name};
     struct candidate c = {.column = out};
     *out = (struct ph_plan_column){
         .name = target->name,
@@ -267,14 +264,16 @@ static struct candidate make_column(struct ph_make *make, const struct ph_pair *
                          "%s, column %s: money has another unit in the target",
                          ph_make_name(make, pair->source), ph_make_quote(make, out->name));
     out->select = select_text(make, out, c.fit.cast);
-    out->why =
-        *c.fit.why ? c.fit.why : ph_arena_printf(arena_of(make), "same type %s", out->target_type);
+    if (*c.fit.why)
+        out->why = c.fit.why;
+    else if (!strcmp(out->source_type, out->target_type))
+        out->why = ph_arena_printf(arena_of(make), "same type %s", out->target_type);
+    else
+        out->why = ph_arena_printf(arena_of(make), "%s fits", out->source_type);
     return c;
 }
 
-/* The table
- * ------------------------------------------------------------------------------------------------------------
- */
+/* The table ---------------------------------------------------------------------------------- */
 
 /* COPY has one format for all columns: the first that cannot be binary decides. */
 static void settle_format(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table,

@@ -42,10 +42,12 @@ static bool check_part(const struct ph_pattern_part *part, const char *text, str
         ph_err_set(err, PH_WRONG, "\"%s\" has an empty name in it", text);
         return ph_err_hint(err, "write NAME or SCHEMA.NAME, names with dots as \"a.b\"");
     }
-    if (!part->is_wild && strlen(part->text) > LONGEST_NAME)
-        return ph_err_set(err, PH_WRONG,
-                          "the name \"%.70s%s\" is longer than the %d bytes that PostgreSQL keeps",
-                          part->text, strlen(part->text) > 70 ? "..." : "", LONGEST_NAME);
+    if (!part->is_wild && strlen(part->text) > LONGEST_NAME) {
+        ph_err_set(err, PH_WRONG,
+                   "the name \"%.70s%s\" is longer than the %d bytes that PostgreSQL keeps",
+                   part->text, strlen(part->text) > 70 ? "..." : "", LONGEST_NAME);
+        return ph_err_hint(err, "\\dt in psql shows the name that the table has");
+    }
     return true;
 }
 
@@ -62,8 +64,10 @@ bool ph_pattern_parse(struct ph_pattern *out, struct ph_arena *arena, const char
                                     "belongs to a name needs double quotes");
         }
         p = parse_part(&parts[n], arena, p);
-        if (!p)
-            return ph_err_set(err, PH_WRONG, "\"%s\" has an unmatched double quote", text);
+        if (!p) {
+            ph_err_set(err, PH_WRONG, "\"%s\" has an unmatched double quote", text);
+            return ph_err_hint(err, "a quote that belongs to a name is written twice");
+        }
         if (!check_part(&parts[n], text, err))
             return false;
         n++;

@@ -25,9 +25,7 @@ static bool is_table(const struct ph_relation *r)
     return (r->kind == 'r' || r->kind == 'p') && r->persistence != 't';
 }
 
-/* Exclusion
- * ------------------------------------------------------------------------------------------------------
- */
+/* Exclusion ---------------------------------------------------------------------------------- */
 
 static bool parse_excludes(struct ph_make *make, struct ph_err *err)
 {
@@ -55,7 +53,7 @@ static bool matches(const struct ph_catalog *catalog, const struct ph_pattern *p
     return pattern->schema.text || ph_catalog_visible(catalog, r->name) == r;
 }
 
-bool ph_select_is_excluded(const struct ph_make *make, const struct ph_relation *relation)
+static bool is_named_out(const struct ph_make *make, const struct ph_relation *relation)
 {
     const struct ph_job_spec *spec = make->plan->spec;
     for (int i = 0; i < spec->n_exclude_tables; i++)
@@ -67,9 +65,18 @@ bool ph_select_is_excluded(const struct ph_make *make, const struct ph_relation 
     return false;
 }
 
-/* Names
- * --------------------------------------------------------------------------------------------------------
- */
+/* Who leaves a partitioned table out means its partitions too. */
+bool ph_select_is_excluded(const struct ph_make *make, const struct ph_relation *relation)
+{
+    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
+    while (relation && !is_named_out(make, relation))
+        relation = relation->is_partition
+                       ? ph_catalog_relation(catalog, ph_catalog_parent(catalog, relation->oid))
+                       : NULL;
+    return relation != NULL;
+}
+
+/* Names -------------------------------------------------------------------------------------- */
 
 /* The nearest known name as a hint; the schema counts when it was given. */
 static void hint_nearest(struct ph_make *make, int side, const struct ph_pattern *pattern,
@@ -117,11 +124,12 @@ static bool refuse_system(struct ph_make *make, const struct ph_pattern *pattern
     if (!schema || pattern->schema.is_wild || !is_system_schema(schema))
         return true;
     if (!strncmp(schema, "pg_temp", 7))
-        return ph_err_set(err, PH_WRONG,
-                          "%s is a temporary table, which only its own session can read",
-                          shown_pattern(make, pattern));
-    return ph_err_set(err, PH_WRONG, "%s is in a schema of the system's own, which is not copied",
-                      shown_pattern(make, pattern));
+        ph_err_set(err, PH_WRONG, "%s is a temporary table, which only its own session can read",
+                   shown_pattern(make, pattern));
+    else
+        ph_err_set(err, PH_WRONG, "%s is in a schema of the system's own, which is not copied",
+                   shown_pattern(make, pattern));
+    return ph_err_hint(err, "name tables of your own");
 }
 
 /* One relation by its exact name; PH_WRONG with the nearest name when it is not there or is not a
@@ -138,7 +146,12 @@ static bool find_exact(struct ph_make *make, int side, const struct ph_pattern *
         ph_err_set(err, PH_WRONG, "table %s does not exist in the %s", shown_pattern(make, pattern),
                    where);
         hint_nearest(make, side, pattern, err);
-        return false;
+        if (!*err->hint && side == PH_TARGET)
+            ph_err_hint(err,
+                        "create it first, for example by pg_dump --schema-only; or name another "
+                        "by -t NAME=TARGET");
+        return *err->hint ? false
+                          : ph_err_hint(err, "\\dt in psql lists the tables that there are");
     }
     if (!is_table(r)) {
         ph_err_set(err, PH_WRONG, "%s in the %s is %s %s, not a table", ph_make_name(make, r),
@@ -149,9 +162,7 @@ static bool find_exact(struct ph_make *make, int side, const struct ph_pattern *
     return true;
 }
 
-/* Picks
- * ----------------------------------------------------------------------------------------------------------
- */
+/* Picks -------------------------------------------------------------------------------------- */
 
 static bool has_settings(const struct ph_request *request)
 {
@@ -175,9 +186,10 @@ static bool add_pick(struct ph_make *make, struct ph_pick **taken, const struct 
 {
     size_t slot = (size_t)(pick->source - make->side[PH_SOURCE].relations);
     const struct ph_pick *before = taken[slot];
-    if (before && contradict(before, pick))
-        return ph_err_set(err, PH_WRONG, "table %s is named twice",
-                          ph_make_name(make, pick->source));
+    if (before && contradict(before, pick)) {
+        ph_err_set(err, PH_WRONG, "table %s is named twice", ph_make_name(make, pick->source));
+        return ph_err_hint(err, "name it once, with everything that concerns it");
+    }
     if (before)
         return true;
     taken[slot] = ph_arena_alloc(arena_of(make), sizeof *pick);
@@ -364,6 +376,28 @@ static bool settle_picks(struct ph_make *make, struct ph_pick **taken, struct ph
     return ph_err_hint(err, "name tables by -t, --schema or --all; what is excluded stays out");
 }
 
+/* An exclusion that excludes nothing is likely misspelt, and something is copied that was not meant
+ * to be. */
+static void tell_idle_excludes(struct ph_make *make)
+{
+    const struct ph_job_spec *spec = make->plan->spec;
+    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
+    for (int i = 0; i < spec->n_exclude_tables + spec->n_exclude_schemas; i++) {
+        int schema = i - spec->n_exclude_tables;
+        bool found = false;
+        for (int k = 0; k < catalog->n_relations && !found; k++) {
+            const struct ph_relation *r = &catalog->relations[k];
+            found = schema < 0 ? matches(catalog, &make->exclude_tables[i], r)
+                               : ph_pattern_matches(&make->exclude_schemas[schema].name, r->schema);
+        }
+        if (!found && schema < 0)
+            ph_make_warning(make, "--exclude-table %s matches nothing", spec->exclude_tables[i]);
+        else if (!found)
+            ph_make_warning(make, "--exclude-schema %s matches nothing",
+                            spec->exclude_schemas[schema]);
+    }
+}
+
 bool ph_select_tables(struct ph_make *make, struct ph_err *err)
 {
     const struct ph_job_spec *spec = make->plan->spec;
@@ -379,5 +413,6 @@ bool ph_select_tables(struct ph_make *make, struct ph_err *err)
             return false;
     if (spec->all && !pick_all(make, taken, err))
         return false;
+    tell_idle_excludes(make);
     return settle_picks(make, taken, err);
 }

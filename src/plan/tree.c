@@ -100,9 +100,7 @@ bool ph_tree_relations(struct ph_make *make, int side, uint32_t **oids, int *n, 
     return *oids || ph_err_nomem(err);
 }
 
-/* Counterparts
- * ---------------------------------------------------------------------------------------------------
- */
+/* Counterparts ------------------------------------------------------------------------------- */
 
 /* Bounds and partition keys from a leaf up to a root, as one text; NULL when root is not above it.
  */
@@ -174,9 +172,7 @@ static struct ph_relation *counterpart(struct ph_make *make, const struct ph_pic
     return below->n == 1 ? pick->target : NULL; /* a plain table takes the whole tree's rows */
 }
 
-/* Pairs
- * ----------------------------------------------------------------------------------------------------------
- */
+/* Pairs -------------------------------------------------------------------------------------- */
 
 struct pairing {
     struct ph_make *make;
@@ -199,11 +195,14 @@ static bool claim(struct pairing *pairing, struct ph_pick *pick, const struct ph
     struct ph_make *make = pairing->make;
     struct ph_pick **owner = &pairing->owner[leaf - make->side[PH_SOURCE].relations];
     *mine = !*owner;
-    if (!*owner)
+    if (!*owner) {
         *owner = pick;
-    else if (!pick->by_wildcard && !(*owner)->by_wildcard)
-        return ph_err_set(err, PH_WRONG, "table %s is named twice, the second time by %s",
-                          ph_make_name(make, leaf), ph_make_name(make, pick->source));
+    } else if (!pick->by_wildcard && !(*owner)->by_wildcard) {
+        const struct ph_pick *root = pick->source == leaf ? *owner : pick;
+        ph_err_set(err, PH_WRONG, "table %s is named twice, the second time as a part of %s",
+                   ph_make_name(make, leaf), ph_make_name(make, root->source));
+        return ph_err_hint(err, "a table stands for its partitions and children too");
+    }
     return true;
 }
 
@@ -305,8 +304,7 @@ static bool pair_pick(struct pairing *pairing, struct ph_pick *pick, struct ph_e
     return true;
 }
 
-/* What must never be
- * ------------------------------------------------------------------------------------------- */
+/* What must never be ------------------------------------------------------------------------- */
 
 static bool refuse_itself(struct ph_make *make, struct ph_err *err)
 {
@@ -335,9 +333,10 @@ static int order_targets(const void *a, const void *b)
 static bool refuse_pair(struct ph_make *make, const struct ph_pair *a, const struct ph_pair *b,
                         struct ph_err *err)
 {
-    return ph_err_set(err, PH_WRONG, "%s and %s would both be loaded into %s",
-                      ph_make_name(make, a->source), ph_make_name(make, b->source),
-                      ph_make_name(make, b->target));
+    ph_err_set(err, PH_WRONG, "%s and %s would both be loaded into %s",
+               ph_make_name(make, a->source), ph_make_name(make, b->source),
+               ph_make_name(make, b->target));
+    return ph_err_hint(err, "two tables go into one by two jobs, the second with --allow-nonempty");
 }
 
 static const struct ph_pair *find_target(const struct ph_pair **sorted, int n, uint32_t oid)
