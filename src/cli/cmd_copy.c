@@ -65,9 +65,9 @@ static void hint_again(const struct ph_cli *cli, struct ph_err *err)
         return;
     ph_cli_same_command(cli, &command);
     if (command.len + 40 < sizeof err->hint)
-        ph_err_hint(err, "the job can go on: %s", ph_buf_text(&command));
+        ph_err_hint(err, "go on with: %s", ph_buf_text(&command));
     else
-        ph_err_hint(err, "the job can go on: run the same command again");
+        ph_err_hint(err, "the same command goes on with it");
     ph_buf_fini(&command);
 }
 

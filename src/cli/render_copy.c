@@ -87,8 +87,11 @@ static void add_facts(struct ph_buf *out, const struct ph_job_result *r)
     ph_buf_fini(&shares);
 }
 
-static void table_row(struct ph_grid *grid, const struct ph_job_table *t)
+/* The bytes are the job's, the seconds this run's: where earlier runs had a part they make no rate.
+ */
+static void table_row(struct ph_grid *grid, const struct ph_job_table *t, bool resumed)
 {
+    bool rated = t->seconds > 0 && !resumed;
     char rows[PH_NUM_TEXT], bytes[PH_NUM_TEXT], time[PH_NUM_TEXT], rate[PH_NUM_TEXT];
     ph_grid_cell(grid, "%s", t->source);
     ph_grid_cell(grid, "%s", strcmp(t->source, t->target) == 0 ? "same" : t->target);
@@ -96,9 +99,8 @@ static void table_row(struct ph_grid *grid, const struct ph_job_table *t)
     ph_grid_cell(grid, "%s", ph_num_show_bytes(bytes, (double)t->bytes));
     ph_grid_cell(grid, "%d", t->shards);
     ph_grid_cell(grid, "%s", t->seconds > 0 ? ph_num_show_duration(time, t->seconds) : "-");
-    ph_grid_cell(grid, "%s%s",
-                 t->seconds > 0 ? ph_num_show_bytes(rate, (double)t->bytes / t->seconds) : "-",
-                 t->seconds > 0 ? "/s" : "");
+    ph_grid_cell(grid, "%s%s", rated ? ph_num_show_bytes(rate, (double)t->bytes / t->seconds) : "-",
+                 rated ? "/s" : "");
     if (t->parked)
         ph_grid_cell(grid, "%d parked", t->parked);
     else
@@ -115,7 +117,7 @@ static void add_tables(struct ph_buf *out, const struct ph_job_result *r)
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         ph_grid_cell(&grid, "%s", heads[i]);
     for (int i = 0; i < shown; i++)
-        table_row(&grid, &r->tables[i]);
+        table_row(&grid, &r->tables[i], r->shards_resumed > 0);
     if (r->n_tables > shown) {
         ph_grid_cell(&grid, "and %d more", r->n_tables - shown);
         for (int i = 0; i < 7; i++)

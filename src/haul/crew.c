@@ -89,15 +89,14 @@ static void *pulse_main(void *arg)
 
 static bool equip(struct ph_crew *crew, struct ph_worker *w, int slot, struct ph_err *err)
 {
-    char name[64];
     w->crew = crew;
     w->slot = slot;
     w->seed = (unsigned)(ph_clock_ns() ^ (unsigned)slot * 2654435761u);
     w->outage_since = 0;
     w->failures = 0;
-    snprintf(name, sizeof name, "pghaul/%s/%d", crew->opts.tag, slot);
+    snprintf(w->name, sizeof w->name, "pghaul/%s/%d", crew->opts.tag, slot);
     struct ph_conn_opts target = {
-        .dsn = crew->opts.target, .application_name = name, .interrupt = crew->opts.interrupt};
+        .dsn = crew->opts.target, .application_name = w->name, .interrupt = crew->opts.interrupt};
     ph_desk_init(&w->desk, &(struct ph_desk_opts){
                                .conn = target,
                                .tag = crew->opts.tag,
@@ -107,7 +106,7 @@ static bool equip(struct ph_crew *crew, struct ph_worker *w, int slot, struct ph
                                .snapshot = crew->snapshot_no,
                            });
     struct ph_conn_opts source = {.dsn = crew->opts.source,
-                                  .application_name = name,
+                                  .application_name = w->name,
                                   .encoding = crew->opts.encoding,
                                   .read_only = true,
                                   .interrupt = crew->opts.interrupt};

@@ -32,6 +32,7 @@ struct ph_worker {
     pthread_t thread;
     bool started;
     int slot;
+    char name[64]; /* application_name of its connections between shards */
     struct ph_desk desk;
     struct ph_source *source;
     struct ph_sink *sink;

@@ -37,7 +37,7 @@ struct ph_conn;
 
 struct ph_conn_opts {
     const struct ph_dsn *dsn;      /* borrowed for the connection's life */
-    const char *application_name;  /* at most 63 bytes */
+    const char *application_name;  /* at most 63 bytes; read by ph_conn_open only */
     const char *encoding;          /* client_encoding; NULL: the server's own */
     bool read_only;                /* transactions are read-only unless they say otherwise */
     struct ph_interrupt *interrupt; /* NULL: cannot be interrupted */

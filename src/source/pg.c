@@ -261,6 +261,42 @@ static bool lend(struct source_pg *self, struct ph_batch *batch, struct ph_err *
     return true;
 }
 
+/* After a row that could not be read whole: where is it? The widest row of the shard as it is stored; asked on a new
+ * connection, since the old one is stuck in its COPY. */
+static void name_widest_row(struct source_pg *self, struct ph_err *err)
+{
+    const struct ph_table *t = self->shard->table;
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    struct ph_err ignored;
+    disconnect(self);
+    if (!connect(self, &ignored))
+        return;
+    add_begin(self, &sql, t);
+    add_select(&sql, self->shard, "ctid");
+    ph_buf_add(&sql, " ORDER BY 0::pg_catalog.int8");
+    for (int i = 0; i < t->n_columns; i++)
+        if (!t->columns[i].is_expression)
+            ph_sql_add(&sql, " OPERATOR(pg_catalog.+) coalesce(pg_catalog.pg_column_size(%I), 0)",
+                       t->columns[i].source);
+    ph_buf_add(&sql, " DESC LIMIT 1");
+    if (ph_conn_query(self->conn, sql.data, &rows, &ignored) && ph_rows_count(rows) == 1) {
+        size_t n = strlen(err->text);
+        snprintf(err->text + n, sizeof err->text - n, "; the shard's widest row is at ctid %s",
+                 ph_rows_text(rows, 0, 0));
+    }
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    disconnect(self);
+}
+
+/* The server's own limit on a row (54000), or ours. */
+static bool is_too_wide(const struct source_pg *self, const struct ph_err *err)
+{
+    return err->code == PH_FAILED && (!strcmp(err->sqlstate, "54000") ||
+                                      (self->copy.swollen && ph_gate_exceeded(self->opts.gate)));
+}
+
 static bool next_batch(struct ph_source *source, struct ph_batch *batch, struct ph_err *err)
 {
     struct source_pg *self = self_of(source);
@@ -276,8 +312,11 @@ static bool next_batch(struct ph_source *source, struct ph_batch *batch, struct 
         }
         if (ended)
             break;
-        if (!fill(self, &ended, err))
+        if (!fill(self, &ended, err)) {
+            if (is_too_wide(self, err))
+                name_widest_row(self, err);
             return false;
+        }
     }
     bool ok = finish_copy(self, err);
     note_wait(self);
