@@ -156,7 +156,7 @@ def a_second_interrupt_stops_at_once(t):
                    "create trigger tg before insert on w for each row execute function slow()")
     args = ("-t", "w", "-j", 2, "--triggers", "fire", "--split", "key", "--shard-rows", 30)
     with t.start_copy(*args) as run:
-        wait_for(lambda: t.target.backends("query ~* '^copy'"), "a COPY into the target")
+        wait_for(lambda: t.target.backends("query ~* 'copy' and state = 'active'"), "a COPY into the target")
         time.sleep(0.3)
         run.signal(signal.SIGINT)
         time.sleep(0.5)

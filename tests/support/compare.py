@@ -33,7 +33,7 @@ def row_text(columns, casts=None):
 def digest(session, table, columns=None, where="true", casts=None):
     if columns is None:
         columns = columns_of(session, table)
-    sql = ("select count(*), coalesce(sum(('x' || substr(md5(%s), 1, 16))::bit(64)::bigint::numeric), 0) "
+    sql = ("select count(*), coalesce(sum(('x' || substr(md5(convert_to(%s, 'UTF8')), 1, 16))::bit(64)::bigint::numeric), 0) "
            "from %s where %s" % (row_text(columns, casts), qualified(table), where))
     return session.query(sql)[0]
 

@@ -11,9 +11,11 @@ ODD = {
     "1: a landed shard has no receipt":
         "select s.id from pghaul.shard s where s.state in ('landed', 'verified') and not exists "
         "(select from {r} r where r.job = s.job and r.shard = s.id)",
-    "1: a shard with a receipt is not landed":
+    # One that is to be read again after the loss of its snapshot keeps its rows and its receipt until then.
+    "1: a shard with a receipt of the snapshot in force is not landed":
         "select s.id, s.state from pghaul.shard s join {r} r on r.job = s.job and r.shard = s.id "
-        "where s.state not in ('landed', 'verified')",
+        "where s.state not in ('landed', 'verified') "
+        "and r.snapshot = (select max(n.no) from pghaul.snapshot n where n.job = s.job)",
     "1: a receipt has no shard":
         "select r.shard from {r} r where not exists "
         "(select from pghaul.shard s where s.job = r.job and s.id = r.shard and s.tab = r.tab)",
@@ -21,7 +23,7 @@ ODD = {
         "select id from pghaul.shard where state in ('landed', 'verified') and mover is not null",
     "2: a receipt's attempt is not the one that landed":
         "select s.id, s.attempt, r.attempt from pghaul.shard s join {r} r on r.job = s.job and r.shard = s.id "
-        "where r.attempt <> s.attempt or r.attempt < 1",
+        "where r.attempt > s.attempt or r.attempt < 1 or s.state in ('landed', 'verified') and r.attempt <> s.attempt",
     "3: a shard has two receipts":
         "select job, shard from {r} group by 1, 2 having count(*) > 1",
     "3: two receipts are of one transaction":

@@ -154,7 +154,9 @@ class Context:
         return running.alive()
 
     def check_ledger(self, **kwargs):
-        ledger.check(self.target, **kwargs)
+        """Before there is a ledger there is nothing to check, unless the job should be complete."""
+        if kwargs.get("complete") or ledger.exists(self.target):
+            ledger.check(self.target, **kwargs)
 
     # After success -----------------------------------------------------------------------------------------
 
