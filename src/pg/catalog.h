@@ -193,8 +193,13 @@ const struct ph_inherit *ph_catalog_children(const struct ph_catalog *catalog, u
 /* The parent of a partition, one of the parents of a child; 0 when there is none. */
 uint32_t ph_catalog_parent(const struct ph_catalog *catalog, uint32_t oid);
 
+/* What is looked at beyond what both sides need: how big tables are (a look at files, the dearest
+ * of all), or what happens to rows that come in (triggers, foreign keys, sequences). */
+enum { PH_DETAIL_SIZES = 1, PH_DETAIL_EFFECTS = 2 };
+
 /* Fills the details of n relations. */
-bool ph_catalog_detail(struct ph_catalog *catalog, const uint32_t *oids, int n, struct ph_err *err);
+bool ph_catalog_detail(struct ph_catalog *catalog, const uint32_t *oids, int n, int what,
+                       struct ph_err *err);
 
 /* Reads the types and everything they consist of into catalog->types. */
 bool ph_catalog_types(struct ph_catalog *catalog, const uint32_t *oids, int n, struct ph_err *err);

@@ -60,23 +60,33 @@ static double estimate_rows(double tuples, double pages, int64_t heap, int64_t b
     return (double)heap / UNKNOWN_ROW_BYTES;
 }
 
-static bool read_facts(struct ph_catalog *catalog, const uint32_t *oids, int n, struct ph_err *err)
+static bool read_facts(struct ph_catalog *catalog, const uint32_t *oids, int n, int what,
+                       struct ph_err *err)
 {
+    static const char facts[] =
+        " current_setting('block_size')::int,\n"
+        " CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END,\n"
+        " CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,\n"
+        " c.relrowsecurity AND row_security_active(c.oid),\n"
+        " has_schema_privilege(c.relnamespace, 'USAGE'), has_table_privilege(c.oid, 'SELECT'),\n"
+        " has_table_privilege(c.oid, 'INSERT'), has_table_privilege(c.oid, 'UPDATE'),\n"
+        " has_table_privilege(c.oid, 'TRUNCATE')\n"
+        "FROM %s JOIN pg_class c USING (oid)";
+    struct ph_buf select = {0};
+    ph_buf_add(&select, "SELECT c.oid, pg_relation_filenode(c.oid), c.reltuples, c.relpages, ");
+    ph_buf_add(&select, what & PH_DETAIL_SIZES ? "heap.size, toast.size,\n" : "0, 0,\n");
+    ph_buf_add(&select, facts);
+    if (what & PH_DETAIL_SIZES) /* what has no rows has nothing in TOAST either */
+        ph_buf_add(&select,
+                   "\nCROSS JOIN LATERAL (SELECT CASE WHEN c.relkind = 'r'\n"
+                   " THEN pg_relation_size(c.oid) END OFFSET 0) AS heap(size)\n"
+                   "CROSS JOIN LATERAL (SELECT CASE WHEN heap.size > 0 AND c.reltoastrelid <> 0\n"
+                   " THEN pg_relation_size(c.reltoastrelid) END) AS toast(size)");
+    ph_buf_add(&select, facts);
     struct ph_rows *rows = NULL;
-    if (!query_set(catalog,
-                   "SELECT c.oid, pg_relation_filenode(c.oid), c.reltuples, c.relpages,\n"
-                   " CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) END,\n"
-                   " CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END,\n"
-                   " current_setting('block_size')::int,\n"
-                   " CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END,\n"
-                   " CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,\n"
-                   " c.relrowsecurity AND row_security_active(c.oid),\n"
-                   " has_schema_privilege(c.relnamespace, 'USAGE'), has_table_privilege(c.oid, "
-                   "'SELECT'),\n"
-                   " has_table_privilege(c.oid, 'INSERT'), has_table_privilege(c.oid, 'UPDATE'),\n"
-                   " has_table_privilege(c.oid, 'TRUNCATE')\n"
-                   "FROM %s JOIN pg_class c USING (oid)",
-                   oids, n, &rows, err))
+    bool ok = query_set(catalog, select.data, oids, n, &rows, err);
+    ph_buf_fini(&select);
+    if (!ok)
         return false;
     for (int i = 0; i < ph_rows_count(rows); i++) {
         struct ph_relation *r = ph_catalog_relation(catalog, (uint32_t)ph_rows_uint(rows, i, 0));
@@ -332,14 +342,17 @@ static bool read_sequences(struct ph_catalog *catalog, const uint32_t *oids, int
     return true;
 }
 
-bool ph_catalog_detail(struct ph_catalog *catalog, const uint32_t *oids, int n, struct ph_err *err)
+bool ph_catalog_detail(struct ph_catalog *catalog, const uint32_t *oids, int n, int what,
+                       struct ph_err *err)
 {
     if (n == 0)
         return true;
-    return read_facts(catalog, oids, n, err) && read_columns(catalog, oids, n, err) &&
-           read_column_grants(catalog, oids, n, err) && read_indexes(catalog, oids, n, err) &&
-           read_triggers(catalog, oids, n, err) && read_foreign_keys(catalog, oids, n, err) &&
-           read_sequences(catalog, oids, n, err);
+    bool ok = read_facts(catalog, oids, n, what, err) && read_columns(catalog, oids, n, err) &&
+              read_column_grants(catalog, oids, n, err) && read_indexes(catalog, oids, n, err);
+    if (ok && what & PH_DETAIL_EFFECTS)
+        ok = read_triggers(catalog, oids, n, err) && read_foreign_keys(catalog, oids, n, err) &&
+             read_sequences(catalog, oids, n, err);
+    return ok;
 }
 
 const char *ph_relation_kind_name(const struct ph_relation *relation)

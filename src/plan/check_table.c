@@ -302,9 +302,10 @@ static void check_foreign_keys(struct ph_make *make, const struct ph_pair *pair,
 static void check_indexes(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table)
 {
     int secondary = 0;
-    bool has_key = false;
+    bool has_primary = false, has_key = false;
     for (int i = 0; i < pair->target->n_indexes; i++)
-        secondary += !pair->target->indexes[i].primary;
+        has_primary = has_primary || pair->target->indexes[i].primary;
+    secondary = pair->target->n_indexes - has_primary;
     for (int i = 0; i < pair->source->n_indexes && !has_key; i++) {
         const struct ph_index *index = &pair->source->indexes[i];
         has_key = index->unique && index->valid && !index->partial && !index->expression;
@@ -315,10 +316,11 @@ static void check_indexes(struct ph_make *make, const struct ph_pair *pair, stru
     }
     if (secondary > 0)
         ph_make_table_warning(make, table,
-                              "%s has %d index%s besides its primary key, which every row has to "
-                              "enter: creating them afterwards is faster",
+                              "%s has %d index%s%s, which every row has to enter: creating them "
+                              "afterwards is faster",
                               ph_make_name(make, pair->target), secondary,
-                              secondary == 1 ? "" : "es");
+                              secondary == 1 ? "" : "es",
+                              has_primary ? " besides its primary key" : "");
     if (!has_key)
         ph_make_table_warning(
             make, table,

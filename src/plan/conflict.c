@@ -139,10 +139,11 @@ bool ph_match_conflict(struct ph_make *make, const struct ph_pair *pair, struct 
 {
     const struct ph_request *request = pair->pick->request;
     for (int i = 0; request && i < request->n_key; i++)
-        if (!ph_relation_column(pair->target, request->key[i]))
-            return ph_err_set(err, PH_WRONG, "key column %s does not exist in %s",
-                              ph_make_quote(make, request->key[i]),
-                              ph_make_name(make, pair->target));
+        if (!ph_relation_column(pair->target, request->key[i])) {
+            ph_err_set(err, PH_WRONG, "key column %s does not exist in %s",
+                       ph_make_quote(make, request->key[i]), ph_make_name(make, pair->target));
+            return ph_err_hint(err, "--key names columns of the target table");
+        }
     const struct ph_index *index = choose_index(pair->target, request);
     if (!index) {
         refuse(make, pair);

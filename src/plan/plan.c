@@ -341,7 +341,8 @@ static bool read_details(struct ph_make *make, int side, struct ph_err *err)
     uint32_t *oids = NULL;
     int n = 0;
     bool ok = ph_tree_relations(make, side, &oids, &n, err) &&
-              ph_catalog_detail(&make->side[side], oids, n, err);
+              ph_catalog_detail(&make->side[side], oids, n,
+                                side == PH_SOURCE ? PH_DETAIL_SIZES : PH_DETAIL_EFFECTS, err);
     free(oids);
     return ok;
 }
