@@ -45,9 +45,14 @@ static void catch_signals(void)
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
     sigemptyset(&ours.sa_mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup */
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        /* nohup stays in force. An ignored SIGINT is only how shells start jobs in the background.
+         */
+        bool nohup =
+            numbers[i] == SIGHUP && sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler == SIG_IGN;
+        if (!nohup)
             sigaction(numbers[i], &ours, NULL);
+    }
 }
 
 /* A file that happened to get number 1 would be written into as if it were the output. What stands
