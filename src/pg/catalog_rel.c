@@ -82,7 +82,6 @@ static bool read_facts(struct ph_catalog *catalog, const uint32_t *oids, int n, 
                    " THEN pg_relation_size(c.oid) END OFFSET 0) AS heap(size)\n"
                    "CROSS JOIN LATERAL (SELECT CASE WHEN heap.size > 0 AND c.reltoastrelid <> 0\n"
                    " THEN pg_relation_size(c.reltoastrelid) END) AS toast(size)");
-    ph_buf_add(&select, facts);
     struct ph_rows *rows = NULL;
     bool ok = query_set(catalog, select.data, oids, n, &rows, err);
     ph_buf_fini(&select);
