@@ -3,8 +3,9 @@
  * `edge[i]` is the offset just behind row i, so row i is data[i ? edge[i-1] : 0 .. edge[i]) and
  * edge[rows-1] == len.
  *
- * A row wider than a source's buffer comes in pieces, each a batch of its own: rows is 0 and `piece` says so;
- * the last piece has `last_piece` set. Pieces of one row follow each other with nothing between.
+ * A row wider than a source's buffer comes in pieces, each a batch of its own: rows is 0 and
+ * `piece` says so; the last piece has `last_piece` set. Pieces of one row follow each other with
+ * nothing between.
  *
  * Ownership: the source's, valid until the next call on that source.
  */

@@ -1,9 +1,9 @@
 /* Errors: returned, never thrown, never printed below the command line.
  *
- * A function that can fail returns bool and takes a last argument `struct ph_err *err` that says why.
- * The text is one sentence, lower case, from general to particular: whoever passes an error on puts its
- * own context in front with ph_err_prefix(). A hint tells the user what to do next. Neither ever holds a
- * password or a row's value.
+ * A function that can fail returns bool and takes a last argument `struct ph_err *err` that says
+ * why. The text is one sentence, lower case, from general to particular: whoever passes an error on
+ * puts its own context in front with ph_err_prefix(). A hint tells the user what to do next.
+ * Neither ever holds a password or a row's value.
  *
  *     if (!ph_conn_query(conn, sql, &rows, err))
  *         return ph_err_prefix(err, "reading the catalog of %s", side);
@@ -15,15 +15,16 @@
 
 #include <stdbool.h>
 
-/* What kind of end this is. The first group are exit statuses' reasons, the second are inner reasons that
- * the code acts upon; one of those that reaches the user is reported as PH_FAILED. */
+/* What kind of end this is. The first group are exit statuses' reasons, the second are inner
+ * reasons that the code acts upon; one of those that reaches the user is reported as PH_FAILED. */
 enum ph_code {
     PH_OK = 0,
-    PH_FAILED,      /* exit 1: failed, the job can go on */
-    PH_WRONG,       /* exit 2: command, job file or environment is wrong; nothing was changed */
-    PH_DIFFERS,     /* exit 3: verify found differences */
-    PH_HELD,        /* exit 4: another live run holds the job */
-    PH_OTHER_JOB,   /* exit 5: ledger of another definition, of other relations or of a newer version */
+    PH_FAILED,    /* exit 1: failed, the job can go on */
+    PH_WRONG,     /* exit 2: command, job file or environment is wrong; nothing was changed */
+    PH_DIFFERS,   /* exit 3: verify found differences */
+    PH_HELD,      /* exit 4: another live run holds the job */
+    PH_OTHER_JOB, /* exit 5: ledger of another definition, of other relations or of a newer version
+                   */
     PH_INTERRUPTED, /* exit 130 */
 
     PH_CONNECTION,    /* a connection was lost or could not be made */
@@ -39,14 +40,15 @@ enum ph_code {
 
 struct ph_err {
     enum ph_code code;
-    bool transient;    /* the same thing may succeed when tried again */
-    char sqlstate[6];  /* "" when no server spoke */
+    bool transient;   /* the same thing may succeed when tried again */
+    char sqlstate[6]; /* "" when no server spoke */
     char text[PH_ERR_TEXT];
     char hint[PH_ERR_HINT]; /* "" when there is nothing to advise */
 };
 
-/* Fills *err (NULL is allowed) and clears its hint, SQLSTATE and transience. Always returns false, so that
- * `return ph_err_set(...)` reads as it should. Control characters in the result become '?'. */
+/* Fills *err (NULL is allowed) and clears its hint, SQLSTATE and transience. Always returns false,
+ * so that `return ph_err_set(...)` reads as it should. Control characters in the result become '?'.
+ */
 bool ph_err_set(struct ph_err *err, enum ph_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -15,9 +15,9 @@ struct ph_hop_gauge {
     _Atomic uint64_t sink_wait_ns;
 };
 
-/* Opens both, moves batch after batch through the tally, commits, closes both. On failure both have been
- * abandoned and can be used again, and *err says whether to try again; *tally holds what had passed. gauge may be
- * NULL. */
+/* Opens both, moves batch after batch through the tally, commits, closes both. On failure both have
+ * been abandoned and can be used again, and *err says whether to try again; *tally holds what had
+ * passed. gauge may be NULL. */
 bool ph_hop_run(struct ph_source *source, struct ph_sink *sink, const struct ph_shard *shard,
                 struct ph_tally *tally, struct ph_hop_gauge *gauge, struct ph_err *err);
 

@@ -1,13 +1,13 @@
 /* A tally: rows, bytes and an order-free fingerprint of what passed.
  *
- * The fingerprint is the sum modulo 2^128 of XXH3-128 (xxHash 0.8, seed 0) over the bytes of each row as it
- * stands in the COPY stream: for binary the field count, lengths and values of one tuple; for text the line with
- * its newline. A sum does not care about order, so a table's tally is the sum of its shards' however it was cut;
- * and unlike an XOR it sees a row that came twice. It proves equal bytes of one stream format, not equal values
- * in two.
+ * The fingerprint is the sum modulo 2^128 of XXH3-128 (xxHash 0.8, seed 0) over the bytes of each
+ * row as it stands in the COPY stream: for binary the field count, lengths and values of one tuple;
+ * for text the line with its newline. A sum does not care about order, so a table's tally is the
+ * sum of its shards' however it was cut; and unlike an XOR it sees a row that came twice. It proves
+ * equal bytes of one stream format, not equal values in two.
  *
- * Call order: zero the struct, ph_tally_add() per batch in stream order; ph_tally_merge() to sum up. One
- * thread. Pieces of an over-wide row are hashed as they come.
+ * Call order: zero the struct, ph_tally_add() per batch in stream order; ph_tally_merge() to sum
+ * up. One thread. Pieces of an over-wide row are hashed as they come.
  */
 #ifndef PGHAUL_TALLY_H
 #define PGHAUL_TALLY_H

@@ -1,7 +1,8 @@
 /* Memory that lives and dies together: a plan with its thousands of names.
  *
- * Everything allocated from an arena is freed by ph_arena_fini(), nothing before. Allocations are zeroed and
- * never NULL (out of memory ends the process, as in buf.h). Not for use from several threads at once.
+ * Everything allocated from an arena is freed by ph_arena_fini(), nothing before. Allocations are
+ * zeroed and never NULL (out of memory ends the process, as in buf.h). Not for use from several
+ * threads at once.
  */
 #ifndef PH_BASE_ARENA_H
 #define PH_BASE_ARENA_H

@@ -1,8 +1,8 @@
 /* A growable string: for SQL texts, JSON and messages.
  *
- * Zero-initialise it, add to it, read `data` (always terminated, never NULL after the first add), free it
- * with ph_buf_fini(). Running out of memory for such small things ends the process with abort(): there is
- * no state worth saving that the ledger does not have already.
+ * Zero-initialise it, add to it, read `data` (always terminated, never NULL after the first add),
+ * free it with ph_buf_fini(). Running out of memory for such small things ends the process with
+ * abort(): there is no state worth saving that the ledger does not have already.
  */
 #ifndef PH_BASE_BUF_H
 #define PH_BASE_BUF_H

@@ -1,5 +1,5 @@
-/* The monotonic clock, and waiting. Time that two processes must agree upon is never taken from here: it is
- * the target server's (see ledger/). */
+/* The monotonic clock, and waiting. Time that two processes must agree upon is never taken from
+ * here: it is the target server's (see ledger/). */
 #ifndef PH_BASE_CLOCK_H
 #define PH_BASE_CLOCK_H
 

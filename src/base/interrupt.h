@@ -1,8 +1,9 @@
 /* The wish to stop, seen by every thread and every wait.
  *
- * Level 0: go on. Level 1 (first SIGINT, SIGTERM or SIGHUP): finish the shards in hand, begin no new one.
- * Level 2 (second signal): stop at once. Whoever waits polls ph_interrupt_fd() of the level that concerns it
- * together with its own descriptors; the descriptor stays readable once the level is reached.
+ * Level 0: go on. Level 1 (first SIGINT, SIGTERM or SIGHUP): finish the shards in hand, begin no
+ * new one. Level 2 (second signal): stop at once. Whoever waits polls ph_interrupt_fd() of the
+ * level that concerns it together with its own descriptors; the descriptor stays readable once the
+ * level is reached.
  *
  * ph_interrupt_raise() is async-signal-safe; everything is safe from any thread.
  */

@@ -88,12 +88,24 @@ static void emit(struct ph_log *log, const char *line, size_t n)
         log->opts.around(log->opts.arg, false);
 }
 
-static void emit_json(struct ph_log *log, enum ph_log_level level, const char *text)
+/* A server's message may be in any encoding; JSON is UTF-8. */
+static json_t *json_text(char *text)
+{
+    json_t *value = json_string(text);
+    if (value)
+        return value;
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p >= 0x80)
+            *p = '?';
+    return json_string(text);
+}
+
+static void emit_json(struct ph_log *log, enum ph_log_level level, char *text)
 {
     char when[40];
     stamp(when, sizeof when);
-    json_t *object = json_pack("{s:s, s:s, s:s+}", "time", when, "level", level_names[level], "message",
-                               text, "");
+    json_t *object = json_pack("{s:s, s:s, s:o}", "time", when, "level", level_names[level],
+                               "message", json_text(text));
     char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (line) {

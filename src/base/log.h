@@ -1,8 +1,9 @@
-/* The log: what the program tells a person while it works, on stderr or into a file, as text or one JSON
- * object a line. Only whoever decides about an event logs it; a function that returns an error does not.
+/* The log: what the program tells a person while it works, on stderr or into a file, as text or one
+ * JSON object a line. Only whoever decides about an event logs it; a function that returns an error
+ * does not.
  *
- * Threads: every function but open and close may be called from any thread. A hook lets the living progress
- * block step aside while a line is written.
+ * Threads: every function but open and close may be called from any thread. A hook lets the living
+ * progress block step aside while a line is written.
  */
 #ifndef PH_BASE_LOG_H
 #define PH_BASE_LOG_H
@@ -17,7 +18,8 @@ struct ph_log_opts {
     enum ph_log_level level; /* the finest that is written */
     bool json;
     const char *file; /* NULL: stderr */
-    void (*around)(void *arg, bool before); /* called before and after each line on stderr; may be NULL */
+    void (*around)(void *arg,
+                   bool before); /* called before and after each line on stderr; may be NULL */
     void *arg;
 };
 

@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* The word of `known` (n of them, NULLs skipped) with the smallest edit distance to `word`, case ignored;
- * NULL when none is near enough to be worth naming. */
+/* The word of `known` (n of them, NULLs skipped) with the smallest edit distance to `word`, case
+ * ignored; NULL when none is near enough to be worth naming. */
 const char *ph_near(const char *word, const char *const *known, size_t n);
 
 #endif

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Digits with at most one point, read without the locale. Returns the number of characters taken, 0 when
- * there is no number. */
+/* Digits with at most one point, read without the locale. Returns the number of characters taken, 0
+ * when there is no number. */
 static size_t read_decimal(const char *text, double *out)
 {
     double value = 0, scale = 1;
@@ -40,9 +40,9 @@ static const struct unit *find_unit(const struct unit *units, const char *name)
 bool ph_num_size(const char *text, uint64_t *out, struct ph_err *err)
 {
     static const struct unit units[] = {
-        {"", 1},       {"B", 1},      {"k", 1e3},     {"K", 1e3},      {"M", 1e6},
-        {"G", 1e9},    {"T", 1e12},   {"kB", 1e3},    {"KB", 1e3},     {"MB", 1e6},
-        {"GB", 1e9},   {"TB", 1e12},  {"KiB", 0x1p10}, {"kiB", 0x1p10}, {"MiB", 0x1p20},
+        {"", 1},         {"B", 1},        {"k", 1e3},      {"K", 1e3},      {"M", 1e6},
+        {"G", 1e9},      {"T", 1e12},     {"kB", 1e3},     {"KB", 1e3},     {"MB", 1e6},
+        {"GB", 1e9},     {"TB", 1e12},    {"KiB", 0x1p10}, {"kiB", 0x1p10}, {"MiB", 0x1p20},
         {"GiB", 0x1p30}, {"TiB", 0x1p40}, {NULL, 0},
     };
     double value = 0;
@@ -60,7 +60,8 @@ bool ph_num_size(const char *text, uint64_t *out, struct ph_err *err)
 bool ph_num_duration(const char *text, double *out_s, struct ph_err *err)
 {
     static const struct unit units[] = {
-        {"", 1}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}, {NULL, 0},
+        {"", 1},     {"ms", 1e-3}, {"s", 1},     {"m", 60},
+        {"min", 60}, {"h", 3600},  {"d", 86400}, {NULL, 0},
     };
     double value = 0;
     size_t n = read_decimal(text, &value);
@@ -87,8 +88,9 @@ bool ph_num_int(const char *text, int64_t min, int64_t max, int64_t *out, struct
     }
     int64_t n = minus ? -(int64_t)value : (int64_t)value;
     if (!ok || n < min || n > max)
-        return ph_err_set(err, PH_WRONG, "\"%.40s\" is not a whole number from %" PRId64 " to %" PRId64,
-                          text, min, max);
+        return ph_err_set(err, PH_WRONG,
+                          "\"%.40s\" is not a whole number from %" PRId64 " to %" PRId64, text, min,
+                          max);
     *out = n;
     return true;
 }
@@ -140,6 +142,7 @@ const char *ph_num_show_duration(char out[static PH_NUM_TEXT], double seconds)
     else if (seconds < 3600)
         snprintf(out, PH_NUM_TEXT, "%dm%02ds", (int)seconds / 60, (int)seconds % 60);
     else
-        snprintf(out, PH_NUM_TEXT, "%.0fh%02dm", floor(seconds / 3600), (int)(fmod(seconds, 3600) / 60));
+        snprintf(out, PH_NUM_TEXT, "%.0fh%02dm", floor(seconds / 3600),
+                 (int)(fmod(seconds, 3600) / 60));
     return out;
 }

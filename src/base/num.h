@@ -1,5 +1,6 @@
-/* Numbers as people write and read them. Parsing is strict (the whole text, no sign where none makes sense,
- * overflow refused) and does not depend on the locale; errors are PH_WRONG and name what is accepted. */
+/* Numbers as people write and read them. Parsing is strict (the whole text, no sign where none
+ * makes sense, overflow refused) and does not depend on the locale; errors are PH_WRONG and name
+ * what is accepted. */
 #ifndef PH_BASE_NUM_H
 #define PH_BASE_NUM_H
 
@@ -8,8 +9,8 @@
 
 #include "pghaul/err.h"
 
-/* 64MiB, 64MB, 200k, 1.5G, 123: bytes or a plain count. KiB MiB GiB TiB are powers of 1024; kB MB GB TB and
- * the bare letters k M G T powers of 1000. Zero is refused. */
+/* 64MiB, 64MB, 200k, 1.5G, 123: bytes or a plain count. KiB MiB GiB TiB are powers of 1024; kB MB
+ * GB TB and the bare letters k M G T powers of 1000. Zero is refused. */
 bool ph_num_size(const char *text, uint64_t *out, struct ph_err *err);
 
 /* 10s, 5m, 1h, 2d, 250ms, 1.5s; a bare number is seconds. Result in seconds. */

@@ -42,7 +42,7 @@ static size_t look_at_header(const char *data, size_t len, struct ph_err *err)
         return SIZE_MAX;
     }
     int32_t extension = read32(data + SIGNATURE + 4);
-    if (extension < 0 || extension > 65536) {
+    if (extension < 0 || extension > 4096) {
         broken(err, "an impossible header extension");
         return SIZE_MAX;
     }
@@ -94,7 +94,8 @@ static size_t look_at_rows(struct ph_scan *scan, const char *data, size_t begin,
     return at;
 }
 
-/* Walks as far as it can through one over-wide row. Returns the offset it came to; clears scan->open at its end. */
+/* Walks as far as it can through one over-wide row. Returns the offset it came to; clears
+ * scan->open at its end. */
 static size_t walk_piece(struct ph_scan *scan, const char *data, size_t at, size_t len,
                          const char **wrong)
 {

@@ -3,7 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define XXH_INLINE_ALL /* the short-input paths are worth inlining: most rows are below 240 bytes */
+#define XXH_INLINE_ALL /* the short-input paths are worth inlining: most rows are below 240 bytes  \
+                        */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wshadow"

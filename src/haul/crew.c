@@ -38,7 +38,7 @@ void ph_crew_fail(struct ph_crew *crew, const struct ph_err *err)
     atomic_store(&crew->stop, true);
 }
 
-/* The pulse ------------------------------------------------------------------------------------------------------ */
+/* The pulse. */
 
 static bool pulse_rest(struct ph_crew *crew, double seconds)
 {
@@ -48,8 +48,8 @@ static bool pulse_rest(struct ph_crew *crew, double seconds)
     return !atomic_load(&crew->pulse_stop);
 }
 
-/* After the control connection was lost: while it was, others may have taken us for dead. They were right to: our
- * shards are fenced, and what we claim from now on is ours again. */
+/* After the control connection was lost: while it was, others may have taken us for dead. They were
+ * right to: our shards are fenced, and what we claim from now on is ours again. */
 static void come_back(struct ph_crew *crew)
 {
     struct ph_err err;
@@ -66,9 +66,10 @@ static void come_back(struct ph_crew *crew)
         return;
     if (ph_ledger_hold_again(*crew->control, crew->opts.mover, &err) &&
         ph_ledger_lost(*crew->control, crew->opts.job, &lost, &err) && lost > 0)
-        ph_log(crew->opts.log, PH_LOG_WARN,
-               "%lld shards of unlogged tables vanished with the target's crash and are copied again",
-               (long long)lost);
+        ph_log(
+            crew->opts.log, PH_LOG_WARN,
+            "%lld shards of unlogged tables vanished with the target's crash and are copied again",
+            (long long)lost);
 }
 
 static void *pulse_main(void *arg)
@@ -76,8 +77,8 @@ static void *pulse_main(void *arg)
     struct ph_crew *crew = arg;
     struct ph_err err;
     for (double wait = BEAT_S; pulse_rest(crew, wait);) {
-        bool ok = ph_conn_ok(*crew->control) &&
-                  ph_ledger_beat(*crew->control, crew->opts.mover, &err);
+        bool ok =
+            ph_conn_ok(*crew->control) && ph_ledger_beat(*crew->control, crew->opts.mover, &err);
         wait = ok ? BEAT_S : 0.5;
         if (!ok && !ph_interrupt_at(crew->opts.interrupt, 2))
             come_back(crew);
@@ -85,7 +86,7 @@ static void *pulse_main(void *arg)
     return NULL;
 }
 
-/* Phases --------------------------------------------------------------------------------------------------------- */
+/* Phases. */
 
 static bool equip(struct ph_crew *crew, struct ph_worker *w, int slot, struct ph_err *err)
 {

@@ -1,8 +1,9 @@
-/* The crew: the workers of one run, what they share, and the pulse that keeps the job alive meanwhile.
+/* The crew: the workers of one run, what they share, and the pulse that keeps the job alive
+ * meanwhile.
  *
  * Workers share nothing but the ledger and the few things here that are atomic. A phase begins with
- * ph_crew_start and ends with ph_crew_join; between phases (the snapshot was lost and has been replaced) the
- * process has one thread again.
+ * ph_crew_start and ends with ph_crew_join; between phases (the snapshot was lost and has been
+ * replaced) the process has one thread again.
  */
 #ifndef PH_HAUL_CREW_H
 #define PH_HAUL_CREW_H
@@ -37,11 +38,11 @@ struct ph_worker {
     struct ph_source *source;
     struct ph_sink *sink;
     struct ph_hop_gauge gauge;
-    _Atomic int tab;         /* of the shard in hand; 0: none */
-    _Atomic int64_t weight;  /* of the shard in hand */
-    uint64_t busy_ns;        /* time inside hops */
-    double outage_since;     /* 0: all is well */
-    unsigned failures;       /* in a row, for the back-off */
+    _Atomic int tab;        /* of the shard in hand; 0: none */
+    _Atomic int64_t weight; /* of the shard in hand */
+    uint64_t busy_ns;       /* time inside hops */
+    double outage_since;    /* 0: all is well */
+    unsigned failures;      /* in a row, for the back-off */
     unsigned seed;
 };
 
@@ -71,24 +72,25 @@ struct ph_crew {
     bool pulse_started;
     struct ph_conn **control; /* of the target; the pulse's during a phase */
 
-    _Atomic bool stop;          /* workers finish the shard in hand */
+    _Atomic bool stop; /* workers finish the shard in hand */
     _Atomic bool pulse_stop;
     _Atomic bool snapshot_gone;
-    _Atomic int running;        /* workers that have not ended */
+    _Atomic int running; /* workers that have not ended */
     _Atomic int retries;
     _Atomic uint64_t run_rows, run_bytes, run_shards;
     _Atomic uint64_t first_idle_ns; /* when the first worker ran dry in this phase; 0: none has */
     _Atomic uint64_t last_landed_ns;
-    _Atomic bool outage;        /* somebody is waiting for a lost server */
-    pthread_mutex_t lock;       /* of fatal */
+    _Atomic bool outage;  /* somebody is waiting for a lost server */
+    pthread_mutex_t lock; /* of fatal */
     bool has_fatal;
-    struct ph_err fatal;        /* why everything stops */
+    struct ph_err fatal; /* why everything stops */
 };
 
 bool ph_crew_init(struct ph_crew *crew, const struct ph_crew_opts *opts, struct ph_err *err);
 void ph_crew_fini(struct ph_crew *crew);
 
-/* Starts workers and pulse. control: the target's control connection, given to the pulse until the join. */
+/* Starts workers and pulse. control: the target's control connection, given to the pulse until the
+ * join. */
 bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err *err);
 
 /* Waits for all of them. */

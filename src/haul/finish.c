@@ -4,8 +4,9 @@
 #include "haul/run.h"
 #include "pg/sql.h"
 
-/* Sequences are not part of any snapshot, so they are read now, and set ahead of both the source's present value and
- * what was copied. An ascending one never goes back; a descending one never forth. */
+/* Sequences are not part of any snapshot, so they are read now, and set ahead of both the source's
+ * present value and what was copied. An ascending one never goes back; a descending one never
+ * forth. */
 static bool set_one(struct ph_run *run, const struct ph_table *t, const char *column,
                     const char *target_sequence, const char *source_sequence, struct ph_err *err)
 {
@@ -36,7 +37,8 @@ static bool set_one(struct ph_run *run, const struct ph_table *t, const char *co
     return ok || ph_err_prefix(err, "setting sequence %s", target_sequence);
 }
 
-/* Name of the sequence that a column owns, in *rows; false on an error, an empty result where there is none. */
+/* Name of the sequence that a column owns, in *rows; false on an error, an empty result where there
+ * is none. */
 static bool owned_sequence(struct ph_conn *conn, uint32_t table, const char *column,
                            struct ph_rows **rows, struct ph_err *err)
 {
@@ -73,7 +75,8 @@ static bool set_of_table(struct ph_run *run, const struct ph_table *t, struct ph
         if (ok && ph_rows_count(target) > 0)
             ok = owned_sequence(run->source, t->source_oid, c->source, &source, err);
         if (ok && ph_rows_count(source) > 0)
-            ok = set_one(run, t, c->name, ph_rows_text(target, 0, 0), ph_rows_text(source, 0, 0), err);
+            ok = set_one(run, t, c->name, ph_rows_text(target, 0, 0), ph_rows_text(source, 0, 0),
+                         err);
         ph_rows_free(target);
         ph_rows_free(source);
     }

@@ -1,5 +1,5 @@
-/* Read this first: the way of one shard. Everything else in pghaul exists to feed this function, or to remember what
- * it did. */
+/* Read this first: the way of one shard. Everything else in pghaul exists to feed this function, or
+ * to remember what it did. */
 #include "pghaul/hop.h"
 
 #include "base/fault.h"

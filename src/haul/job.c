@@ -1,9 +1,9 @@
 /* A job from beginning to end.
  *
  *     connect ─► plan ─► find the job in the ledger ─┬─ none: keeper, cut, write it down ─┐
- *                                                    ├─ open: same relations? snapshot?  ─┼─► phases ─► finish
- *                                                    └─ completed: nothing to do          ┘
- *     phase:     crew at work until nothing is left, told to stop, or the snapshot is gone ─► recover ─► phase
+ *                                                    ├─ open: same relations? snapshot?  ─┼─►
+ * phases ─► finish └─ completed: nothing to do          ┘ phase:     crew at work until nothing is
+ * left, told to stop, or the snapshot is gone ─► recover ─► phase
  */
 #include "haul/job.h"
 
@@ -23,13 +23,13 @@
 #include "haul/run.h"
 #include "pg/tag.h"
 
-enum { HOLD_WAIT_S = 5, DEFAULT_KEEP_S = 15 * 60, DEFAULT_OUTAGE_S = 30 * 60 };
+enum { MAX_WARNINGS = 20, HOLD_WAIT_S = 5, DEFAULT_KEEP_S = 15 * 60, DEFAULT_OUTAGE_S = 30 * 60 };
 static const uint64_t default_memory = (uint64_t)512 << 20;
-/* What a worker needs besides rows in flight: batch, edges, libpq's buffers of two connections, its stack; and what
- * the program needs without any. Measured, rounded up. */
+/* What a worker needs besides rows in flight: batch, edges, libpq's buffers of two connections, its
+ * stack; and what the program needs without any. Measured, rounded up. */
 static const uint64_t worker_memory = (uint64_t)3 << 20, base_memory = (uint64_t)24 << 20;
 
-/* Connections ---------------------------------------------------------------------------------------------------- */
+/* Connections. */
 
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
 {
@@ -51,12 +51,12 @@ bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
     return ph_conn_open(conn, &how, err);
 }
 
-/* At the beginning a server that cannot be reached is the environment's fault (exit 2), unless it is just
- * starting: then it is worth waiting for. */
+/* At the beginning a server that cannot be reached is the environment's fault (exit 2), unless it
+ * is just starting: then it is worth waiting for. */
 static bool first_connect(struct ph_run *run, bool source, struct ph_err *err)
 {
-    double until = ph_clock_s() +
-                   (run->opts->max_outage_s > 0 ? run->opts->max_outage_s : DEFAULT_OUTAGE_S);
+    double until =
+        ph_clock_s() + (run->opts->max_outage_s > 0 ? run->opts->max_outage_s : DEFAULT_OUTAGE_S);
     while (!ph_run_connect(run, source, err)) {
         if (err->code != PH_CONNECTION)
             return false;
@@ -86,13 +86,28 @@ static bool nothing_changed(struct ph_err *err)
     return false;
 }
 
-/* Plan ------------------------------------------------------------------------------------------------------------- */
+/* Plan. */
 
 static bool make_plan(struct ph_run *run, struct ph_err *err)
 {
     return connect_both(run, err) &&
            (ph_plan_make(&run->plan, run->opts->spec, run->source, run->target, err) ||
             nothing_changed(err));
+}
+
+static void tell_warnings(const struct ph_run *run)
+{
+    const struct ph_plan *plan = run->plan;
+    int told = 0;
+    for (int i = 0; i < plan->n_warnings; i++)
+        ph_log(run->opts->log, PH_LOG_WARN, "%s", plan->warnings[i]);
+    for (int i = 0; i < plan->n_tables; i++)
+        for (int k = 0; k < plan->tables[i].n_warnings; k++)
+            if (told++ < MAX_WARNINGS)
+                ph_log(run->opts->log, PH_LOG_WARN, "%s", plan->tables[i].warnings[k]);
+    if (told > MAX_WARNINGS)
+        ph_log(run->opts->log, PH_LOG_WARN, "and %d more warnings: pghaul plan shows them",
+               told - MAX_WARNINGS);
 }
 
 static bool refuse_obstacles(const struct ph_run *run, struct ph_err *err)
@@ -102,12 +117,41 @@ static bool refuse_obstacles(const struct ph_run *run, struct ph_err *err)
         ph_log(run->opts->log, PH_LOG_ERROR, "%s%s%s", plan->obstacles[i].text,
                plan->obstacles[i].hint ? "; hint: " : "",
                plan->obstacles[i].hint ? plan->obstacles[i].hint : "");
-    if (plan->n_obstacles == 0)
+    if (plan->n_obstacles == 0) {
+        tell_warnings(run);
         return true;
+    }
     ph_err_set(err, PH_WRONG, "%s", plan->obstacles[0].text);
     if (plan->obstacles[0].hint)
         ph_err_hint(err, "%s", plan->obstacles[0].hint);
     return false;
+}
+
+/* What copy would refuse a new job for stands in the plan. */
+static bool add_emptiness(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_plan *plan = run->plan;
+    struct ph_ledger_job *job = NULL;
+    struct ph_err full;
+    bool present = false;
+    if (!ph_ledger_present(run->target, &present, err) ||
+        (present && !ph_ledger_find(run->target, &plan->arena, plan->job_name, &job, err)))
+        return false;
+    if ((job && !run->opts->again) || ph_check_empty(plan, run->target, &full))
+        return true;
+    if (full.code != PH_WRONG) {
+        *err = full;
+        return false;
+    }
+    int n = plan->n_obstacles;
+    struct ph_obstacle *all = ph_arena_calloc(&plan->arena, (size_t)n + 1, sizeof *all);
+    for (int i = 0; i < n; i++)
+        all[i] = plan->obstacles[i];
+    all[n].text = ph_arena_strdup(&plan->arena, full.text);
+    all[n].hint = full.hint[0] ? ph_arena_strdup(&plan->arena, full.hint) : NULL;
+    plan->obstacles = all;
+    plan->n_obstacles = n + 1;
+    return true;
 }
 
 bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct ph_err *err)
@@ -116,7 +160,7 @@ bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct p
     bool ok = make_plan(&run, err);
     /* a snapshot of our own, for the bounds only */
     ok = ok && (ph_conn_exec(run.source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) &&
-                ph_plan_cut(run.plan, run.source, err)
+                        ph_plan_cut(run.plan, run.source, err) && add_emptiness(&run, err)
                     ? true
                     : nothing_changed(err));
     ph_conn_close(run.source);
@@ -129,15 +173,17 @@ bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct p
     return ok;
 }
 
-/* Memory --------------------------------------------------------------------------------------------------------- */
+/* Memory. */
 
-static bool check_memory(struct ph_run *run, int workers, struct ph_err *err)
+static bool check_memory(struct ph_run *run, struct ph_err *err)
 {
+    int workers = run->plan->jobs;
     uint64_t limit = run->opts->memory ? run->opts->memory : default_memory;
     uint64_t need = base_memory + (uint64_t)workers * worker_memory;
     if (need > limit) {
         char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
-        ph_err_set(err, PH_WRONG, "%d workers need %s, --memory allows %s", workers,
+        ph_err_set(err, PH_WRONG, "%d worker%s need%s %s, --memory allows %s", workers,
+                   workers == 1 ? "" : "s", workers == 1 ? "s" : "",
                    ph_num_show_bytes(a, (double)need), ph_num_show_bytes(b, (double)limit));
         return ph_err_hint(err, "fewer --jobs, or more --memory");
     }
@@ -145,7 +191,7 @@ static bool check_memory(struct ph_run *run, int workers, struct ph_err *err)
     return true;
 }
 
-/* Finding the job -------------------------------------------------------------------------------------------------- */
+/* Finding the job. */
 
 static void log_difference(struct ph_log *log, const char *ours, const char *theirs)
 {
@@ -178,8 +224,9 @@ static bool same_definition(struct ph_run *run, const struct ph_ledger_job *job,
     log_difference(run->opts->log, run->plan->definition, job->definition);
     ph_err_set(err, PH_OTHER_JOB, "job %s is in the ledger with another definition (%s differs)",
                run->plan->job_name, differing_key(run->plan->definition, job->definition, key));
-    return ph_err_hint(err, "give this job another --job name, or take the old one away: pghaul clean %s",
-                       run->plan->job_name);
+    return ph_err_hint(
+        err, "give this job another --job name, or take the old one away: pghaul clean %s",
+        run->plan->job_name);
 }
 
 static const struct ph_table *planned_table(const struct ph_plan *plan, uint32_t oid)
@@ -194,7 +241,8 @@ static bool other_relation(const struct ph_ledger_tab *t, const char *what, stru
 {
     ph_err_set(err, PH_OTHER_JOB, "%s of %s.%s since the job began", what, t->source_schema,
                t->source_name);
-    return ph_err_hint(err, "the job cannot go on with it: take it away with pghaul clean, then begin again");
+    return ph_err_hint(
+        err, "the job cannot go on with it: take it away with pghaul clean, then begin again");
 }
 
 /* A job goes on only with the relations that it began with, column for column. */
@@ -206,12 +254,14 @@ static bool same_relations(struct ph_run *run, struct ph_err *err)
         const struct ph_table *p = planned_table(run->plan, t->source_oid);
         run->tables[i] = p;
         if (!p)
-            return other_relation(t, "the source table is no longer the one (dropped or made anew?)", err);
+            return other_relation(
+                t, "the source table is no longer the one (dropped or made anew?)", err);
         if (t->source_filenode != p->source_filenode)
             return other_relation(t, "the source was truncated or rewritten: the table", err);
         if (t->target_oid != p->target_oid ||
             (!p->target_routes && t->target_filenode != p->target_filenode))
-            return other_relation(t, "the target was truncated, rewritten or made anew: the table", err);
+            return other_relation(t, "the target was truncated, rewritten or made anew: the table",
+                                  err);
         if (strcmp(t->select_list, p->select_list) != 0 ||
             strcmp(t->target_columns, p->target_columns) != 0)
             return other_relation(t, "the columns have changed: the table", err);
@@ -234,7 +284,7 @@ static void adopt_cut(struct ph_run *run)
                 ((struct ph_table *)run->tables[i])->split = all[k];
 }
 
-/* Taking hold ------------------------------------------------------------------------------------------------------ */
+/* Taking hold. */
 
 static bool take_hold(struct ph_run *run, struct ph_err *err)
 {
@@ -259,7 +309,7 @@ static bool take_hold(struct ph_run *run, struct ph_err *err)
            ph_ledger_commit(run->target, err);
 }
 
-/* A new job, or a new round of an old one ---------------------------------------------------------------------- */
+/* A new job, or a new round of an old one. */
 
 static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, bool again,
                        struct ph_err *err)
@@ -294,11 +344,23 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
         .host = run->host,
     };
     run->job = other ? other->id : 0;
-    return ph_ledger_refuse_rivals(run->target, plan->job_name, plan->tables, plan->n_tables, err) &&
+    return ph_ledger_refuse_rivals(run->target, plan->job_name, plan->tables, plan->n_tables,
+                                   err) &&
            ph_check_empty(run->plan, run->target, err) &&
            ph_ledger_create(run->target, &what, &run->job, err) &&
            ph_ledger_register(run->target, run->job, run->host, (int)getpid(), &run->mover, err) &&
            ph_ledger_commit(run->target, err);
+}
+
+/* Our own TRUNCATE has given the targets new files. */
+static bool adopt_emptied(struct ph_run *run, struct ph_err *err)
+{
+    if (!load_tabs(run, err))
+        return false;
+    for (int i = 0; i < run->n_tabs; i++)
+        ((struct ph_table *)planned_table(run->plan, run->tabs[i].source_oid))->target_filenode =
+            run->tabs[i].target_filenode;
+    return true;
 }
 
 static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
@@ -313,24 +375,24 @@ static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
         .keep_s = run->opts->keep_snapshot_s,
         .interrupt = run->opts->interrupt,
     };
-    /* what would refuse the job is asked before the snapshot is taken, and again when it is written down */
+    /* what would refuse the job is asked before the snapshot is taken, and again when it is written
+     * down */
     if (!ph_check_empty(run->plan, run->target, err) || !ph_keeper_start(&keeper, &snapshot, err))
         return nothing_changed(err);
     bool ok = ph_snapshot_import(run->source, snapshot.id, snapshot.pg_snapshot, err) &&
               ph_plan_cut(run->plan, run->source, err) &&
               ph_conn_exec(run->source, "ROLLBACK", err) && write_down(run, &snapshot, again, err);
-    if (!ok) {
-        struct ph_err ignored;
-        if (run->source && ph_conn_recover(run->source))
-            ph_keeper_end(run->source, run->tag, snapshot.keeper_backend, &ignored);
+    if (ok) {
+        ph_keeper_confirm(&snapshot);
+    } else {
         ph_conn_recover(run->target);
         nothing_changed(err);
     }
     ph_snapshot_fini(&snapshot);
-    return ok;
+    return ok && (run->opts->spec->mode != PH_REPLACE || adopt_emptied(run, err));
 }
 
-/* Going on --------------------------------------------------------------------------------------------------------- */
+/* Going on. */
 
 static bool is_whole(const struct ph_run *run)
 {
@@ -360,9 +422,11 @@ static bool go_on(struct ph_run *run, struct ph_err *err)
     if (!take_hold(run, err) || !ph_ledger_lost(run->target, run->job, &lost, err))
         return false;
     if (lost > 0)
-        ph_log(run->opts->log, PH_LOG_WARN,
-               "%" PRId64 " shards of unlogged tables vanished with a crash of the target and are copied again",
-               lost);
+        ph_log(
+            run->opts->log, PH_LOG_WARN,
+            "%" PRId64
+            " shards of unlogged tables vanished with a crash of the target and are copied again",
+            lost);
     if (!load_tabs(run, err) || !same_relations(run, err))
         return false;
     adopt_cut(run);
@@ -394,6 +458,19 @@ static bool still_complete(struct ph_run *run, bool *complete, struct ph_err *er
     return ok;
 }
 
+/* Lets the snapshot go: nobody needs the source any more. */
+static void end_keeper(struct ph_run *run)
+{
+    struct ph_err ignored;
+    struct ph_ledger_snapshot *s = NULL;
+    if (!ph_ledger_snapshot(run->target, run->arena, run->job, &s, &ignored) || !s || s->released)
+        return;
+    ph_conn_set_interrupt(run->source, NULL, 2);
+    if (run->source && ph_conn_ok(run->source) && ph_conn_recover(run->source))
+        ph_keeper_end(run->source, run->tag, s->keeper_backend, &ignored);
+    ph_ledger_release_snapshot(run->target, run->job, &ignored);
+}
+
 static bool find_job(struct ph_run *run, bool *done, struct ph_err *err)
 {
     bool present = false;
@@ -414,20 +491,22 @@ static bool find_job(struct ph_run *run, bool *done, struct ph_err *err)
     if (job && !same_definition(run, job, err))
         return false;
     if (job && job->completed) {
-        run->job = job->id;
         bool complete = true;
+        run->job = job->id;
         if (!still_complete(run, &complete, err))
             return false;
         if (complete && !run->opts->again) {
+            end_keeper(run); /* of a mover that died between the end of the job and this */
             *done = true;
             return true;
         }
-        if (!complete)
-            ph_log(run->opts->log, PH_LOG_WARN,
-                   "rows of unlogged tables vanished with a crash of the target: a new round begins");
-        return refuse_obstacles(run, err) && begin_job(run, true, err);
+        if (complete)
+            return refuse_obstacles(run, err) && check_memory(run, err) &&
+                   begin_job(run, true, err);
+        if (!ph_ledger_uncomplete(run->target, run->job, err))
+            return false;
     }
-    if (!refuse_obstacles(run, err))
+    if (!refuse_obstacles(run, err) || !check_memory(run, err))
         return false;
     if (!job)
         return begin_job(run, false, err);
@@ -435,14 +514,15 @@ static bool find_job(struct ph_run *run, bool *done, struct ph_err *err)
     return go_on(run, err);
 }
 
-/* Phases ----------------------------------------------------------------------------------------------------------- */
+/* Phases. */
 
 static bool prepare_crew(struct ph_run *run, struct ph_err *err)
 {
     int open_shards = 0;
     if (!load_tabs(run, err) || !same_relations(run, err))
         return false;
-    if (!run->snapshot && !ph_ledger_snapshot(run->target, run->arena, run->job, &run->snapshot, err))
+    if (!run->snapshot &&
+        !ph_ledger_snapshot(run->target, run->arena, run->job, &run->snapshot, err))
         return false;
     for (int i = 0; i < run->n_tabs; i++) {
         open_shards += run->tabs[i].shards - run->tabs[i].landed;
@@ -467,7 +547,7 @@ static bool prepare_crew(struct ph_run *run, struct ph_err *err)
         .interrupt = run->opts->interrupt,
         .gate = &run->gate,
     };
-    return check_memory(run, workers, err) && ph_crew_init(&run->crew, &opts, err);
+    return ph_crew_init(&run->crew, &opts, err);
 }
 
 /* Tells the crew how far the tables are: at the beginning, and after a recovery has changed it. */
@@ -516,21 +596,44 @@ static bool run_phase(struct ph_run *run, struct ph_err *err)
     return true;
 }
 
-/* Connections for the end: they must work although the user has asked to stop, and although they may have been lost
- * while the crew was at work. */
+static bool is_alive(struct ph_conn *conn)
+{
+    struct ph_err ignored;
+    if (!conn || !ph_conn_ok(conn))
+        return false;
+    ph_conn_set_interrupt(conn, NULL, 2);
+    return ph_conn_recover(conn) && ph_conn_exec(conn, "SELECT", &ignored);
+}
+
+/* The target's connection for the end: it must work although the user has asked to stop, and
+ * although it may have been lost while the crew was at work. Who has been told to stop does not
+ * wait for a lost server. */
 static bool reach_target(struct ph_run *run, struct ph_err *err)
 {
-    if (run->target && ph_conn_ok(run->target)) {
-        ph_conn_set_interrupt(run->target, NULL, 2);
-        if (ph_conn_recover(run->target))
-            return true;
-    }
-    ph_conn_close(run->target);
-    run->target = NULL;
+    double patience = run->opts->max_outage_s > 0 ? run->opts->max_outage_s : DEFAULT_OUTAGE_S;
+    double until = ph_clock_s() + patience;
     char name[64];
     snprintf(name, sizeof name, "pghaul/%s/main", run->tag);
-    struct ph_conn_opts how = {.dsn = run->opts->target, .application_name = name};
-    return ph_conn_open(&run->target, &how, err);
+    const struct ph_conn_opts how = {.dsn = run->opts->target, .application_name = name};
+    while (!is_alive(run->target)) {
+        ph_conn_close(run->target);
+        run->target = NULL;
+        if (ph_conn_open(&run->target, &how, err))
+            continue;
+        if (err->code != PH_CONNECTION || ph_clock_s() > until ||
+            !ph_interrupt_sleep(run->opts->interrupt, 1, 0.5))
+            return false;
+    }
+    return true;
+}
+
+/* A crash of the target may have taken back what had landed: then there is another phase. */
+static bool nothing_planned(const struct ph_run *run)
+{
+    for (int i = 0; i < run->n_tabs; i++)
+        if (run->tabs[i].landed + run->tabs[i].parked < run->tabs[i].shards)
+            return false;
+    return true;
 }
 
 static bool phases(struct ph_run *run, struct ph_err *err)
@@ -543,49 +646,38 @@ static bool phases(struct ph_run *run, struct ph_err *err)
             run->phase = "recovering";
             if (!reach_target(run, err) || !load_tabs(run, err) || !ph_run_recover(run, err))
                 return false;
-        } else if (!reach_target(run, err) ||
-                   !ph_ledger_lost(run->target, run->job, &lost, err)) {
+        } else if (!reach_target(run, err) || !ph_ledger_lost(run->target, run->job, &lost, err)) {
             return false;
-        } else if (lost == 0) {
-            return true;
         }
         if (!load_tabs(run, err))
             return false;
+        if (!atomic_load(&run->crew.snapshot_gone) && lost == 0 && nothing_planned(run))
+            return true;
     }
 }
 
-/* The end ---------------------------------------------------------------------------------------------------------- */
-
-static void end_keeper(struct ph_run *run)
-{
-    struct ph_err ignored;
-    struct ph_ledger_snapshot *s = NULL;
-    if (!ph_ledger_snapshot(run->target, run->arena, run->job, &s, &ignored) || !s || s->released)
-        return;
-    ph_conn_set_interrupt(run->source, NULL, 2);
-    if (run->source && ph_conn_ok(run->source) && ph_conn_recover(run->source))
-        ph_keeper_end(run->source, run->tag, s->keeper_backend, &ignored);
-    ph_ledger_release_snapshot(run->target, run->job, &ignored);
-}
+/* The end. */
 
 static bool parked_error(struct ph_run *run, struct ph_err *err)
 {
     struct ph_job_result *result = run->result;
-    ph_err_set(err, PH_FAILED, "%d of %d shards are parked: %s", result->parked, result->shards,
-               result->n_parked_shards ? result->parked_shards[0].error : "see the ledger");
-    return ph_err_hint(err, "mend the cause and run the same command again; pghaul status %s --shards lists them",
-                       result->job);
+    if (result->n_parked_shards)
+        ph_err_set(err, PH_FAILED, "%d of %d shards are parked: shard %" PRId64 " of %s: %s",
+                   result->parked, result->shards, result->parked_shards[0].shard,
+                   result->parked_shards[0].table, result->parked_shards[0].error);
+    else
+        ph_err_set(err, PH_FAILED, "%d of %d shards are parked", result->parked, result->shards);
+    return ph_err_hint(
+        err, "mend the cause and run the same command again; pghaul status %s --shards lists them",
+        result->job);
 }
 
 static bool finish(struct ph_run *run, struct ph_err *err)
 {
     bool completed = false;
     run->phase = "finishing";
-    for (int i = 0; i < run->n_tabs; i++)
-        run->result->parked += atomic_load(&run->crew.tabs[i].parked);
     if (!load_tabs(run, err))
         return false;
-    run->result->parked = 0;
     for (int i = 0; i < run->n_tabs; i++)
         run->result->parked += run->tabs[i].parked;
     if (run->result->parked > 0)
@@ -610,7 +702,8 @@ static bool fill_result(struct ph_run *run, struct ph_err *err)
     struct ph_ledger_parked *parked = NULL;
     if (!load_tabs(run, err) ||
         !ph_ledger_snapshot(run->target, run->arena, run->job, &snapshot, err) ||
-        !ph_ledger_parked(run->target, run->arena, run->job, 20, &parked, &result->n_parked_shards, err))
+        !ph_ledger_parked(run->target, run->arena, run->job, 20, &parked, &result->n_parked_shards,
+                          err))
         return false;
     result->snapshots = snapshot ? snapshot->no : 0;
     result->snapshot_held_s = snapshot ? snapshot->held_s : 0;
@@ -625,8 +718,10 @@ static bool fill_result(struct ph_run *run, struct ph_err *err)
         const struct ph_crew_tab *c = run->crew.tabs ? &run->crew.tabs[i] : NULL;
         uint64_t first = c ? atomic_load(&c->first_ns) : 0, last = c ? atomic_load(&c->last_ns) : 0;
         result->tables[i] = (struct ph_job_table){
-            .source = ph_arena_strdup(run->arena, ph_plan_name(run->plan, t->source_schema, t->source_name)),
-            .target = ph_arena_strdup(run->arena, ph_plan_name(run->plan, t->target_schema, t->target_name)),
+            .source = ph_arena_strdup(run->arena,
+                                      ph_plan_name(run->plan, t->source_schema, t->source_name)),
+            .target = ph_arena_strdup(run->arena,
+                                      ph_plan_name(run->plan, t->target_schema, t->target_name)),
             .rows = t->rows,
             .bytes = t->bytes,
             .shards = t->shards,

@@ -1,8 +1,8 @@
 /* A job from beginning to end: plan, ledger, snapshot, workers, recovery, completion.
  *
- * ph_job_copy() is what `pghaul copy` does, without the command line: it neither prints nor exits, tells its
- * events to the log and its progress to a callback, and returns a result to be shown. One call at a time in a
- * process (it forks the keeper, which wants no other threads at that moment).
+ * ph_job_copy() is what `pghaul copy` does, without the command line: it neither prints nor exits,
+ * tells its events to the log and its progress to a callback, and returns a result to be shown. One
+ * call at a time in a process (it forks the keeper, which wants no other threads at that moment).
  */
 #ifndef PH_HAUL_JOB_H
 #define PH_HAUL_JOB_H
@@ -24,13 +24,14 @@ struct ph_progress {
     double seconds; /* since the command began */
     const struct ph_progress_table *tables;
     int n_tables;
-    uint64_t rows, bytes;     /* of the job, with what earlier runs landed */
+    uint64_t rows, bytes;         /* of the job, with what earlier runs landed */
     uint64_t run_rows, run_bytes; /* of this run */
     double rate_rows, rate_bytes; /* per second, over the last few seconds */
-    double eta_s;             /* < 0: unknown */
+    double eta_s;                 /* < 0: unknown */
     int workers, workers_busy;
     int retries, parked;
-    double source_share, target_share, self_share; /* where workers' time goes, lately; sum 1 or 0 */
+    double source_share, target_share,
+        self_share; /* where workers' time goes, lately; sum 1 or 0 */
     double snapshot_held_s;
     const char *phase; /* "planning", "copying", "waiting for the target", "finishing", ... */
 };
@@ -45,7 +46,8 @@ struct ph_job_opts {
     double max_outage_s;    /* how long lost servers are tried for; 0: 30 min */
     struct ph_log *log;     /* may be NULL */
     struct ph_interrupt *interrupt;
-    void (*progress)(void *arg, const struct ph_progress *now); /* main thread, every 200 ms; may be NULL */
+    void (*progress)(void *arg,
+                     const struct ph_progress *now); /* main thread, every 200 ms; may be NULL */
     void *arg;
 };
 
@@ -55,7 +57,8 @@ struct ph_job_table {
     int shards;
     int parked;
     const char *split;
-    double seconds; /* from its first claim to its last receipt, this run; 0: nothing done in this run */
+    double seconds; /* from its first claim to its last receipt, this run; 0: nothing done in this
+                       run */
 };
 
 struct ph_job_result {
@@ -80,16 +83,18 @@ struct ph_job_result {
         int64_t shard;
         const char *table;
         const char *error;
-    } *parked_shards; /* up to 20 */
+    } * parked_shards; /* up to 20 */
     int n_parked_shards;
 };
 
-/* Runs or goes on with the job. The result is filled as far as it went on failure too; free it either way. */
+/* Runs or goes on with the job. The result is filled as far as it went on failure too; free it
+ * either way. */
 bool ph_job_copy(const struct ph_job_opts *opts, struct ph_job_result *result, struct ph_err *err);
 
 void ph_job_result_free(struct ph_job_result *result);
 
-/* Plans only, and changes nothing: connects, plans, cuts under a snapshot of its own. The plan borrows spec. */
+/* Plans only, and changes nothing: connects, plans, cuts under a snapshot of its own. The plan
+ * borrows spec. */
 bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct ph_err *err);
 
 #endif

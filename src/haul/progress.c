@@ -93,7 +93,8 @@ static void add_rates(struct watch *watch, struct ph_progress *now, const struct
             now->self_share = 1 - now->source_share - now->target_share;
         }
     }
-    double done = (double)(sample->weight - watch->weight_at_start), dt = sample->at_s - watch->start_s;
+    double done = (double)(sample->weight - watch->weight_at_start),
+           dt = sample->at_s - watch->start_s;
     if (done > 0 && dt > 0.5)
         now->eta_s = (double)(total - sample->weight) / (done / dt);
     if (now->eta_s < 0 && done > 0)

@@ -1,21 +1,24 @@
 /* When the snapshot is truly gone.
  *
- * Shards that have landed were read under the old snapshot; the rest must be read under a new one. That gives one
- * consistent state only if what landed looks the same under the new one. So, under the new snapshot:
+ * Shards that have landed were read under the old snapshot; the rest must be read under a new one.
+ * That gives one consistent state only if what landed looks the same under the new one. So, under
+ * the new snapshot:
  *
  *   1. A relation that is not the planned one any more ends the job.
- *   2. A landed shard is proven unchanged when it has as many rows as its receipt says and every row was written by a
- *      transaction older than all that were in progress when the old snapshot was taken. Then every row visible now
- *      was visible then, and as many were: the sets are equal. ("Visible in the old snapshot" would not do: a
- *      snapshot's text leaves subtransactions out, so a savepoint's UPDATE would pass.)
- *   3. A table cut by key, hash or not at all: shards that are not proven are planned again; the transaction that
- *      lands one replaces the rows of the old (found by xmin) and its receipt.
- *   4. A table cut by block: its shards mean nothing under another snapshot once rows have moved, so the whole
- *      table starts over: our rows (by xmin, and exactly as many as the receipts say) and receipts are taken
- *      away, and it is cut anew.
+ *   2. A landed shard is proven unchanged when it has as many rows as its receipt says and every
+ * row was written by a transaction older than all that were in progress when the old snapshot was
+ * taken. Then every row visible now was visible then, and as many were: the sets are equal.
+ * ("Visible in the old snapshot" would not do: a snapshot's text leaves subtransactions out, so a
+ * savepoint's UPDATE would pass.)
+ *   3. A table cut by key, hash or not at all: shards that are not proven are planned again; the
+ * transaction that lands one replaces the rows of the old (found by xmin) and its receipt.
+ *   4. A table cut by block: its shards mean nothing under another snapshot once rows have moved,
+ * so the whole table starts over: our rows (by xmin, and exactly as many as the receipts say) and
+ * receipts are taken away, and it is cut anew.
  *
  * For upsert nothing is taken away: shards are just planned again.
- * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is looked at.
+ * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is
+ * looked at.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -81,8 +84,9 @@ static bool check_relations(struct ph_run *run, struct ph_err *err)
                             t->source_schema, t->source_name);
     }
     ph_rows_free(rows);
-    return ok || ph_err_hint(err, "it was truncated, rewritten or made anew; take the job away with pghaul "
-                                  "clean, and begin again");
+    return ok || ph_err_hint(
+                     err, "it was truncated, rewritten or made anew; take the job away with pghaul "
+                          "clean, and begin again");
 }
 
 static bool read_landed(struct recovery *rec, struct ph_err *err)
@@ -119,16 +123,17 @@ static bool read_landed(struct recovery *rec, struct ph_err *err)
     return true;
 }
 
-/* A row's xmin has 32 bits. Every visible one is older than the present snapshot's xmax and, unless frozen long ago,
- * less than 2^31 behind it: that widens it. One that was frozen longer ago than 2^32 transactions may look
- * younger than it is, which errs on the safe side. */
+/* A row's xmin has 32 bits. Every visible one is older than the present snapshot's xmax and, unless
+ * frozen long ago, less than 2^31 behind it: that widens it. One that was frozen longer ago than
+ * 2^32 transactions may look younger than it is, which errs on the safe side. */
 static bool prove(struct recovery *rec, struct landed *l, struct ph_err *err)
 {
     const struct ph_table *t = rec->run->tables[l->tab - 1];
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     ph_sql_add(&sql,
-               "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE x.x OPERATOR(pg_catalog.>=) 3"
+               "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE x.x "
+               "OPERATOR(pg_catalog.>=) 3"
                " AND n.n OPERATOR(pg_catalog.-) ((n.n OPERATOR(pg_catalog.-) x.x)"
                " OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.>=) %U)"
                " FROM (SELECT xmin::pg_catalog.text::pg_catalog.int8 AS x FROM ONLY %I.%I",
@@ -158,12 +163,11 @@ static bool plan_again(struct recovery *rec, struct ph_err *err)
         struct ph_buf sql = {0};
         if (!l->changed || (by_block && !upsert))
             continue;
-        ph_sql_add(&sql,
-                   "UPDATE pghaul.shard SET state = 'planned', attempt = attempt OPERATOR(pg_catalog.+) 1");
+        ph_sql_add(&sql, "UPDATE pghaul.shard SET state = 'planned', attempt = attempt "
+                         "OPERATOR(pg_catalog.+) 1");
         if (!upsert)
             ph_sql_add(&sql, ", redo_xid = %D, redo_rows = %D", l->xid, l->rows);
-        ph_sql_add(&sql,
-                   " WHERE job OPERATOR(pg_catalog.=) %D AND id OPERATOR(pg_catalog.=) %D",
+        ph_sql_add(&sql, " WHERE job OPERATOR(pg_catalog.=) %D AND id OPERATOR(pg_catalog.=) %D",
                    run->job, l->shard);
         if (upsert)
             ph_sql_add(&sql,
@@ -178,7 +182,8 @@ static bool plan_again(struct recovery *rec, struct ph_err *err)
     return true;
 }
 
-/* Takes our own rows out of the target: those that the receipts' transactions wrote, and exactly as many. */
+/* Takes our own rows out of the target: those that the receipts' transactions wrote, and exactly as
+ * many. */
 static bool take_rows_back(struct recovery *rec, int tab, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
@@ -208,10 +213,12 @@ static bool take_rows_back(struct recovery *rec, int tab, struct ph_err *err)
     ph_err_set(err, PH_FAILED,
                "target table %s has %" PRIu64 " of the %" PRIu64 " rows that this job landed in it",
                t->root_target, deleted, expected);
-    return ph_err_hint(err, "somebody else changed them: pghaul clean, empty the table, begin again");
+    return ph_err_hint(err,
+                       "somebody else changed them: pghaul clean, empty the table, begin again");
 }
 
-/* Rule 4: cuts one table anew under the fresh snapshot and puts its shards behind the present ones. */
+/* Rule 4: cuts one table anew under the fresh snapshot and puts its shards behind the present ones.
+ */
 static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
@@ -230,7 +237,8 @@ static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
     bool ok = ph_plan_cut(cut, run->source, err);
     struct ph_buf sql = {0};
     ph_sql_add(&sql,
-               "DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D AND tab OPERATOR(pg_catalog.=) %d;"
+               "DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D AND tab "
+               "OPERATOR(pg_catalog.=) %d;"
                "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D"
                " AND tab OPERATOR(pg_catalog.=) %d;"
                "WITH gone AS (SELECT pg_catalog.max(id) AS last FROM pghaul.shard"
@@ -239,9 +247,9 @@ static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
                "  AND tab OPERATOR(pg_catalog.=) %d) SELECT last FROM gone",
                run->job, tab, run->job, tab, run->job, run->job, tab);
     ok = ok && ph_conn_query(run->target, sql.data, &rows, err) &&
-         ph_ledger_add_shards(run->target, run->job, cut->shards, (const char *const *)cut->shard_lo,
-                              (const char *const *)cut->shard_hi, cut->n_shards,
-                              ph_rows_int(rows, 0, 0) + 1, err);
+         ph_ledger_add_shards(
+             run->target, run->job, cut->shards, (const char *const *)cut->shard_lo,
+             (const char *const *)cut->shard_hi, cut->n_shards, ph_rows_int(rows, 0, 0) + 1, err);
     ph_buf_fini(&sql);
     ph_rows_free(rows);
     cut->tables = NULL;
@@ -272,13 +280,14 @@ static void tell(const struct recovery *rec)
     for (int i = 0; i < run->n_tabs; i++) {
         const struct ph_table *t = run->tables[i];
         if (rec->changed[i] && t->split == PH_SPLIT_BLOCK && run->opts->spec->mode != PH_UPSERT)
-            ph_log(run->opts->log, PH_LOG_WARN,
-                   "%s has changed since and is cut by block: it starts over under the new snapshot",
-                   t->root_source);
+            ph_log(
+                run->opts->log, PH_LOG_WARN,
+                "%s has changed since and is cut by block: it starts over under the new snapshot",
+                t->root_source);
         else if (rec->changed[i])
             ph_log(run->opts->log, PH_LOG_WARN,
-                   "%s has changed since: %d of its %d landed shards are read again", t->root_source,
-                   rec->changed[i], rec->have[i]);
+                   "%s has changed since: %d of its %d landed shards are read again",
+                   t->root_source, rec->changed[i], rec->have[i]);
         else if (rec->have[i])
             ph_log(run->opts->log, PH_LOG_NOTE, "%s is proven unchanged: its %d landed shards stay",
                    t->root_source, rec->have[i]);
@@ -304,7 +313,7 @@ static bool adopt(struct ph_run *run, bool *adopted, struct ph_err *err)
 
 static bool recover_alone(struct ph_run *run, struct ph_err *err)
 {
-    struct recovery rec = {.run = run};
+    struct recovery rec = {.run = run, .fresh = {.keeper_fd = -1}};
     const struct ph_keeper_opts keeper = {
         .dsn = run->opts->source,
         .tag = run->tag,
@@ -323,13 +332,12 @@ static bool recover_alone(struct ph_run *run, struct ph_err *err)
     for (int i = 0; i < rec.n_landed && ok; i++)
         ok = prove(&rec, &rec.landed[i], err);
     ok = ok && rewrite_ledger(&rec, err);
-    if (ok)
+    if (ok) {
+        ph_keeper_confirm(&rec.fresh);
         tell(&rec);
+    }
     ph_conn_recover(run->target);
     ph_conn_recover(run->source);
-    struct ph_err ignored;
-    if (!ok && ph_conn_ok(run->source))
-        ph_keeper_end(run->source, run->tag, rec.fresh.keeper_backend, &ignored);
     ph_snapshot_fini(&rec.fresh);
     return ok && ph_ledger_snapshot(run->target, run->arena, run->job, &run->snapshot, err);
 }
@@ -340,14 +348,16 @@ bool ph_run_recover(struct ph_run *run, struct ph_err *err)
     bool adopted = false;
     if (run->opts->spec->strict) {
         ph_err_set(err, PH_FAILED, "the job's snapshot is gone, and --strict forbids a second one");
-        return ph_err_hint(err, "without --strict, shards that are proven unchanged stay and the rest is read "
-                                "under a new snapshot");
+        return ph_err_hint(
+            err, "without --strict, shards that are proven unchanged stay and the rest is read "
+                 "under a new snapshot");
     }
     if (!ph_run_connect(run, true, err))
         return false;
     /* movers of one job recover one after the other; class 1885825122 is for this */
-    ph_sql_add(&sql, "SET lock_timeout = 0;SELECT pg_catalog.pg_advisory_lock(1885825122, %d);"
-                     "SET lock_timeout = '10s'",
+    ph_sql_add(&sql,
+               "SET lock_timeout = 0;SELECT pg_catalog.pg_advisory_lock(1885825122, %d);"
+               "SET lock_timeout = '10s'",
                (int)(run->job & 0x7fffffff));
     bool ok = ask(run->target, &sql, NULL, err) && adopt(run, &adopted, err) &&
               (adopted || recover_alone(run, err));

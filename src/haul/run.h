@@ -14,7 +14,7 @@ struct ph_run {
     struct ph_plan *plan;
     struct ph_conn *source, *target; /* control connections */
     char encoding[64];
-    char tag[9];  /* 8 hexadecimal digits of the job */
+    char tag[9]; /* 8 hexadecimal digits of the job */
     char host[256];
     int64_t job;
     int mover;
@@ -31,8 +31,9 @@ struct ph_run {
 /* Opens (or opens again) a control connection. */
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err);
 
-/* The snapshot is gone: does what can be done so that the job may go on under a new one (recover.c), or says why it
- * cannot. Afterwards run->snapshot is the new one. The process must have one thread. */
+/* The snapshot is gone: does what can be done so that the job may go on under a new one
+ * (recover.c), or says why it cannot. Afterwards run->snapshot is the new one. The process must
+ * have one thread. */
 bool ph_run_recover(struct ph_run *run, struct ph_err *err);
 
 /* Sets the sequences of the target columns ahead of what was copied (finish.c). */

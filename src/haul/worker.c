@@ -1,14 +1,15 @@
 /* One worker: claim, hop, claim again; and what becomes of a shard whose hop has failed.
  *
  *     what happened                          the shard                        the worker
- *     landed                                 landed                           goes on with the claim that came along
- *     fenced (a newer attempt owns it)       not ours any more                goes on
- *     connection lost, server restarts       given back, not counted          tries again until --max-outage
- *     somebody's lock in the way             given back, not counted          ends our own dead backends, goes on
- *     serialization, deadlock, canceled      back-off; the fifth time parks   goes on
+ *     landed                                 landed                           goes on with the
+ * claim that came along fenced (a newer attempt owns it)       not ours any more goes on connection
+ * lost, server restarts       given back, not counted          tries again until --max-outage
+ *     somebody's lock in the way             given back, not counted          ends our own dead
+ * backends, goes on serialization, deadlock, canceled      back-off; the fifth time parks   goes on
  *     anything else (bad data, constraint)   parked with its error            goes on
- *     snapshot gone                          given back                       ends: the job must recover first
- *     relation replaced                      given back                       the whole run ends
+ *     snapshot gone                          given back                       ends: the job must
+ * recover first relation replaced                      given back                       the whole
+ * run ends
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -94,7 +95,8 @@ static void evict(struct ph_worker *w, const struct ph_shard *shard)
     int n = 0;
     if (ph_desk_evict(&w->desk, shard, &n, &err) && n > 0)
         ph_log(w->crew->opts.log, PH_LOG_INFO,
-               "ended %d backends that earlier attempts at shard %" PRId64 " left behind", n, shard->id);
+               "ended %d backends that earlier attempts at shard %" PRId64 " left behind", n,
+               shard->id);
 }
 
 /* Decides what a failed hop means; the table at the head of this file. False: the worker ends. */
@@ -125,8 +127,9 @@ static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, st
     default:
         break;
     }
-    ph_err_prefix(err, "shard %" PRId64 " of %s", shard->id, shard->table->root_source);
-    ph_log_err(crew->opts.log, err->transient ? PH_LOG_WARN : PH_LOG_INFO, err);
+    ph_log(crew->opts.log, err->transient ? PH_LOG_WARN : PH_LOG_INFO,
+           "shard %" PRId64 " of %s, attempt %d: %s%s%s", shard->id, shard->table->root_source,
+           shard->attempt, err->text, err->hint[0] ? "; hint: " : "", err->hint);
     give_back(w, shard, true, !err->transient, err, err->transient ? back_off(w) : 0);
     return true;
 }

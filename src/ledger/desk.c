@@ -22,7 +22,13 @@ bool ph_desk_connect(struct ph_desk *desk, struct ph_err *err)
 {
     if (desk->conn && !ph_conn_ok(desk->conn))
         ph_desk_disconnect(desk);
-    return desk->conn || ph_conn_open(&desk->conn, &desk->opts.conn, err);
+    if (desk->conn)
+        return true;
+    /* synchronous_commit: rows, receipt and claim vanish together in a crash, so nothing is lost by
+     * waiting only once, at the end of the job. lock_timeout: whatever holds a lock against us for
+     * so long is worth a look. */
+    return ph_conn_open(&desk->conn, &desk->opts.conn, err) &&
+           ph_conn_exec(desk->conn, "SET synchronous_commit = off;SET lock_timeout = '5s'", err);
 }
 
 void ph_desk_disconnect(struct ph_desk *desk)
@@ -38,12 +44,13 @@ uint64_t ph_desk_wait_ns(const struct ph_desk *desk)
     return desk->earlier_wait_ns + (desk->conn ? ph_conn_wait_ns(desk->conn) : 0);
 }
 
-static void add_claim(const struct ph_desk *desk, struct ph_buf *sql)
+/* again: look first for a shard that we claimed without hearing of it. */
+static void add_claim(const struct ph_desk *desk, struct ph_buf *sql, bool again)
 {
     ph_sql_add(sql,
                "SELECT shard, tab, attempt, pred, weight, remaining, wait_s, redo_xid, redo_rows"
-               " FROM pghaul.claim(%D, %d, %d)",
-               desk->opts.job, desk->opts.mover, desk->opts.slot);
+               " FROM pghaul.claim(%D, %d, %d, %s)",
+               desk->opts.job, desk->opts.mover, desk->opts.slot, again ? "true" : "false");
 }
 
 void ph_desk_take_claim(struct ph_desk *desk, const struct ph_rows *rows)
@@ -71,8 +78,7 @@ bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claim, struct p
     if (!desk->have_claim) {
         struct ph_buf sql = {0};
         struct ph_rows *rows = NULL;
-        ph_sql_add(&sql, "SET synchronous_commit = off;");
-        add_claim(desk, &sql);
+        add_claim(desk, &sql, true);
         bool ok = ph_conn_query(desk->conn, sql.data, &rows, err);
         ph_buf_fini(&sql);
         if (!ok)
@@ -89,8 +95,8 @@ bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claim, struct p
     return true;
 }
 
-void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
-                         bool unlogged)
+void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql,
+                         const struct ph_shard *shard, bool unlogged)
 {
     if (shard->redo_xid)
         ph_sql_add(sql,
@@ -99,21 +105,24 @@ void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql, const s
                    unlogged ? "receipt_unlogged" : "receipt", desk->opts.job, shard->id);
     ph_sql_add(sql,
                "INSERT INTO pghaul.%s (job, shard, tab, attempt, mover, snapshot)"
-               " VALUES (%D, %D, %d, %d, %d, %d) ON CONFLICT DO NOTHING RETURNING 1;",
+               " VALUES (%D, %D, %d, %d, %d, %d) ON CONFLICT DO NOTHING RETURNING"
+               " pg_catalog.set_config('application_name', 'pghaul/%s/%D/%d', true);",
                unlogged ? "receipt_unlogged" : "receipt", desk->opts.job, shard->id, shard->tab,
-               shard->attempt, desk->opts.mover, desk->opts.snapshot);
+               shard->attempt, desk->opts.mover, desk->opts.snapshot, desk->opts.tag, shard->id,
+               shard->attempt);
 }
 
 void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
-                      const struct ph_tally *tally, bool unlogged)
+                      const struct ph_tally *tally, const struct ph_desk_target *target)
 {
     char hash[PH_TALLY_HASH_TEXT];
-    ph_sql_add(sql, "SELECT pghaul.land(%D, %D, %d, %d, %s, %D, %D, %L);COMMIT", desk->opts.job,
-               shard->id, shard->attempt, desk->opts.mover, unlogged ? "true" : "false",
+    ph_sql_add(sql, "SELECT pghaul.land(%D, %D, %d, %d, %s, %L, %u, %u, %D, %D, %L);COMMIT",
+               desk->opts.job, shard->id, shard->attempt, desk->opts.mover,
+               target->unlogged ? "true" : "false", target->name, target->oid, target->filenode,
                (int64_t)tally->rows, (int64_t)tally->bytes, ph_tally_hash_text(tally, hash));
     if (!ph_interrupt_at(desk->opts.conn.interrupt, 1)) {
         ph_buf_addc(sql, ';');
-        add_claim(desk, sql);
+        add_claim(desk, sql, false);
     }
 }
 
@@ -126,8 +135,8 @@ bool ph_desk_fail(struct ph_desk *desk, const struct ph_shard *shard, bool count
     if (!ph_desk_connect(desk, err))
         return false;
     ph_sql_add(&sql, "SELECT pghaul.fail(%D, %D, %d, %d, %s, %s, %L, ", desk->opts.job, shard->id,
-               shard->attempt, desk->opts.mover, counted ? "true" : "false", park ? "true" : "false",
-               why);
+               shard->attempt, desk->opts.mover, counted ? "true" : "false",
+               park ? "true" : "false", why);
     ph_buf_addf(&sql, "%.3f)", delay_s);
     bool ok = ph_conn_query(desk->conn, sql.data, &rows, err);
     ph_buf_fini(&sql);

@@ -1,9 +1,9 @@
-/* A worker's desk at the ledger: its connection to the target, on which it claims shards, lands them and gives them
- * back. The sink uses the same connection, so that rows and receipt share a transaction and the claim of the next
- * shard rides on the commit of the last one.
+/* A worker's desk at the ledger: its connection to the target, on which it claims shards, lands
+ * them and gives them back. The sink uses the same connection, so that rows and receipt share a
+ * transaction and the claim of the next shard rides on the commit of the last one.
  *
- * Call order: ph_desk_new; ph_desk_claim; then, through the sink, the SQL pieces below; ph_desk_fail after a
- * failure; ph_desk_free. One worker thread owns it.
+ * Call order: ph_desk_new; ph_desk_claim; then, through the sink, the SQL pieces below;
+ * ph_desk_fail after a failure; ph_desk_free. One worker thread owns it.
  */
 #ifndef PH_LEDGER_DESK_H
 #define PH_LEDGER_DESK_H
@@ -20,8 +20,8 @@ struct ph_claim {
     char *where; /* the desk's, valid until the next claim */
     int64_t weight;
     int64_t redo_xid, redo_rows; /* see struct ph_shard */
-    int64_t remaining; /* when shard is 0: shards that are not landed and not parked */
-    double wait_s;     /* when shard is 0: ask again then */
+    int64_t remaining;           /* when shard is 0: shards that are not landed and not parked */
+    double wait_s;               /* when shard is 0: ask again then */
 };
 
 struct ph_desk_opts {
@@ -54,20 +54,27 @@ uint64_t ph_desk_wait_ns(const struct ph_desk *desk);
 /* The next shard to work on, or none. */
 bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claim, struct ph_err *err);
 
-/* Appends the statement that inserts the receipt; it returns one row, or none when the receipt is there already. */
-void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
-                         bool unlogged);
+/* Appends the statement that inserts the receipt and names the session after shard and attempt; it
+ * returns one row, or none when the receipt is there already. */
+void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql,
+                         const struct ph_shard *shard, bool unlogged);
 
-/* Appends what ends a shard's transaction: land and COMMIT, and the claim of the next shard behind them (unless we
- * are told to stop). */
+/* Appends what ends a shard's transaction: land and COMMIT, and the claim of the next shard behind
+ * them (unless we are told to stop). SQLSTATE PH001: fenced; PH002: the target is not the planned
+ * relation any more. */
+struct ph_desk_target {
+    const char *name;       /* as SQL */
+    uint32_t oid, filenode; /* filenode 0: a partitioned table has none */
+    bool unlogged;
+};
 void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
-                      const struct ph_tally *tally, bool unlogged);
+                      const struct ph_tally *tally, const struct ph_desk_target *target);
 
 /* Takes the row of the claim that rode on a commit. */
 void ph_desk_take_claim(struct ph_desk *desk, const struct ph_rows *rows);
 
-/* Gives a claimed shard back. counted: the failure was the shard's own, the fifth parks it; park: it would fail for
- * ever. *parked says whether it is parked now. */
+/* Gives a claimed shard back. counted: the failure was the shard's own, the fifth parks it; park:
+ * it would fail for ever. *parked says whether it is parked now. */
 bool ph_desk_fail(struct ph_desk *desk, const struct ph_shard *shard, bool counted, bool park,
                   const char *why, double delay_s, bool *parked, struct ph_err *err);
 

@@ -17,17 +17,18 @@ static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows,
     return ok || ph_err_prefix(err, "ledger");
 }
 
-/* Presence ------------------------------------------------------------------------------------------------------- */
+/* Presence. */
 
 bool ph_ledger_present(struct ph_conn *conn, bool *present, struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
     *present = false;
-    if (!ph_conn_query(conn,
-                       "SELECT pg_catalog.obj_description(n.oid, 'pg_namespace'),"
-                       " pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-                       " FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'pghaul'",
-                       &rows, err))
+    if (!ph_conn_query(
+            conn,
+            "SELECT pg_catalog.obj_description(n.oid, 'pg_namespace'),"
+            " pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+            " FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'pghaul'",
+            &rows, err))
         return ph_err_prefix(err, "looking for the ledger");
     bool ok = true;
     int format = 0;
@@ -42,7 +43,8 @@ bool ph_ledger_present(struct ph_conn *conn, bool *present, struct ph_err *err)
                             PH_LEDGER_FORMAT);
             ph_err_hint(err, "use the newer pghaul that wrote it");
         } else if (!ph_rows_bool(rows, 0, 1)) {
-            ok = ph_err_set(err, PH_WRONG, "no permission to use the ledger (schema pghaul) in the target");
+            ok = ph_err_set(err, PH_WRONG,
+                            "no permission to use the ledger (schema pghaul) in the target");
             ph_err_hint(err, "work as the role that owns it");
         }
     }
@@ -78,7 +80,7 @@ bool ph_ledger_commit(struct ph_conn *conn, struct ph_err *err)
     return ok;
 }
 
-/* Jobs ----------------------------------------------------------------------------------------------------------- */
+/* Jobs. */
 
 bool ph_ledger_find(struct ph_conn *conn, struct ph_arena *arena, const char *name,
                     struct ph_ledger_job **job, struct ph_err *err)
@@ -107,8 +109,8 @@ bool ph_ledger_find(struct ph_conn *conn, struct ph_arena *arena, const char *na
     return true;
 }
 
-bool ph_ledger_refuse_rivals(struct ph_conn *conn, const char *name, const struct ph_table *tables, int n,
-                             struct ph_err *err)
+bool ph_ledger_refuse_rivals(struct ph_conn *conn, const char *name, const struct ph_table *tables,
+                             int n, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
@@ -127,9 +129,11 @@ bool ph_ledger_refuse_rivals(struct ph_conn *conn, const char *name, const struc
         return false;
     bool ok = ph_rows_count(rows) == 0;
     if (!ok) {
-        ph_err_set(err, PH_WRONG, "target table %s.%s is being loaded by another unfinished job, %s",
+        ph_err_set(err, PH_WRONG,
+                   "target table %s.%s is being loaded by another unfinished job, %s",
                    ph_rows_text(rows, 0, 1), ph_rows_text(rows, 0, 2), ph_rows_text(rows, 0, 0));
-        ph_err_hint(err, "finish it with the command that began it, or take it away: pghaul clean %s",
+        ph_err_hint(err,
+                    "finish it with the command that began it, or take it away: pghaul clean %s",
                     ph_rows_text(rows, 0, 0));
     }
     ph_rows_free(rows);
@@ -149,15 +153,16 @@ bool ph_ledger_refuse_live(struct ph_conn *conn, int64_t job, const char *name, 
         return false;
     bool ok = ph_rows_count(rows) == 0;
     if (!ok) {
-        ph_err_set(err, PH_HELD, "job %s is held by a live run: pid %s on host %s since %s UTC", name,
-                   ph_rows_text(rows, 0, 1), ph_rows_text(rows, 0, 0), ph_rows_text(rows, 0, 2));
+        ph_err_set(err, PH_HELD, "job %s is held by a live run: pid %s on host %s since %s UTC",
+                   name, ph_rows_text(rows, 0, 1), ph_rows_text(rows, 0, 0),
+                   ph_rows_text(rows, 0, 2));
         ph_err_hint(err, "--join works beside it; pghaul status %s shows it", name);
     }
     ph_rows_free(rows);
     return ok;
 }
 
-/* Making a job --------------------------------------------------------------------------------------------------- */
+/* Making a job. */
 
 static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t *job,
                        struct ph_err *err)
@@ -174,16 +179,17 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
                    what->name, what->mode, what->fingerprint, what->definition, what->source,
                    what->target, system, what->source_database);
     else
-        ph_sql_add(&sql,
-                   "DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D;"
-                   "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D;"
-                   "DELETE FROM pghaul.tab WHERE job OPERATOR(pg_catalog.=) %D;"
-                   "DELETE FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D;"
-                   "UPDATE pghaul.job SET state = 'open', round = round OPERATOR(pg_catalog.+) 1,"
-                   " started_at = pg_catalog.clock_timestamp(), completed_at = NULL, last_error = NULL,"
-                   " source = %L, target = %L"
-                   " WHERE id OPERATOR(pg_catalog.=) %D RETURNING id",
-                   *job, *job, *job, *job, what->source, what->target, *job);
+        ph_sql_add(
+            &sql,
+            "DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D;"
+            "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D;"
+            "DELETE FROM pghaul.tab WHERE job OPERATOR(pg_catalog.=) %D;"
+            "DELETE FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D;"
+            "UPDATE pghaul.job SET state = 'open', round = round OPERATOR(pg_catalog.+) 1,"
+            " started_at = pg_catalog.clock_timestamp(), completed_at = NULL, last_error = NULL,"
+            " source = %L, target = %L"
+            " WHERE id OPERATOR(pg_catalog.=) %D RETURNING id",
+            *job, *job, *job, *job, what->source, what->target, *job);
     if (!run(conn, &sql, &rows, err))
         return false;
     *job = ph_rows_int(rows, 0, 0);
@@ -198,9 +204,10 @@ static bool insert_tabs(struct ph_conn *conn, const struct ph_ledger_new *what, 
 {
     for (int begin = 0; begin < what->n_tables; begin += ROWS_PER_INSERT) {
         struct ph_buf sql = {0};
-        ph_sql_add(&sql, "INSERT INTO pghaul.tab (job, id, source_schema, source_name, source_oid,"
-                         " source_filenode, target_schema, target_name, target_oid, target_filenode,"
-                         " target_unlogged, format, split, select_list, target_columns) VALUES ");
+        ph_sql_add(&sql,
+                   "INSERT INTO pghaul.tab (job, id, source_schema, source_name, source_oid,"
+                   " source_filenode, target_schema, target_name, target_oid, target_filenode,"
+                   " target_unlogged, format, split, select_list, target_columns) VALUES ");
         for (int i = begin; i < what->n_tables && i < begin + ROWS_PER_INSERT; i++) {
             const struct ph_table *t = &what->tables[i];
             ph_sql_add(&sql, "%s(%D, %d, %L, %L, %u, %u, %L, %L, %u, %u, %s, %L, %L, %L, %L)",
@@ -233,8 +240,8 @@ bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_sha
     return true;
 }
 
-/* mode replace: every target is emptied once, with the mark, in the transaction that makes the job. No run of this
- * round ever does it again, so what finished shards have loaded is safe. */
+/* mode replace: every target is emptied once, with the mark, in the transaction that makes the job.
+ * No run of this round ever does it again, so what finished shards have loaded is safe. */
 static bool empty_targets(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t job,
                           struct ph_err *err)
 {
@@ -264,8 +271,8 @@ bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_s
                " keeper_pid, keeper_backend) SELECT %D,"
                " (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.+) 1 FROM pghaul.snapshot"
                " WHERE job OPERATOR(pg_catalog.=) %D), %L, %L, %U, %L, %L, %d, %d RETURNING no",
-               job, job, job, snapshot->id, snapshot->pg_snapshot, snapshot->xmin, snapshot->lsn, host,
-               snapshot->keeper_pid, snapshot->keeper_backend);
+               job, job, job, snapshot->id, snapshot->pg_snapshot, snapshot->xmin, snapshot->lsn,
+               host, snapshot->keeper_pid, snapshot->keeper_backend);
     if (!run(conn, &sql, &rows, err))
         return false;
     *no = (int)ph_rows_int(rows, 0, 0);
@@ -278,24 +285,26 @@ bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, in
 {
     int no;
     return insert_job(conn, what, job, err) && insert_tabs(conn, what, *job, err) &&
-           ph_ledger_add_shards(conn, *job, what->shards, what->lo, what->hi, what->n_shards, 1, err) &&
+           ph_ledger_add_shards(conn, *job, what->shards, what->lo, what->hi, what->n_shards, 1,
+                                err) &&
            ph_ledger_add_snapshot(conn, *job, what->snapshot, what->host, &no, err) &&
            (!what->replace || empty_targets(conn, what, *job, err));
 }
 
-/* Movers --------------------------------------------------------------------------------------------------------- */
+/* Movers. */
 
 bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int pid, int *mover,
                         struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(&sql,
-               "UPDATE pghaul.job SET last_error = NULL WHERE id OPERATOR(pg_catalog.=) %D"
-               " AND last_error IS NOT NULL;"
-               "WITH m AS (INSERT INTO pghaul.mover (job, host, pid) VALUES (%D, %L, %d) RETURNING id)"
-               " SELECT id, pg_catalog.pg_advisory_lock(1885825121, id) FROM m",
-               job, job, host, pid);
+    ph_sql_add(
+        &sql,
+        "UPDATE pghaul.job SET last_error = NULL WHERE id OPERATOR(pg_catalog.=) %D"
+        " AND last_error IS NOT NULL;"
+        "WITH m AS (INSERT INTO pghaul.mover (job, host, pid) VALUES (%D, %L, %d) RETURNING id)"
+        " SELECT id, pg_catalog.pg_advisory_lock(1885825121, id) FROM m",
+        job, job, host, pid);
     if (!run(conn, &sql, &rows, err))
         return false;
     *mover = (int)ph_rows_int(rows, 0, 0);
@@ -323,11 +332,12 @@ bool ph_ledger_beat(struct ph_conn *conn, int mover, struct ph_err *err)
 bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err)
 {
     struct ph_buf sql = {0};
-    ph_sql_add(&sql,
-               "UPDATE pghaul.shard SET state = 'planned', failures = 0, not_before = NULL, mover = NULL"
-               " WHERE job OPERATOR(pg_catalog.=) %D AND (state OPERATOR(pg_catalog.=) 'parked'"
-               " OR state OPERATOR(pg_catalog.=) 'planned' AND not_before IS NOT NULL)",
-               job);
+    ph_sql_add(
+        &sql,
+        "UPDATE pghaul.shard SET state = 'planned', failures = 0, not_before = NULL, mover = NULL"
+        " WHERE job OPERATOR(pg_catalog.=) %D AND (state OPERATOR(pg_catalog.=) 'parked'"
+        " OR state OPERATOR(pg_catalog.=) 'planned' AND not_before IS NOT NULL)",
+        job);
     return run(conn, &sql, NULL, err);
 }
 
@@ -343,7 +353,7 @@ bool ph_ledger_lost(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_
     return true;
 }
 
-/* Snapshots ------------------------------------------------------------------------------------------------------ */
+/* Snapshots. */
 
 bool ph_ledger_snapshot(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
                         struct ph_ledger_snapshot **out, struct ph_err *err)
@@ -386,30 +396,31 @@ bool ph_ledger_release_snapshot(struct ph_conn *conn, int64_t job, struct ph_err
     return run(conn, &sql, NULL, err);
 }
 
-/* Where it stands ------------------------------------------------------------------------------------------------ */
+/* Where it stands. */
 
 bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
                     struct ph_ledger_tab **tabs, int *n, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(&sql,
-               "SELECT t.id, t.source_schema, t.source_name, t.target_schema, t.target_name,"
-               " t.source_oid, t.source_filenode, t.target_oid, t.target_filenode, t.select_list,"
-               " t.target_columns, t.split, t.target_unlogged,"
-               " r.rows, r.bytes, s.weight, s.weight_done, s.shards, s.landed, s.parked"
-               " FROM pghaul.tab t LEFT JOIN (SELECT tab, pg_catalog.count(*) AS shards,"
-               "   pg_catalog.sum(weight) AS weight,"
-               "   pg_catalog.sum(weight) FILTER (WHERE state IN ('landed', 'verified')) AS weight_done,"
-               "   pg_catalog.count(*) FILTER (WHERE state IN ('landed', 'verified')) AS landed,"
-               "   pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'parked') AS parked"
-               "   FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) s"
-               " ON s.tab OPERATOR(pg_catalog.=) t.id"
-               " LEFT JOIN (SELECT tab, pg_catalog.sum(rows) AS rows, pg_catalog.sum(bytes) AS bytes"
-               "   FROM pghaul.all_receipts WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) r"
-               " ON r.tab OPERATOR(pg_catalog.=) t.id"
-               " WHERE t.job OPERATOR(pg_catalog.=) %D ORDER BY t.id",
-               job, job, job);
+    ph_sql_add(
+        &sql,
+        "SELECT t.id, t.source_schema, t.source_name, t.target_schema, t.target_name,"
+        " t.source_oid, t.source_filenode, t.target_oid, t.target_filenode, t.select_list,"
+        " t.target_columns, t.split, t.target_unlogged,"
+        " r.rows, r.bytes, s.weight, s.weight_done, s.shards, s.landed, s.parked"
+        " FROM pghaul.tab t LEFT JOIN (SELECT tab, pg_catalog.count(*) AS shards,"
+        "   pg_catalog.sum(weight) AS weight,"
+        "   pg_catalog.sum(weight) FILTER (WHERE state IN ('landed', 'verified')) AS weight_done,"
+        "   pg_catalog.count(*) FILTER (WHERE state IN ('landed', 'verified')) AS landed,"
+        "   pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'parked') AS parked"
+        "   FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) s"
+        " ON s.tab OPERATOR(pg_catalog.=) t.id"
+        " LEFT JOIN (SELECT tab, pg_catalog.sum(rows) AS rows, pg_catalog.sum(bytes) AS bytes"
+        "   FROM pghaul.all_receipts WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) r"
+        " ON r.tab OPERATOR(pg_catalog.=) t.id"
+        " WHERE t.job OPERATOR(pg_catalog.=) %D ORDER BY t.id",
+        job, job, job);
     if (!run(conn, &sql, &rows, err))
         return false;
     *n = ph_rows_count(rows);
@@ -464,7 +475,7 @@ bool ph_ledger_parked(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
     return true;
 }
 
-/* Ends ----------------------------------------------------------------------------------------------------------- */
+/* Ends. */
 
 bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *completed,
                         struct ph_err *err)
@@ -472,8 +483,8 @@ bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *comp
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     *completed = false;
-    /* The write to the mover's own row is the barrier even when another mover has marked the job: a commit that writes
-     * nothing would flush nothing. */
+    /* The write to the mover's own row is the barrier even when another mover has marked the job: a
+     * commit that writes nothing would flush nothing. */
     ph_sql_add(&sql,
                "BEGIN;SET LOCAL synchronous_commit = on;"
                "UPDATE pghaul.mover SET ended_at = pg_catalog.clock_timestamp()"
@@ -491,6 +502,16 @@ bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *comp
     *completed = ph_rows_bool(rows, 0, 0);
     ph_rows_free(rows);
     return true;
+}
+
+bool ph_ledger_uncomplete(struct ph_conn *conn, int64_t job, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "UPDATE pghaul.job SET state = 'open', completed_at = NULL"
+               " WHERE id OPERATOR(pg_catalog.=) %D",
+               job);
+    return run(conn, &sql, NULL, err);
 }
 
 bool ph_ledger_leave(struct ph_conn *conn, int64_t job, int mover, const char *why,

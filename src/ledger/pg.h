@@ -1,9 +1,10 @@
-/* The ledger in the target, as a job's main thread uses it: find or make the job, hold it, know where it stands,
- * end it. (Workers claim and land through ledger/desk.h; people look through ledger/status.h.)
+/* The ledger in the target, as a job's main thread uses it: find or make the job, hold it, know
+ * where it stands, end it. (Workers claim and land through ledger/desk.h; people look through
+ * ledger/status.h.)
  *
- * The invariants stand at the head of schema.sql. Every function runs on the control connection to the target;
- * those marked [tx] must be called inside a transaction that begins with ph_ledger_begin, which lets one mover at
- * a time look and decide.
+ * The invariants stand at the head of schema.sql. Every function runs on the control connection to
+ * the target; those marked [tx] must be called inside a transaction that begins with
+ * ph_ledger_begin, which lets one mover at a time look and decide.
  */
 #ifndef PH_LEDGER_PG_H
 #define PH_LEDGER_PG_H
@@ -40,8 +41,8 @@ struct ph_ledger_new {
     const char *host;
 };
 
-/* Whether the target has a ledger. PH_WRONG when a schema of that name is not ours, PH_OTHER_JOB when it is of a newer
- * version. */
+/* Whether the target has a ledger. PH_WRONG when a schema of that name is not ours, PH_OTHER_JOB
+ * when it is of a newer version. */
 bool ph_ledger_present(struct ph_conn *conn, bool *present, struct ph_err *err);
 
 /* Begins the transaction of a [tx] function; makes the ledger when there is none. */
@@ -55,14 +56,14 @@ bool ph_ledger_find(struct ph_conn *conn, struct ph_arena *arena, const char *na
                     struct ph_ledger_job **job, struct ph_err *err);
 
 /* [tx] PH_WRONG when an unfinished job of another name loads one of these targets. */
-bool ph_ledger_refuse_rivals(struct ph_conn *conn, const char *name, const struct ph_table *tables, int n,
-                             struct ph_err *err);
+bool ph_ledger_refuse_rivals(struct ph_conn *conn, const char *name, const struct ph_table *tables,
+                             int n, struct ph_err *err);
 
 /* [tx] PH_HELD when a live run holds the job: the sentence says who, where and since when. */
 bool ph_ledger_refuse_live(struct ph_conn *conn, int64_t job, const char *name, struct ph_err *err);
 
-/* [tx] Writes a new job down, tables and shards; with an existing id, a new round of it. replace: the targets are
- * truncated here, once, with the job's mark. */
+/* [tx] Writes a new job down, tables and shards; with an existing id, a new round of it. replace:
+ * the targets are truncated here, once, with the job's mark. */
 bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t *job,
                       struct ph_err *err);
 
@@ -70,7 +71,8 @@ bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, in
 bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_snapshot *snapshot,
                             const char *host, int *no, struct ph_err *err);
 
-/* [tx] Registers this process as a mover of the job and takes its lock, which lasts as long as the connection. */
+/* [tx] Registers this process as a mover of the job and takes its lock, which lasts as long as the
+ * connection. */
 bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int pid, int *mover,
                         struct ph_err *err);
 
@@ -83,7 +85,8 @@ bool ph_ledger_beat(struct ph_conn *conn, int mover, struct ph_err *err);
 /* [tx] A new run begins: parked shards get another chance, back-offs are over. */
 bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err);
 
-/* After a crash of the target: shards whose unlogged rows are gone are planned again; *lost counts them. */
+/* After a crash of the target: shards whose unlogged rows are gone are planned again; *lost counts
+ * them. */
 bool ph_ledger_lost(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err);
 
 /* Adds shards behind the present ones (ids are made here). [tx] */
@@ -126,10 +129,14 @@ struct ph_ledger_parked {
 bool ph_ledger_parked(struct ph_conn *conn, struct ph_arena *arena, int64_t job, int max,
                       struct ph_ledger_parked **parked, int *n, struct ph_err *err);
 
-/* Marks the job completed when nothing is planned or parked, and is the barrier: a transaction that writes, with
- * synchronous_commit on, so everything that committed before it is on disk when it returns. */
+/* Marks the job completed when nothing is planned or parked, and is the barrier: a transaction that
+ * writes, with synchronous_commit on, so everything that committed before it is on disk when it
+ * returns. */
 bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *completed,
                         struct ph_err *err);
+
+/* A completed job turned out not to be: it is open again. */
+bool ph_ledger_uncomplete(struct ph_conn *conn, int64_t job, struct ph_err *err);
 
 /* The run ends without the job being complete; why may be NULL. */
 bool ph_ledger_leave(struct ph_conn *conn, int64_t job, int mover, const char *why,

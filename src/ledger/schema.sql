@@ -140,10 +140,10 @@ CREATE VIEW pghaul.live AS
                        WHERE d.datname = pg_catalog.current_database())
     WHERE m.beat_at > pg_catalog.clock_timestamp() - interval '1 minute';
 
--- Hands a shard to a worker: first the one that it claimed already (its answer was lost), then the heaviest free one,
+-- Hands a shard to a worker: first, if a_again, the one that it claimed already (the answer was lost), then the heaviest free one,
 -- then one whose mover is dead. shard NULL: nothing to claim now; `remaining` shards are not landed or
 -- parked, and it is worth asking again in `wait_s` seconds.
-CREATE FUNCTION pghaul.claim(a_job bigint, a_mover int, a_slot int,
+CREATE FUNCTION pghaul.claim(a_job bigint, a_mover int, a_slot int, a_again boolean,
         OUT shard bigint, OUT tab int, OUT attempt int, OUT pred text, OUT weight bigint,
         OUT remaining bigint, OUT wait_s double precision,
         OUT redo_xid bigint, OUT redo_rows bigint)
@@ -151,9 +151,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     chosen bigint;
 BEGIN
-    SELECT s.id INTO chosen FROM pghaul.shard s
-     WHERE s.job = a_job AND s.state = 'planned' AND s.mover = a_mover AND s.slot = a_slot
-     ORDER BY s.id LIMIT 1 FOR UPDATE;
+    IF a_again THEN
+        SELECT s.id INTO chosen FROM pghaul.shard s
+         WHERE s.job = a_job AND s.state = 'planned' AND s.mover = a_mover AND s.slot = a_slot
+         ORDER BY s.id LIMIT 1 FOR UPDATE;
+    END IF;
     FOR round IN 1 .. 2 LOOP
         IF chosen IS NULL THEN
             SELECT s.id INTO chosen FROM pghaul.shard s
@@ -185,9 +187,10 @@ BEGIN
       FROM pghaul.shard s WHERE s.job = a_job AND s.state = 'planned';
 END $$;
 
--- The last statement before COMMIT in a shard's transaction. SQLSTATE PH001: fenced, a newer attempt owns the shard.
+-- The last statement before COMMIT in a shard's transaction. SQLSTATE PH001: fenced, a newer attempt owns the shard;
+-- PH002: the target is not the relation that was planned (a_filenode 0: not compared). COPY's lock is held here.
 CREATE FUNCTION pghaul.land(a_job bigint, a_shard bigint, a_attempt int, a_mover int,
-                            a_unlogged boolean, a_rows bigint, a_bytes bigint, a_hash text)
+                            a_unlogged boolean, a_target text, a_oid oid, a_filenode oid, a_rows bigint, a_bytes bigint, a_hash text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     UPDATE pghaul.shard s SET state = 'landed', mover = NULL, slot = NULL, error = NULL,
@@ -196,6 +199,10 @@ BEGIN
        AND s.state = 'planned';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a newer attempt owns shard %', a_shard USING ERRCODE = 'PH001';
+    END IF;
+    IF to_regclass(a_target) IS DISTINCT FROM a_oid::regclass
+       OR a_filenode <> 0 AND pg_relation_filenode(a_oid) IS DISTINCT FROM a_filenode THEN
+        RAISE EXCEPTION 'table % is not the planned one', a_target USING ERRCODE = 'PH002';
     END IF;
     IF a_unlogged THEN
         UPDATE pghaul.receipt_unlogged r

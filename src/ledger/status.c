@@ -16,7 +16,7 @@ static bool ask(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows,
     return ok || ph_err_prefix(err, "ledger");
 }
 
-/* Names ---------------------------------------------------------------------------------------------------------- */
+/* Names. */
 
 bool ph_status_jobs(struct ph_conn *target, char ***names, int *n, struct ph_err *err)
 {
@@ -88,7 +88,7 @@ static bool choose_job(struct ph_conn *target, const char *asked, char **job, st
     return *job != NULL;
 }
 
-/* Reading -------------------------------------------------------------------------------------------------------- */
+/* Reading. */
 
 static const char *text(struct ph_status *s, const struct ph_rows *rows, int row, int col)
 {
@@ -99,17 +99,19 @@ static bool read_job(struct ph_status *s, struct ph_conn *conn, const char *job,
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(&sql,
-               "SELECT j.id, j.name, CASE WHEN j.state OPERATOR(pg_catalog.=) 'completed' THEN 'completed'"
-               " WHEN EXISTS (SELECT FROM pghaul.live l WHERE l.job OPERATOR(pg_catalog.=) j.id) THEN 'running'"
-               " WHEN j.last_error IS NOT NULL OR EXISTS (SELECT FROM pghaul.shard s"
-               "   WHERE s.job OPERATOR(pg_catalog.=) j.id AND s.state OPERATOR(pg_catalog.=) 'parked')"
-               " THEN 'failed' ELSE 'pending' END,"
-               " j.mode, j.round, j.source, j.target, j.definition,"
-               " pg_catalog.to_char(j.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-               " pg_catalog.to_char(j.completed_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), j.last_error"
-               " FROM pghaul.job j WHERE j.name OPERATOR(pg_catalog.=) %L",
-               job);
+    ph_sql_add(
+        &sql,
+        "SELECT j.id, j.name, CASE WHEN j.state OPERATOR(pg_catalog.=) 'completed' THEN 'completed'"
+        " WHEN EXISTS (SELECT FROM pghaul.live l WHERE l.job OPERATOR(pg_catalog.=) j.id) THEN "
+        "'running'"
+        " WHEN j.last_error IS NOT NULL OR EXISTS (SELECT FROM pghaul.shard s"
+        "   WHERE s.job OPERATOR(pg_catalog.=) j.id AND s.state OPERATOR(pg_catalog.=) 'parked')"
+        " THEN 'failed' ELSE 'pending' END,"
+        " j.mode, j.round, j.source, j.target, j.definition,"
+        " pg_catalog.to_char(j.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+        " pg_catalog.to_char(j.completed_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), j.last_error"
+        " FROM pghaul.job j WHERE j.name OPERATOR(pg_catalog.=) %L",
+        job);
     if (!ask(conn, &sql, &rows, err))
         return false;
     s->job_id = ph_rows_int(rows, 0, 0);
@@ -131,24 +133,27 @@ static bool read_tables(struct ph_status *s, struct ph_conn *conn, struct ph_err
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(&sql,
-               "SELECT pg_catalog.format('%%I.%%I', t.source_schema, t.source_name),"
-               " pg_catalog.format('%%I.%%I', t.target_schema, t.target_name), t.split, r.rows, r.bytes,"
-               " s.weight, s.done, s.planned, s.spilled, s.landed, s.verified, s.parked"
-               " FROM pghaul.tab t LEFT JOIN (SELECT tab, pg_catalog.sum(weight) AS weight,"
-               "  pg_catalog.sum(weight) FILTER (WHERE state IN ('landed', 'verified')) AS done");
+    ph_sql_add(
+        &sql,
+        "SELECT pg_catalog.format('%%I.%%I', t.source_schema, t.source_name),"
+        " pg_catalog.format('%%I.%%I', t.target_schema, t.target_name), t.split, r.rows, r.bytes,"
+        " s.weight, s.done, s.planned, s.spilled, s.landed, s.verified, s.parked"
+        " FROM pghaul.tab t LEFT JOIN (SELECT tab, pg_catalog.sum(weight) AS weight,"
+        "  pg_catalog.sum(weight) FILTER (WHERE state IN ('landed', 'verified')) AS done");
     static const char *const states[] = {"planned", "spilled", "landed", "verified", "parked"};
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-        ph_sql_add(&sql, ", pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) %L) AS %I",
+        ph_sql_add(&sql,
+                   ", pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) %L) AS %I",
                    states[i], states[i]);
-    ph_sql_add(&sql,
-               "  FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) s"
-               " ON s.tab OPERATOR(pg_catalog.=) t.id"
-               " LEFT JOIN (SELECT tab, pg_catalog.sum(rows) AS rows, pg_catalog.sum(bytes) AS bytes"
-               "  FROM pghaul.all_receipts WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) r"
-               " ON r.tab OPERATOR(pg_catalog.=) t.id"
-               " WHERE t.job OPERATOR(pg_catalog.=) %D ORDER BY t.id",
-               s->job_id, s->job_id, s->job_id);
+    ph_sql_add(
+        &sql,
+        "  FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) s"
+        " ON s.tab OPERATOR(pg_catalog.=) t.id"
+        " LEFT JOIN (SELECT tab, pg_catalog.sum(rows) AS rows, pg_catalog.sum(bytes) AS bytes"
+        "  FROM pghaul.all_receipts WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) r"
+        " ON r.tab OPERATOR(pg_catalog.=) t.id"
+        " WHERE t.job OPERATOR(pg_catalog.=) %D ORDER BY t.id",
+        s->job_id, s->job_id, s->job_id);
     if (!ask(conn, &sql, &rows, err))
         return false;
     s->n_tables = ph_rows_count(rows);
@@ -179,17 +184,19 @@ static bool read_workers(struct ph_status *s, struct ph_conn *conn, struct ph_er
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(&sql,
-               "SELECT l.host, l.pid, s.id, pg_catalog.format('%%I.%%I', t.source_schema, t.source_name),"
-               " pg_catalog.to_char(coalesce(s.claimed_at, l.started_at), 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-               " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
-               " OPERATOR(pg_catalog.-) coalesce(s.claimed_at, l.started_at))"
-               " FROM pghaul.live l LEFT JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) l.job"
-               " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state OPERATOR(pg_catalog.=) 'planned'"
-               " LEFT JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
-               " AND t.id OPERATOR(pg_catalog.=) s.tab"
-               " WHERE l.job OPERATOR(pg_catalog.=) %D ORDER BY l.id, s.slot",
-               s->job_id);
+    ph_sql_add(
+        &sql,
+        "SELECT l.host, l.pid, s.id, pg_catalog.format('%%I.%%I', t.source_schema, t.source_name),"
+        " pg_catalog.to_char(coalesce(s.claimed_at, l.started_at), "
+        "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+        " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
+        " OPERATOR(pg_catalog.-) coalesce(s.claimed_at, l.started_at))"
+        " FROM pghaul.live l LEFT JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) l.job"
+        " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state OPERATOR(pg_catalog.=) 'planned'"
+        " LEFT JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
+        " AND t.id OPERATOR(pg_catalog.=) s.tab"
+        " WHERE l.job OPERATOR(pg_catalog.=) %D ORDER BY l.id, s.slot",
+        s->job_id);
     if (!ask(conn, &sql, &rows, err))
         return false;
     s->n_workers = ph_rows_count(rows);
@@ -215,14 +222,16 @@ static bool read_pace(struct ph_status *s, struct ph_conn *conn, struct ph_err *
     s->eta_seconds = -1;
     if (strcmp(s->state, "running") != 0)
         return true;
-    ph_sql_add(&sql,
-               "SELECT pg_catalog.sum(s.weight), pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
-               " OPERATOR(pg_catalog.-) pg_catalog.min(r.landed_at))"
-               " FROM pghaul.all_receipts r JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) r.job"
-               " AND s.id OPERATOR(pg_catalog.=) r.shard WHERE r.job OPERATOR(pg_catalog.=) %D"
-               " AND r.landed_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()"
-               " OPERATOR(pg_catalog.-) interval '30 seconds'",
-               s->job_id);
+    ph_sql_add(
+        &sql,
+        "SELECT pg_catalog.sum(s.weight), pg_catalog.date_part('epoch', "
+        "pg_catalog.clock_timestamp()"
+        " OPERATOR(pg_catalog.-) pg_catalog.min(r.landed_at))"
+        " FROM pghaul.all_receipts r JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) r.job"
+        " AND s.id OPERATOR(pg_catalog.=) r.shard WHERE r.job OPERATOR(pg_catalog.=) %D"
+        " AND r.landed_at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp()"
+        " OPERATOR(pg_catalog.-) interval '30 seconds')",
+        s->job_id);
     if (!ask(conn, &sql, &rows, err))
         return false;
     double weight = ph_rows_double(rows, 0, 0), seconds = ph_rows_double(rows, 0, 1), left = 0;
@@ -270,19 +279,21 @@ static const char *bound(struct ph_status *s, const char *value, bool is_data, b
     return ph_arena_printf(&s->arena, "#%08x", (unsigned)(h & 0xffffffffu));
 }
 
-static bool read_shards(struct ph_status *s, struct ph_conn *conn, bool show_data, struct ph_err *err)
+static bool read_shards(struct ph_status *s, struct ph_conn *conn, bool show_data,
+                        struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(&sql,
-               "SELECT s.id, pg_catalog.format('%%I.%%I', t.source_schema, t.source_name), s.lo, s.hi,"
-               " s.state, s.attempt, r.rows, r.bytes, s.error, t.split OPERATOR(pg_catalog.=) 'key'"
-               " FROM pghaul.shard s JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
-               " AND t.id OPERATOR(pg_catalog.=) s.tab"
-               " LEFT JOIN pghaul.all_receipts r ON r.job OPERATOR(pg_catalog.=) s.job"
-               " AND r.shard OPERATOR(pg_catalog.=) s.id"
-               " WHERE s.job OPERATOR(pg_catalog.=) %D ORDER BY s.id",
-               s->job_id);
+    ph_sql_add(
+        &sql,
+        "SELECT s.id, pg_catalog.format('%%I.%%I', t.source_schema, t.source_name), s.lo, s.hi,"
+        " s.state, s.attempt, r.rows, r.bytes, s.error, t.split OPERATOR(pg_catalog.=) 'key'"
+        " FROM pghaul.shard s JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
+        " AND t.id OPERATOR(pg_catalog.=) s.tab"
+        " LEFT JOIN pghaul.all_receipts r ON r.job OPERATOR(pg_catalog.=) s.job"
+        " AND r.shard OPERATOR(pg_catalog.=) s.id"
+        " WHERE s.job OPERATOR(pg_catalog.=) %D ORDER BY s.id",
+        s->job_id);
     if (!ask(conn, &sql, &rows, err))
         return false;
     s->n_shards = ph_rows_count(rows);
@@ -337,9 +348,10 @@ void ph_status_free(struct ph_status *status)
     free(status);
 }
 
-/* Cleaning ------------------------------------------------------------------------------------------------------- */
+/* Cleaning. */
 
-/* With the last job the ledger itself goes, unless somebody has put something of their own into its schema. */
+/* With the last job the ledger itself goes, unless somebody has put something of their own into its
+ * schema. */
 static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
@@ -349,13 +361,14 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
     ph_rows_free(rows);
     if (left > 0)
         return true;
-    return ph_conn_exec(target,
-                        "DROP FUNCTION pghaul.claim, pghaul.land, pghaul.fail, pghaul.reopen_lost;"
-                        "DROP VIEW pghaul.live, pghaul.all_receipts;"
-                        "DROP TABLE pghaul.receipt, pghaul.receipt_unlogged, pghaul.shard, pghaul.mover,"
-                        " pghaul.tab, pghaul.snapshot, pghaul.job;"
-                        "DROP SCHEMA pghaul",
-                        err) ||
+    return ph_conn_exec(
+               target,
+               "DROP FUNCTION pghaul.claim, pghaul.land, pghaul.fail, pghaul.reopen_lost;"
+               "DROP VIEW pghaul.live, pghaul.all_receipts;"
+               "DROP TABLE pghaul.receipt, pghaul.receipt_unlogged, pghaul.shard, pghaul.mover,"
+               " pghaul.tab, pghaul.snapshot, pghaul.job;"
+               "DROP SCHEMA pghaul",
+               err) ||
            ph_err_prefix(err, "taking the ledger away");
 }
 
@@ -366,7 +379,8 @@ bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err
     struct ph_ledger_job *found = NULL;
     if (!choose_job(target, job, &name, err))
         return false;
-    bool ok = ph_ledger_begin(target, false, err) && ph_ledger_find(target, &arena, name, &found, err) &&
+    bool ok = ph_ledger_begin(target, false, err) &&
+              ph_ledger_find(target, &arena, name, &found, err) &&
               (found || ph_err_set(err, PH_WRONG, "no job %s in the target's ledger", name)) &&
               ph_ledger_refuse_live(target, found->id, name, err);
     if (ok) {
@@ -376,7 +390,8 @@ bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err
                    "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D;"
                    "DELETE FROM pghaul.job WHERE id OPERATOR(pg_catalog.=) %D",
                    found->id, found->id, found->id);
-        ok = ask(target, &sql, NULL, err) && drop_ledger(target, err) && ph_ledger_commit(target, err);
+        ok = ask(target, &sql, NULL, err) && drop_ledger(target, err) &&
+             ph_ledger_commit(target, err);
     }
     if (!ok)
         ph_conn_recover(target);

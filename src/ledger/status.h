@@ -1,4 +1,5 @@
-/* What the ledger says of a job, for `status` and `clean`: also from another machine, also while it runs.
+/* What the ledger says of a job, for `status` and `clean`: also from another machine, also while it
+ * runs.
  *
  * Needs the target only. Everything belongs to the status' arena.
  */
@@ -11,8 +12,8 @@
 struct ph_status_table {
     const char *source, *target; /* "schema.name", quoted where needed */
     const char *split, *mode;
-    uint64_t rows, bytes; /* landed */
-    int64_t weight, weight_done; /* expected bytes, for the ETA */
+    uint64_t rows, bytes;                           /* landed */
+    int64_t weight, weight_done;                    /* expected bytes, for the ETA */
     int planned, spilled, landed, verified, parked; /* shards by state */
 };
 
@@ -27,7 +28,7 @@ struct ph_status_worker {
 
 struct ph_status_shard {
     int64_t shard;
-    const char *table; /* source */
+    const char *table;   /* source */
     const char *lo, *hi; /* NULL: open; key values are shown as "#" and a hash unless show_data */
     const char *state;   /* planned spilled landed verified parked */
     int attempt;
@@ -42,10 +43,10 @@ struct ph_status {
     const char *state; /* pending running paused completed failed */
     const char *mode;
     int round;
-    const char *source, *target; /* as shown when the job was made; no secrets */
-    const char *definition;      /* canonical JSON */
+    const char *source, *target;    /* as shown when the job was made; no secrets */
+    const char *definition;         /* canonical JSON */
     const char *created, *finished; /* ISO 8601 or NULL */
-    const char *error;           /* of the last run, or NULL */
+    const char *error;              /* of the last run, or NULL */
     struct ph_status_table *tables;
     int n_tables;
     struct ph_status_worker *workers;
@@ -53,7 +54,7 @@ struct ph_status {
     struct ph_status_shard *shards; /* only when asked for */
     int n_shards;
     uint64_t rows, bytes;
-    double eta_seconds; /* < 0: unknown */
+    double eta_seconds;      /* < 0: unknown */
     const char *snapshot_id; /* NULL: none yet */
     const char *snapshot_lsn;
     double snapshot_held_seconds;
@@ -63,18 +64,20 @@ struct ph_status {
     int keeper_backend;      /* its backend on the source: pg_terminate_backend(N) ends it */
 };
 
-/* PH_WRONG when there is no ledger or no such job (the hint lists those there are); PH_OTHER_JOB when the ledger is
- * of a newer version. job NULL: the only job, or PH_WRONG with the list when there are several. */
+/* PH_WRONG when there is no ledger or no such job (the hint lists those there are); PH_OTHER_JOB
+ * when the ledger is of a newer version. job NULL: the only job, or PH_WRONG with the list when
+ * there are several. */
 bool ph_status_read(struct ph_status **out, struct ph_conn *target, const char *job, bool shards,
                     bool show_data, struct ph_err *err);
 void ph_status_free(struct ph_status *status);
 
-/* Names of all jobs, newest first; *names is malloc'ed, as is each name. n = 0 when there is no ledger. */
+/* Names of all jobs, newest first; *names is malloc'ed, as is each name. n = 0 when there is no
+ * ledger. */
 bool ph_status_jobs(struct ph_conn *target, char ***names, int *n, struct ph_err *err);
 void ph_status_jobs_free(char **names, int n);
 
-/* Takes a job's ledger rows away, and the schema with the last job's. PH_HELD when a live run holds it. Never
- * touches user tables. */
+/* Takes a job's ledger rows away, and the schema with the last job's. PH_HELD when a live run holds
+ * it. Never touches user tables. */
 bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err);
 
 #endif

@@ -22,7 +22,7 @@ bool ph_catalog_query(struct ph_conn *conn, const char *select, struct ph_rows *
     return ph_err_prefix(err, "reading the catalog of the %s", ph_conn_side(conn));
 }
 
-/* The server --------------------------------------------------------------------------------- */
+/* The server. */
 
 /* A role without rights on pg_control_system() is no reason to stop: the identity is then 0,
  * unknown. */
@@ -133,7 +133,7 @@ static bool read_server(struct ph_catalog *catalog, struct ph_err *err)
     return true;
 }
 
-/* Names -------------------------------------------------------------------------------------- */
+/* Names. */
 
 static bool read_names(struct ph_catalog *catalog, struct ph_err *err)
 {

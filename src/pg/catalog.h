@@ -21,7 +21,7 @@
 #include "base/arena.h"
 #include "pg/conn.h"
 
-/* Types -------------------------------------------------------------------------------------- */
+/* Types. */
 
 struct ph_attribute {
     const char *name;
@@ -55,7 +55,7 @@ struct ph_types {
 };
 const struct ph_type *ph_types_find(const struct ph_types *types, uint32_t oid);
 
-/* Relations ---------------------------------------------------------------------------------- */
+/* Relations. */
 
 struct ph_column {
     int number;
@@ -134,7 +134,7 @@ const char *ph_relation_kind_name(const struct ph_relation *relation);
 const struct ph_column *ph_relation_column(const struct ph_relation *relation, const char *name);
 const struct ph_column *ph_relation_column_number(const struct ph_relation *relation, int number);
 
-/* The server --------------------------------------------------------------------------------- */
+/* The server. */
 
 struct ph_server {
     const char *shown; /* ph_dsn_shown() */

@@ -19,7 +19,7 @@ void ph_conn_show_data(bool on)
     atomic_store(&show_data, on);
 }
 
-/* Waiting ------------------------------------------------------------------------------------------------------ */
+/* Waiting. */
 
 bool ph_conn_wait(struct ph_conn *conn, short events, double timeout_s, struct ph_err *err)
 {
@@ -55,8 +55,8 @@ bool ph_conn_wait(struct ph_conn *conn, short events, double timeout_s, struct p
     }
 }
 
-/* Sends what libpq has buffered. While the socket is full, what the server says is read too: it may be waiting for us
- * to read before it reads any more. */
+/* Sends what libpq has buffered. While the socket is full, what the server says is read too: it may
+ * be waiting for us to read before it reads any more. */
 static bool flush(struct ph_conn *conn, struct ph_err *err)
 {
     int pending;
@@ -69,7 +69,7 @@ static bool flush(struct ph_conn *conn, struct ph_err *err)
     return pending == 0 || ph_conn_error(conn, NULL, err);
 }
 
-/* Errors ------------------------------------------------------------------------------------------------------- */
+/* Errors. */
 
 /* The one place that decides, by SQLSTATE, what an error of a server means for us. */
 static void classify(struct ph_err *err)
@@ -93,11 +93,13 @@ static void classify(struct ph_err *err)
             err->transient = true;
 }
 
-/* Messages of class 22 (data exceptions) quote the offending value. Encoding names are quoted too, and stay. */
+/* Messages of class 22 (data exceptions) quote the offending value. Encoding names are quoted too,
+ * and stay. */
 static void hide_values(char *out, size_t size, const char *message, const char *state)
 {
     bool hide = !strncmp(state, "22", 2) && strcmp(state, "22021") != 0 &&
-                strcmp(state, "22P05") != 0 && strcmp(state, "22023") != 0 && !atomic_load(&show_data);
+                strcmp(state, "22P05") != 0 && strcmp(state, "22023") != 0 &&
+                !atomic_load(&show_data);
     size_t n = 0;
     for (const char *p = message; *p && n + 8 < size; p++) {
         out[n++] = *p;
@@ -166,7 +168,7 @@ bool ph_conn_error(struct ph_conn *conn, const PGresult *result, struct ph_err *
     return false;
 }
 
-/* Connecting --------------------------------------------------------------------------------------------------- */
+/* Connecting. */
 
 enum { MAX_PARAMS = 64 };
 
@@ -209,7 +211,8 @@ static void gather_params(struct params *p, const struct ph_conn_opts *opts)
         add_param(p, "gssencmode", "disable"); /* saves a round trip per connection */
 }
 
-/* libpq does not tell the SQLSTATE of a refused connection; PQping does tell "starting up" from the rest. */
+/* libpq does not tell the SQLSTATE of a refused connection; PQping does tell "starting up" from the
+ * rest. */
 static bool server_is_starting(const struct params *p)
 {
     return PQpingParams(p->keyword, p->value, 0) == PQPING_REJECT;
@@ -257,10 +260,9 @@ static bool connect_poll(struct ph_conn *conn, const struct params *p, double ti
         double left = until - ph_clock_s();
         if (!ph_conn_wait(conn, want == PGRES_POLLING_READING ? POLLIN : POLLOUT,
                           left > 0 ? left : 0, err))
-            return err->code == PH_INTERRUPTED
-                       ? false
-                       : ph_err_prefix(err, "cannot connect to the %s (%s)", conn->side,
-                                       conn->dsn->shown);
+            return err->code == PH_INTERRUPTED ? false
+                                               : ph_err_prefix(err, "cannot connect to the %s (%s)",
+                                                               conn->side, conn->dsn->shown);
         want = PQconnectPoll(conn->pg);
     }
 }
@@ -270,9 +272,10 @@ struct setting {
     int since; /* server version; 0: every supported one */
 };
 
-/* Everything that could change what bytes mean, how long a statement may take, or which rows are seen: set here,
- * never inherited from role, database, environment or pooler. search_path alone stays the role's, since the user's
- * expressions, CHECKs and triggers may need it; our own SQL is fully qualified. */
+/* Everything that could change what bytes mean, how long a statement may take, or which rows are
+ * seen: set here, never inherited from role, database, environment or pooler. search_path alone
+ * stays the role's, since the user's expressions, CHECKs and triggers may need it; our own SQL is
+ * fully qualified. */
 static const struct setting preamble[] = {
     {"statement_timeout", "0", 0},
     {"lock_timeout", "10s", 0},
@@ -341,7 +344,8 @@ static void describe_transport(struct ph_conn *conn)
     const char *host = PQhost(conn->pg);
     const char *address = PQhostaddr(conn->pg);
     bool is_socket = host && *host == '/';
-    conn->local = is_socket || (address && (!strncmp(address, "127.", 4) || !strcmp(address, "::1")));
+    conn->local =
+        is_socket || (address && (!strncmp(address, "127.", 4) || !strcmp(address, "::1")));
     if (is_socket)
         snprintf(conn->transport, sizeof conn->transport, "unix socket");
     else if (PQsslInUse(conn->pg))
@@ -444,7 +448,7 @@ uint64_t ph_conn_wait_ns(const struct ph_conn *conn)
     return conn->wait_ns;
 }
 
-/* Statements --------------------------------------------------------------------------------------------------- */
+/* Statements. */
 
 bool ph_conn_send(struct ph_conn *conn, const char *sql, struct ph_err *err)
 {
@@ -602,8 +606,8 @@ bool ph_conn_describe(struct ph_conn *conn, const char *sql, struct ph_column_ty
     return true;
 }
 
-/* Puts an end to whatever the connection is in the middle of. A COPY OUT would have to be read to its end: that may
- * be gigabytes, so such a connection is not worth saving. */
+/* Puts an end to whatever the connection is in the middle of. A COPY OUT would have to be read to
+ * its end: that may be gigabytes, so such a connection is not worth saving. */
 bool ph_conn_recover(struct ph_conn *conn)
 {
     struct ph_err err;
@@ -638,7 +642,7 @@ bool ph_conn_recover(struct ph_conn *conn)
     return status == PQTRANS_IDLE;
 }
 
-/* Rows --------------------------------------------------------------------------------------------------------- */
+/* Rows. */
 
 int ph_rows_count(const struct ph_rows *rows)
 {

@@ -5,11 +5,11 @@
 #include "base/fault.h"
 #include "pg/internal.h"
 
-enum { PIECE = 128 * 1024 };
+enum { PIECE = 128 * 1024, CRUMB = 512 };
 
-/* The server has spoken in the middle of our COPY. libpq does not parse it before the COPY has ended, so end it:
- * then the result is the server's error. When it was something harmless (a changed parameter), the COPY has
- * failed by our own word, which is worth another try. */
+/* The server has spoken in the middle of our COPY. libpq does not parse it before the COPY has
+ * ended, so end it: then the result is the server's error. When it was something harmless (a
+ * changed parameter), the COPY has failed by our own word, which is worth another try. */
 static bool server_spoke(struct ph_conn *conn, struct ph_err *err)
 {
     if (PQputCopyEnd(conn->pg, "pghaul: the server has spoken") < 0)
@@ -61,6 +61,8 @@ bool ph_copyin_put(struct ph_conn *conn, const char *data, size_t len, struct ph
         int done = PQputCopyData(conn->pg, data, (int)n);
         if (done < 0)
             return ph_conn_error(conn, NULL, err);
+        if (done > 0 && len <= CRUMB)
+            return true; /* a header, a trailer: not worth a system call of its own */
         if (!flush_piece(conn, err))
             return false;
         if (done > 0) {
@@ -81,8 +83,11 @@ bool ph_copyin_end(struct ph_conn *conn, struct ph_err *err)
     if (PQputCopyEnd(conn->pg, NULL) < 0)
         return ph_conn_error(conn, NULL, err);
     int pending;
-    while ((pending = PQflush(conn->pg)) > 0)
-        if (!ph_conn_wait(conn, POLLIN | POLLOUT, -1, err) || !PQconsumeInput(conn->pg))
+    while ((pending = PQflush(conn->pg)) > 0) {
+        if (!ph_conn_wait(conn, POLLIN | POLLOUT, -1, err))
             return false;
+        if (!PQconsumeInput(conn->pg))
+            return ph_conn_error(conn, NULL, err);
+    }
     return pending == 0 || ph_conn_error(conn, NULL, err);
 }

@@ -30,8 +30,8 @@ static bool mind_memory(struct ph_copyout *copy, struct ph_err *err)
     return ph_err_hint(err, "raise --memory; libpq needs a whole row in memory");
 }
 
-/* Receives more. How much a message that is not whole yet has grown cannot be asked of libpq; what waits in the
- * socket before each read is near enough. */
+/* Receives more. How much a message that is not whole yet has grown cannot be asked of libpq; what
+ * waits in the socket before each read is near enough. */
 static bool receive(struct ph_copyout *copy, struct ph_err *err)
 {
     struct ph_conn *conn = copy->conn;

@@ -13,8 +13,8 @@ static const char *value_of(const PQconninfoOption *options, const char *keyword
     return NULL;
 }
 
-/* The text for people. Host and user come from the string itself, which may be a mistyped URI with half a password
- * in its host; that case is refused before (see cli), the rest is safe to show. */
+/* The text for people. Host and user come from the string itself, which may be a mistyped URI with
+ * half a password in its host; that case is refused before (see cli), the rest is safe to show. */
 static char *show(const PQconninfoOption *options)
 {
     struct ph_buf buf = {0};
@@ -70,8 +70,9 @@ bool ph_dsn_parse(struct ph_dsn **out, const char *side, const char *text, struc
         /* libpq's own text echoes pieces of the string, perhaps of a password: not shown */
         PQfreemem(message);
         ph_err_set(err, PH_WRONG, "the %s connection string is malformed", side);
-        return ph_err_hint(err, "it is a URI (postgresql://user@host:port/db, special characters as %%XX) or "
-                                "keywords (host=... port=... dbname=... user=...), as psql takes it");
+        return ph_err_hint(
+            err, "it is a URI (postgresql://user@host:port/db, special characters as %%XX) or "
+                 "keywords (host=... port=... dbname=... user=...), as psql takes it");
     }
     PQconninfoOption *all = with_defaults(given);
     struct ph_dsn *dsn = calloc(1, sizeof *dsn);

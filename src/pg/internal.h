@@ -36,7 +36,8 @@ struct ph_rows {
  * (PH_INTERRUPTED) or timeout_s is over (PH_CONNECTION; < 0: none). */
 bool ph_conn_wait(struct ph_conn *conn, short events, double timeout_s, struct ph_err *err);
 
-/* Turns a failed result, or the connection's own message when result is NULL, into an error. Takes no ownership. */
+/* Turns a failed result, or the connection's own message when result is NULL, into an error. Takes
+ * no ownership. */
 bool ph_conn_error(struct ph_conn *conn, const PGresult *result, struct ph_err *err);
 
 /* Waits for the next result without blocking in libpq; NULL in *result when there is none left. */

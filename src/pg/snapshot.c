@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@
 
 enum { REPORT = 3, START_TIMEOUT_S = 60, DDL_PATIENCE_S = 30 };
 
-/* The keeper's process ------------------------------------------------------------------------------------------- */
+/* The keeper's process. */
 
 static void write_all(int fd, const char *data, size_t n)
 {
@@ -33,7 +34,7 @@ static void write_all(int fd, const char *data, size_t n)
     }
 }
 
-/* One report to the mover: a line of fields, then the pipe is closed. */
+/* One report to the mover: lines of fields, then that direction is closed. */
 static void report_failure(const struct ph_err *err)
 {
     struct ph_buf text = {0};
@@ -43,8 +44,9 @@ static void report_failure(const struct ph_err *err)
     ph_buf_fini(&text);
 }
 
-/* What ps shows of a process is the memory where its arguments stood; the connection string must not stay there, nor
- * should somebody who kills "pghaul copy" by its command line hit the keeper. */
+/* What ps shows of a process is the memory where its arguments stood; the connection string must
+ * not stay there, nor should somebody who kills "pghaul copy" by its command line hit the keeper.
+ */
 static void set_title(const char *job)
 {
     char stat[2048];
@@ -91,8 +93,8 @@ static void become_keeper(int report_fd, const char *job)
     set_title(job);
 }
 
-static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *conn, struct ph_buf *out,
-                          struct ph_err *err)
+static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *conn,
+                          struct ph_buf *out, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
@@ -100,18 +102,20 @@ static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *con
     for (int i = 0; i < opts->n_tables; i++)
         ph_sql_add(&sql, "%sONLY %I.%I", i ? ", " : "LOCK TABLE ", opts->tables[i].source_schema,
                    opts->tables[i].source_name);
-    ph_sql_add(&sql, "%s"
-                     "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.pg_current_snapshot()::text,"
-                     " pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text,"
-                     " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
-                     " ELSE pg_catalog.pg_current_wal_lsn() END",
+    ph_sql_add(&sql,
+               "%s"
+               "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.pg_current_snapshot()::text,"
+               " pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text,"
+               " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
+               " ELSE pg_catalog.pg_current_wal_lsn() END",
                opts->n_tables ? " IN ACCESS SHARE MODE;" : "");
     bool ok = ph_conn_query(conn, sql.data, &rows, err);
     ph_buf_fini(&sql);
     if (!ok) {
         if (!strcmp(err->sqlstate, "55P03")) {
             err->code = PH_BUSY;
-            ph_err_hint(err, "a statement on the source holds a table in ACCESS EXCLUSIVE mode; try later");
+            ph_err_hint(
+                err, "a statement on the source holds a table in ACCESS EXCLUSIVE mode; try later");
         }
         return ph_err_prefix(err, "taking a snapshot");
     }
@@ -120,6 +124,19 @@ static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *con
                 (int)getpid(), ph_conn_backend_pid(conn));
     ph_rows_free(rows);
     return true;
+}
+
+/* Until the snapshot is in the ledger nobody but this mover knows of us: we go when it does. False:
+ * it has gone. */
+static bool await_confirmation(void)
+{
+    char word;
+    ssize_t n;
+    do
+        n = read(REPORT, &word, 1);
+    while (n < 0 && errno == EINTR);
+    close(REPORT);
+    return n == 1;
 }
 
 /* Looks once a second; returns when there is no reason to go on. */
@@ -168,14 +185,15 @@ static _Noreturn void run_keeper(const struct ph_keeper_opts *opts, int report_f
         _exit(1);
     }
     write_all(REPORT, report.data, report.len);
-    close(REPORT);
+    shutdown(REPORT, SHUT_WR);
     ph_buf_fini(&report);
-    keep(opts, conn);
+    if (await_confirmation())
+        keep(opts, conn);
     ph_conn_close(conn);
     _exit(0);
 }
 
-/* The mover's side ------------------------------------------------------------------------------------------------- */
+/* The mover's side. */
 
 static char *take_line(char **text)
 {
@@ -212,7 +230,7 @@ static bool parse_report(char *text, struct ph_snapshot *snapshot, struct ph_err
     return snapshot->pg_snapshot || ph_err_nomem(err);
 }
 
-/* Reads the report until the keeper closes the pipe. */
+/* Reads the report until the keeper has said all. */
 static bool read_report(int fd, const struct ph_interrupt *interrupt, struct ph_buf *text,
                         struct ph_err *err)
 {
@@ -244,9 +262,9 @@ bool ph_keeper_start(const struct ph_keeper_opts *opts, struct ph_snapshot *snap
                      struct ph_err *err)
 {
     int fds[2];
-    *snapshot = (struct ph_snapshot){0};
-    if (pipe2(fds, O_CLOEXEC) != 0)
-        return ph_err_set(err, PH_FAILED, "cannot make a pipe: %s", strerror(errno));
+    *snapshot = (struct ph_snapshot){.keeper_fd = -1};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+        return ph_err_set(err, PH_FAILED, "cannot make a socket pair: %s", strerror(errno));
     pid_t child = fork();
     if (child < 0) {
         close(fds[0]);
@@ -264,7 +282,7 @@ bool ph_keeper_start(const struct ph_keeper_opts *opts, struct ph_snapshot *snap
         ;
     struct ph_buf text = {0};
     bool ok = read_report(fds[0], opts->interrupt, &text, err);
-    close(fds[0]);
+    snapshot->keeper_fd = fds[0];
     if (ok) {
         ph_buf_addc(&text, '\n');
         ok = parse_report(text.data, snapshot, err);
@@ -272,13 +290,24 @@ bool ph_keeper_start(const struct ph_keeper_opts *opts, struct ph_snapshot *snap
     ph_buf_fini(&text);
     if (ok && PH_FAULT("keeper.started"))
         ok = ph_err_set(err, PH_FAILED, "fault point keeper.started");
+    if (!ok)
+        ph_snapshot_fini(snapshot);
     return ok;
+}
+
+void ph_keeper_confirm(struct ph_snapshot *snapshot)
+{
+    if (snapshot->keeper_fd >= 0)
+        write_all(snapshot->keeper_fd, "k", 1);
 }
 
 void ph_snapshot_fini(struct ph_snapshot *snapshot)
 {
     free(snapshot->pg_snapshot);
     snapshot->pg_snapshot = NULL;
+    if (snapshot->keeper_fd >= 0)
+        close(snapshot->keeper_fd);
+    snapshot->keeper_fd = -1;
 }
 
 bool ph_keeper_end(struct ph_conn *source, const char *tag, int keeper_backend, struct ph_err *err)

@@ -1,9 +1,10 @@
 /* The job's snapshot, and the keeper: a small process that holds it beyond the mover's death.
  *
- * The keeper locks the tables (ACCESS SHARE) before it exports, so that no TRUNCATE or rewrite slips in between; it
- * starts its own session, closes everything it inherited, and ends when its connection does, when no mover has
- * been seen on the source for keep_s seconds, or when somebody's DDL has waited for one of its locks for
- * 30 s: the source's owner comes first. To end it: pg_terminate_backend(backend) on the source.
+ * The keeper locks the tables (ACCESS SHARE) before it exports, so that no TRUNCATE or rewrite
+ * slips in between; it starts its own session, closes everything it inherited, and ends when its
+ * connection does, when no mover has been seen on the source for keep_s seconds, or when somebody's
+ * DDL has waited for one of its locks for 30 s: the source's owner comes first. To end it:
+ * pg_terminate_backend(backend) on the source.
  *
  * ph_keeper_start forks: call it while the process has one thread.
  */
@@ -20,6 +21,8 @@ struct ph_snapshot {
     char lsn[32];
     int keeper_pid;
     int keeper_backend;
+    int keeper_fd; /* the keeper stays only if ph_keeper_confirm is called before this is closed;
+                      -1: done */
 };
 
 struct ph_keeper_opts {
@@ -36,13 +39,18 @@ struct ph_keeper_opts {
 bool ph_keeper_start(const struct ph_keeper_opts *opts, struct ph_snapshot *snapshot,
                      struct ph_err *err);
 
+/* The snapshot is in the ledger now: the keeper shall outlive us. */
+void ph_keeper_confirm(struct ph_snapshot *snapshot);
+
+/* Without a confirmation before, this ends the keeper; so does our death. */
 void ph_snapshot_fini(struct ph_snapshot *snapshot);
 
 /* Ends the keeper through its backend on the source; an absent one is fine. */
 bool ph_keeper_end(struct ph_conn *source, const char *tag, int keeper_backend, struct ph_err *err);
 
-/* Begins a read-only transaction on `conn` under the snapshot and checks that it is the one meant (its text is
- * `expected`; NULL: any). PH_SNAPSHOT_GONE when it is not to be had any more. On failure no transaction is open. */
+/* Begins a read-only transaction on `conn` under the snapshot and checks that it is the one meant
+ * (its text is `expected`; NULL: any). PH_SNAPSHOT_GONE when it is not to be had any more. On
+ * failure no transaction is open. */
 bool ph_snapshot_import(struct ph_conn *conn, const char *id, const char *expected,
                         struct ph_err *err);
 

@@ -1,8 +1,8 @@
 /* SQL texts, with names and values quoted by the server's rules.
  *
- * Sessions of ours run with standard_conforming_strings on and a client encoding that the target server uses
- * itself; in every such encoding no byte of a multibyte character is an ASCII quote or backslash, so quoting
- * needs no connection. No value is ever put into SQL any other way.
+ * Sessions of ours run with standard_conforming_strings on and a client encoding that the target
+ * server uses itself; in every such encoding no byte of a multibyte character is an ASCII quote or
+ * backslash, so quoting needs no connection. No value is ever put into SQL any other way.
  */
 #ifndef PH_PG_SQL_H
 #define PH_PG_SQL_H

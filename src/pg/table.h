@@ -1,7 +1,7 @@
 /* A planned table, as the planner settles it and as sources and sinks use it.
  *
- * It stands below the planner because sources and sinks do; they read it and never change it. All texts belong to
- * the plan's arena.
+ * It stands below the planner because sources and sinks do; they read it and never change it. All
+ * texts belong to the plan's arena.
  */
 #ifndef PH_PG_TABLE_H
 #define PH_PG_TABLE_H
@@ -19,22 +19,25 @@ const char *ph_mode_name(enum ph_mode mode);
 const char *ph_split_name(enum ph_split split);
 
 struct ph_plan_column {
-    const char *name;       /* in the target */
-    const char *source;     /* the source column's name, or the expression */
+    const char *name;   /* in the target */
+    const char *source; /* the source column's name, or the expression */
     bool is_expression;
-    const char *select;     /* SQL that stands in the source's SELECT list: quoted name, cast, or (expression) */
-    const char *format;     /* "binary", "cast" or "text" */
-    const char *why;        /* for people: "same type integer", "int4 to int8, lossless", ... */
+    const char *select;      /* SQL that stands in the source's SELECT list: quoted name, cast, or
+                                (expression) */
+    const char *format;      /* "binary", "cast" or "text" */
+    const char *why;         /* for people: "same type integer", "int4 to int8, lossless", ... */
     const char *source_type; /* as format_type() shows it */
     const char *target_type;
-    const char *compare;    /* upsert: "" when the type has =, else "::text" */
-    bool settable;          /* upsert may SET it (not identity always) */
+    const char *compare; /* upsert: "" when the type has =, else "::text" */
+    bool settable;       /* upsert may SET it (not identity always) */
 };
 
 struct ph_plan_key {
-    const char *column;      /* source column name */
-    const char *type;        /* schema-qualified type name for typed literals, as format_type under an empty path */
-    const char *op_schema;   /* schema of the btree operators < and >= of the type's default opclass */
+    const char *column; /* source column name */
+    const char *type;   /* schema-qualified type name for typed literals, as format_type under an
+                           empty path */
+    const char
+        *op_schema; /* schema of the btree operators < and >= of the type's default opclass */
     bool nullable;
 };
 
@@ -47,19 +50,23 @@ struct ph_table {
     char source_kind; /* relkind: r, or m f v where that was allowed */
     bool source_unlogged;
 
-    const char *target_schema, *target_name; /* what COPY names: the leaf, or the root that routes */
+    const char *target_schema,
+        *target_name; /* what COPY names: the leaf, or the root that routes */
     uint32_t target_oid, target_filenode;
     bool target_routes;   /* the target is a partitioned table */
     bool target_unlogged; /* its receipts live in the unlogged twin */
 
     /* the relation that the user named when this is a leaf of it, else the table itself */
-    const char *root_source, *root_target; /* "schema"."name", quoted where needed, for people and definition */
+    const char *root_source,
+        *root_target; /* "schema"."name", quoted where needed, for people and definition */
 
     enum ph_format format;
-    bool qualify; /* read with search_path = pg_catalog, so that reg* values come out with their schema */
+    bool qualify; /* read with search_path = pg_catalog, so that reg* values come out with their
+                     schema */
     const struct ph_plan_column *columns;
     int n_columns;
-    const char *select_list;    /* "a", "b"::bigint, (lower(c)) : for the source's SELECT; "" for no columns */
+    const char *
+        select_list; /* "a", "b"::bigint, (lower(c)) : for the source's SELECT; "" for no columns */
     const char *target_columns; /* "a", "b", "c" : for the target's COPY; "" for no columns */
     const char *filter;         /* SQL or NULL */
 

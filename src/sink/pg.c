@@ -14,7 +14,7 @@ struct sink_pg {
     struct ph_sink_pg_opts opts;
     const struct ph_shard *shard;
     enum { IDLE, OPENING, COPYING, LANDING } state;
-    int staged_tab;       /* table whose temporary table exists in this session; 0: none */
+    int staged_tab; /* table whose temporary table exists in this session; 0: none */
 };
 
 static struct sink_pg *self_of(struct ph_sink *sink)
@@ -32,15 +32,15 @@ static void note_wait(struct sink_pg *self)
     self->base.wait_ns = ph_desk_wait_ns(self->opts.desk);
 }
 
-/* Opening -------------------------------------------------------------------------------------------------------- */
+/* Opening. */
 
 static void add_target(struct ph_buf *sql, const struct ph_table *t)
 {
     ph_sql_add(sql, "%I.%I", t->target_schema, t->target_name);
 }
 
-/* Upsert: rows come into a temporary table first. It has the target's columns and none of its constraints, and is
- * kept for the next shard of the same table. */
+/* Upsert: rows come into a temporary table first. It has the target's columns and none of its
+ * constraints, and is kept for the next shard of the same table. */
 static void add_stage(struct sink_pg *self, struct ph_buf *sql, const struct ph_table *t)
 {
     if (self->staged_tab && self->staged_tab != self->shard->tab)
@@ -53,8 +53,8 @@ static void add_stage(struct sink_pg *self, struct ph_buf *sql, const struct ph_
     ph_sql_add(sql, " WITH NO DATA;");
 }
 
-/* A shard that landed under a lost snapshot and has changed since: its rows are found by the transaction that wrote
- * them, never by a range of keys (the target may order them otherwise). */
+/* A shard that landed under a lost snapshot and has changed since: its rows are found by the
+ * transaction that wrote them, never by a range of keys (the target may order them otherwise). */
 static void add_redo(struct ph_buf *sql, const struct ph_shard *shard)
 {
     const struct ph_table *t = shard->table;
@@ -86,19 +86,11 @@ static bool open_shard(struct ph_sink *sink, const struct ph_shard *shard, struc
     if (fresh)
         self->staged_tab = 0;
     self->shard = shard;
-    struct ph_buf sql = {0}, target = {0};
-    add_target(&target, t);
-    ph_sql_add(&sql, "BEGIN;SET LOCAL application_name = 'pghaul/%s/%D/%d';", desk->opts.tag,
-               shard->id, shard->attempt);
-    ph_sql_add(&sql, "SET LOCAL synchronous_commit = off;SET LOCAL lock_timeout = '5s';");
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql, "BEGIN;");
     if (self->opts.skip_triggers)
         ph_sql_add(&sql, "SET LOCAL session_replication_role = replica;");
     ph_desk_sql_receipt(desk, &sql, shard, t->target_unlogged);
-    ph_sql_add(&sql, "LOCK TABLE %s IN ROW EXCLUSIVE MODE;", target.data);
-    ph_sql_add(&sql,
-               "SELECT pg_catalog.to_regclass(%L)::pg_catalog.oid,"
-               " pg_catalog.pg_relation_filenode(%u);",
-               target.data, t->target_oid);
     if (shard->redo_xid)
         add_redo(&sql, shard);
     if (self->opts.mode == PH_UPSERT)
@@ -106,51 +98,42 @@ static bool open_shard(struct ph_sink *sink, const struct ph_shard *shard, struc
     add_copy(self, &sql, t);
     bool ok = ph_conn_send(desk->conn, sql.data, err);
     ph_buf_fini(&sql);
-    ph_buf_fini(&target);
     self->state = OPENING;
     note_wait(self);
     return ok;
 }
 
-static bool check_relation(const struct ph_table *t, const struct ph_rows *rows, struct ph_err *err)
-{
-    bool same = ph_rows_uint(rows, 0, 0) == t->target_oid &&
-                (t->target_routes || ph_rows_uint(rows, 0, 1) == t->target_filenode);
-    if (same)
-        return true;
-    ph_err_set(err, PH_RELATION, "target table %s is no longer the one that was planned",
-               t->root_target);
-    return ph_err_hint(err, "it was truncated, rewritten or made anew meanwhile; pghaul clean takes the job "
-                            "away, then begin anew");
-}
-
-/* A lock that cannot be had is somebody else's doing; the worker looks for our own dead backends then. */
-static bool translate(struct ph_err *err)
+/* A lock that cannot be had is somebody else's doing; the worker looks for our own dead backends
+ * then. */
+static bool translate(const struct sink_pg *self, struct ph_err *err)
 {
     if (!strcmp(err->sqlstate, "55P03"))
         err->code = PH_BUSY;
     if (!strcmp(err->sqlstate, "PH001"))
         err->code = PH_FENCED;
-    return false;
+    if (strcmp(err->sqlstate, "PH002") != 0)
+        return false;
+    ph_err_set(err, PH_RELATION, "target table %s is no longer the one that was planned",
+               self->shard->table->root_target);
+    return ph_err_hint(
+        err, "it was truncated, rewritten or made anew meanwhile; pghaul clean takes the job "
+             "away, then begin anew");
 }
 
 /* Results of the opening statements, up to the server's readiness for data. */
 static bool await_copy(struct sink_pg *self, struct ph_err *err)
 {
-    int answers = 0; /* results with rows: the receipt's, then the relation's */
     uint64_t deleted = 0;
     for (;;) {
         enum ph_result kind;
         struct ph_rows *rows = NULL;
         if (!ph_conn_next(conn_of(self), &kind, &rows, err))
-            return translate(err);
+            return translate(self, err);
         bool ok = true;
-        if (kind == PH_RESULT_ROWS && answers++ == 0) {
+        if (kind == PH_RESULT_ROWS) {
             if (ph_rows_count(rows) == 0)
                 ok = ph_err_set(err, PH_LANDED, "shard %lld has landed already",
                                 (long long)self->shard->id);
-        } else if (kind == PH_RESULT_ROWS) {
-            ok = check_relation(self->shard->table, rows, err);
         } else if (kind == PH_RESULT_COMMAND && !strncmp(ph_rows_tag(rows), "DELETE ", 7)) {
             deleted = ph_rows_affected(rows); /* the last one counts: the first is the receipt's */
         }
@@ -164,10 +147,11 @@ static bool await_copy(struct sink_pg *self, struct ph_err *err)
     }
     self->state = COPYING;
     if (self->shard->redo_xid && deleted != (uint64_t)self->shard->redo_rows)
-        return ph_err_set(err, PH_FAILED,
-                          "%lld rows of shard %lld were to be replaced in target table %s, %llu are there",
-                          (long long)self->shard->redo_rows, (long long)self->shard->id,
-                          self->shard->table->root_target, (unsigned long long)deleted);
+        return ph_err_set(
+            err, PH_FAILED,
+            "%lld rows of shard %lld were to be replaced in target table %s, %llu are there",
+            (long long)self->shard->redo_rows, (long long)self->shard->id,
+            self->shard->table->root_target, (unsigned long long)deleted);
     if (PH_FAULT("sink.opened"))
         return ph_err_set(err, PH_FAILED, "fault point sink.opened");
     if (self->shard->format == PH_BINARY)
@@ -185,7 +169,7 @@ static bool put(struct ph_sink *sink, const struct ph_batch *batch, struct ph_er
     return ok;
 }
 
-/* Committing ----------------------------------------------------------------------------------------------------- */
+/* Committing. */
 
 static bool end_copy(struct sink_pg *self, const struct ph_tally *tally, struct ph_err *err)
 {
@@ -212,7 +196,8 @@ static bool end_copy(struct sink_pg *self, const struct ph_tally *tally, struct 
     ph_err_set(err, PH_FAILED, "target table %s stored %llu of %llu rows of shard %lld",
                self->shard->table->root_target, (unsigned long long)stored,
                (unsigned long long)tally->rows, (long long)self->shard->id);
-    return ph_err_hint(err, "a BEFORE trigger that drops rows does this; nothing of the shard was kept");
+    return ph_err_hint(err,
+                       "a BEFORE trigger that drops rows does this; nothing of the shard was kept");
 }
 
 static void add_key(struct ph_buf *sql, const struct ph_table *t)
@@ -221,7 +206,8 @@ static void add_key(struct ph_buf *sql, const struct ph_table *t)
         ph_sql_add(sql, "%s%I", i ? ", " : "", t->conflict[i]);
 }
 
-/* Where the source does not promise that the key is unique, a doubled one would be a matter of luck: found here. */
+/* Where the source does not promise that the key is unique, a doubled one would be a matter of
+ * luck: found here. */
 static bool refuse_doubled(struct sink_pg *self, struct ph_err *err)
 {
     const struct ph_table *t = self->shard->table;
@@ -247,8 +233,8 @@ static bool refuse_doubled(struct sink_pg *self, struct ph_err *err)
     return ok;
 }
 
-/* The source's row wins. Rows that are the same to the last byte are left alone (*<> compares images, so it serves
- * types without an equality of their own, and does not take 1.5 for 1.50). */
+/* The source's row wins. Rows that are the same to the last byte are left alone (*<> compares
+ * images, so it serves types without an equality of their own, and does not take 1.5 for 1.50). */
 static void add_upsert(struct sink_pg *self, struct ph_buf *sql)
 {
     const struct ph_table *t = self->shard->table;
@@ -270,7 +256,9 @@ static void add_upsert(struct sink_pg *self, struct ph_buf *sql)
                t->target_columns, t->target_columns, self->shard->tab);
     add_key(sql, t);
     if (set.len)
-        ph_sql_add(sql, ") DO UPDATE SET %s WHERE ROW(%s) OPERATOR(pg_catalog.*<>) ROW(%s);",
+        ph_sql_add(sql,
+                   ") DO UPDATE SET %s WHERE ROW(%s)::record OPERATOR(pg_catalog.*<>)"
+                   " ROW(%s)::record;",
                    set.data, ours.data, theirs.data);
     else
         ph_sql_add(sql, ") DO NOTHING;");
@@ -279,8 +267,8 @@ static void add_upsert(struct sink_pg *self, struct ph_buf *sql)
     ph_buf_fini(&theirs);
 }
 
-/* Results of the last statements. Once COMMIT has been confirmed the shard has landed, whatever becomes of the claim
- * behind it. */
+/* Results of the last statements. Once COMMIT has been confirmed the shard has landed, whatever
+ * becomes of the claim behind it. */
 static bool await_commit(struct sink_pg *self, struct ph_err *err)
 {
     struct ph_desk *desk = self->opts.desk;
@@ -290,7 +278,7 @@ static bool await_commit(struct sink_pg *self, struct ph_err *err)
         struct ph_rows *rows = NULL;
         if (!ph_conn_next(desk->conn, &kind, &rows, err)) {
             ph_rows_free(rows);
-            return landed || translate(err);
+            return landed || translate(self, err);
         }
         if (landed && kind == PH_RESULT_ROWS)
             ph_desk_take_claim(desk, rows);
@@ -302,6 +290,23 @@ static bool await_commit(struct sink_pg *self, struct ph_err *err)
             break;
     }
     return landed || ph_err_set(err, PH_FAILED, "the target did not commit");
+}
+
+/* The relation is checked here, under the lock that our COPY has taken: what was truncated or made
+ * anew since the plan takes no rows. */
+static void add_land(struct sink_pg *self, struct ph_buf *sql, const struct ph_tally *tally)
+{
+    const struct ph_table *t = self->shard->table;
+    struct ph_buf name = {0};
+    add_target(&name, t);
+    ph_desk_sql_land(self->opts.desk, sql, self->shard, tally,
+                     &(struct ph_desk_target){
+                         .name = name.data,
+                         .oid = t->target_oid,
+                         .filenode = t->target_routes ? 0 : t->target_filenode,
+                         .unlogged = t->target_unlogged,
+                     });
+    ph_buf_fini(&name);
 }
 
 static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph_err *err)
@@ -318,7 +323,7 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
             return false;
         add_upsert(self, &sql);
     }
-    ph_desk_sql_land(desk, &sql, self->shard, tally, self->shard->table->target_unlogged);
+    add_land(self, &sql, tally);
     bool ok = !PH_FAULT("sink.commit") || ph_err_set(err, PH_FAILED, "fault point sink.commit");
     ok = ok && ph_conn_send(desk->conn, sql.data, err);
     ph_buf_fini(&sql);

@@ -9,11 +9,12 @@
 #include "pg/copyout.h"
 #include "pg/sql.h"
 
-/* 64 KiB puts overlap best: a put larger than the target's socket buffer makes the source wait (bench/RESULTS.md). */
+/* 64 KiB puts overlap best: a put larger than the target's socket buffer makes the source wait
+ * (bench/RESULTS.md). */
 enum { BATCH = 64 * 1024, MAX_ROWS = 8192 };
 
 /* Statements of one open, in order; an error's place among them tells what it means. */
-enum step { STEP_BEGIN, STEP_LOCK, STEP_SNAPSHOT, STEP_REST };
+enum step { STEP_COMMIT, STEP_BEGIN, STEP_LOCK, STEP_SNAPSHOT, STEP_REST };
 
 struct source_pg {
     struct ph_source base;
@@ -21,7 +22,13 @@ struct source_pg {
     struct ph_conn *conn;
     uint64_t earlier_wait_ns; /* of connections that are closed */
     const struct ph_shard *shard;
-    enum { IDLE, OPENING, COPYING, ENDED, COMMITTING } state;
+    enum {
+        IDLE,
+        OPENING,
+        COPYING,
+        ENDED
+    } state;  /* ENDED: read to its end, in a transaction still */
+    int step; /* the first of the opening statements */
     struct ph_copyout copy;
     struct ph_scan scan;
     char *buf;
@@ -52,7 +59,7 @@ static void disconnect(struct source_pg *self)
         ph_gate_leave(self->opts.gate, self);
 }
 
-/* Opening -------------------------------------------------------------------------------------------------------- */
+/* Opening. */
 
 static void add_select(struct ph_buf *sql, const struct ph_shard *shard, const char *list)
 {
@@ -66,8 +73,9 @@ static void add_select(struct ph_buf *sql, const struct ph_shard *shard, const c
 
 static void add_begin(struct source_pg *self, struct ph_buf *sql, const struct ph_table *t)
 {
-    ph_sql_add(sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-                    "LOCK TABLE ONLY %I.%I IN ACCESS SHARE MODE NOWAIT;",
+    ph_sql_add(sql,
+               "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+               "LOCK TABLE ONLY %I.%I IN ACCESS SHARE MODE NOWAIT;",
                t->source_schema, t->source_name);
     if (self->opts.snapshot)
         ph_sql_add(sql, "SET TRANSACTION SNAPSHOT %L;", self->opts.snapshot);
@@ -81,42 +89,30 @@ static bool connect(struct source_pg *self, struct ph_err *err)
         return true;
     if (!ph_conn_open(&self->conn, &self->opts.conn, err))
         return false;
-    /* libpq reads at most its buffer at once, 16 KiB at first. One large value makes it grow for good: a third of
-     * the system calls, and a busier source. */
+    /* libpq reads at most its buffer at once, 16 KiB at first. One large value makes it grow for
+     * good: a third of the system calls, and a busier source. */
     return ph_conn_exec(self->conn, "SELECT pg_catalog.repeat(' ', 65536)", err);
-}
-
-/* Takes the results of the COMMIT that `next` sent at the end of the shard before. */
-static void settle_commit(struct source_pg *self)
-{
-    enum ph_result kind = PH_RESULT_ROWS;
-    struct ph_err ignored;
-    if (self->state != COMMITTING)
-        return;
-    while (kind != PH_RESULT_NONE)
-        if (!ph_conn_next(self->conn, &kind, NULL, &ignored)) {
-            disconnect(self);
-            break;
-        }
-    self->state = IDLE;
 }
 
 static bool open_shard(struct ph_source *source, const struct ph_shard *shard, struct ph_err *err)
 {
     struct source_pg *self = self_of(source);
     const struct ph_table *t = shard->table;
-    settle_commit(self);
     if (!connect(self, err))
         return false;
     struct ph_buf sql = {0};
-    char name[64];
-    snprintf(name, sizeof name, "pghaul/%s/%lld/%d", self->opts.tag, (long long)shard->id,
-             shard->attempt);
+    self->step = STEP_BEGIN;
+    if (self->state == ENDED) {
+        ph_sql_add(&sql, "COMMIT;"); /* of the shard before: nobody had to wait for it */
+        self->step = STEP_COMMIT;
+    }
     add_begin(self, &sql, t);
-    ph_sql_add(&sql, "SET LOCAL application_name = %L;", name);
     if (t->qualify)
         ph_sql_add(&sql, "SET LOCAL search_path = pg_catalog;");
-    ph_sql_add(&sql, "SELECT pg_catalog.pg_relation_filenode(%u);COPY (", t->source_oid);
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.pg_relation_filenode(%u),"
+               " pg_catalog.set_config('application_name', 'pghaul/%s/%D/%d', true);COPY (",
+               t->source_oid, self->opts.tag, shard->id, shard->attempt);
     add_select(&sql, shard, t->select_list);
     ph_sql_add(&sql, ") TO STDOUT%s", shard->format == PH_BINARY ? " (FORMAT binary)" : "");
     bool ok = ph_conn_send(self->conn, sql.data, err);
@@ -141,7 +137,8 @@ static bool translate(const struct source_pg *self, int step, struct ph_err *err
     if (!self->opts.snapshot && step >= STEP_SNAPSHOT)
         step++;
     if (step == STEP_LOCK && !strcmp(err->sqlstate, "55P03")) {
-        ph_err_set(err, PH_BUSY, "source table %s is being locked by somebody else", t->root_source);
+        ph_err_set(err, PH_BUSY, "source table %s is being locked by somebody else",
+                   t->root_source);
         err->transient = true;
         return false;
     }
@@ -156,21 +153,23 @@ static bool translate(const struct source_pg *self, int step, struct ph_err *err
     return false;
 }
 
-static bool same_relation(const struct source_pg *self, const struct ph_rows *rows, struct ph_err *err)
+static bool same_relation(const struct source_pg *self, const struct ph_rows *rows,
+                          struct ph_err *err)
 {
     const struct ph_table *t = self->shard->table;
     if (t->source_filenode && ph_rows_uint(rows, 0, 0) != t->source_filenode) {
         ph_err_set(err, PH_RELATION, "source table %s is no longer the one that was planned",
                    t->root_source);
-        return ph_err_hint(err, "it was truncated or rewritten meanwhile; pghaul clean %s, then begin anew",
-                           "JOB");
+        return ph_err_hint(
+            err, "it was truncated or rewritten meanwhile; pghaul clean %s, then begin anew",
+            "JOB");
     }
     return true;
 }
 
 static bool await_copy(struct source_pg *self, struct ph_err *err)
 {
-    for (int step = STEP_BEGIN;; step++) {
+    for (int step = self->step;; step++) {
         enum ph_result kind;
         struct ph_rows *rows = NULL;
         if (!ph_conn_next(self->conn, &kind, &rows, err))
@@ -190,7 +189,7 @@ static bool await_copy(struct source_pg *self, struct ph_err *err)
     return true;
 }
 
-/* Reading -------------------------------------------------------------------------------------------------------- */
+/* Reading. */
 
 /* The server's last word: an end of data alone is no success. */
 static bool finish_copy(struct source_pg *self, struct ph_err *err)
@@ -209,9 +208,7 @@ static bool finish_copy(struct source_pg *self, struct ph_err *err)
     while (kind != PH_RESULT_NONE)
         if (!ph_conn_next(self->conn, &kind, NULL, err))
             return false;
-    /* Nobody waits for this: the answer is taken when the next shard is opened. */
-    struct ph_err ignored;
-    self->state = ph_conn_send(self->conn, "COMMIT", &ignored) ? COMMITTING : ENDED;
+    self->state = ENDED;
     return true;
 }
 
@@ -237,7 +234,8 @@ static bool fill(struct source_pg *self, bool *ended, struct ph_err *err)
     return true;
 }
 
-/* Lends what whole rows (or piece of a row) the buffer holds; batch->len stays 0 when there is none. */
+/* Lends what whole rows (or piece of a row) the buffer holds; batch->len stays 0 when there is
+ * none. */
 static bool lend(struct source_pg *self, struct ph_batch *batch, struct ph_err *err)
 {
     struct ph_scan_view view;
@@ -261,8 +259,8 @@ static bool lend(struct source_pg *self, struct ph_batch *batch, struct ph_err *
     return true;
 }
 
-/* After a row that could not be read whole: where is it? The widest row of the shard as it is stored; asked on a new
- * connection, since the old one is stuck in its COPY. */
+/* After a row that could not be read whole: where is it? The widest row of the shard as it is
+ * stored; asked on a new connection, since the old one is stuck in its COPY. */
 static void name_widest_row(struct source_pg *self, struct ph_err *err)
 {
     const struct ph_table *t = self->shard->table;
@@ -323,12 +321,12 @@ static bool next_batch(struct ph_source *source, struct ph_batch *batch, struct 
     return ok;
 }
 
-/* Ends ----------------------------------------------------------------------------------------------------------- */
+/* Ends. */
 
 static void finish(struct ph_source *source)
 {
     struct source_pg *self = self_of(source);
-    if (self->state == ENDED || self->copy.swollen)
+    if (self->copy.swollen)
         disconnect(self); /* gives libpq's grown buffer back */
 }
 
@@ -337,9 +335,7 @@ static void abandon(struct ph_source *source)
     struct source_pg *self = self_of(source);
     if (!self->conn)
         return;
-    if (self->state == COMMITTING)
-        settle_commit(self);
-    if (self->conn && (self->copy.swollen || !ph_conn_recover(self->conn)))
+    if (self->copy.swollen || !ph_conn_recover(self->conn))
         disconnect(self);
     self->state = IDLE;
 }

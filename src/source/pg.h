@@ -1,8 +1,10 @@
-/* A source that reads a shard out of PostgreSQL: COPY (SELECT ...) TO STDOUT under the job's snapshot.
+/* A source that reads a shard out of PostgreSQL: COPY (SELECT ...) TO STDOUT under the job's
+ * snapshot.
  *
- * One round trip opens a shard: begin, lock, import the snapshot, check that the relation is still the planned
- * one, COPY. Errors that a worker acts upon: PH_SNAPSHOT_GONE, PH_RELATION, PH_BUSY (DDL waits for the table),
- * PH_CONNECTION. `open` connects when there is no usable connection.
+ * One round trip opens a shard: end the transaction of the one before, begin, lock, import the
+ * snapshot, check that the relation is still the planned one, COPY. Errors that a worker acts upon:
+ * PH_SNAPSHOT_GONE, PH_RELATION, PH_BUSY (DDL waits for the table), PH_CONNECTION. `open` connects
+ * when there is no usable connection.
  */
 #ifndef PH_SOURCE_PG_H
 #define PH_SOURCE_PG_H
