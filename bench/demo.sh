@@ -111,7 +111,7 @@ check "the target has no ledger yet" [ "$(sql_t "SELECT count(*) FROM pg_namespa
 
 # landed: "landed total" of the shards, or "0 0" while there is no ledger.
 landed() {
-    build/pghaul status -d service=new --json 2>/dev/null | json \
+    build/pghaul status -d service=new --json 2>"$BENCH_DIR/status.err" | json \
         '" ".join(map(str, (sum(t["shards"]["landed"] for t in j["tables"]), sum(sum(t["shards"].values()) for t in j["tables"]))))' \
         2>/dev/null || echo 0 0
 }
@@ -146,6 +146,7 @@ for percent in 45 20 1; do
     read -r ready total < <(landed)
     [ "${total:-0}" -gt 0 ] || stop_here "copy did not get as far as landing a shard"
     note "that was over before it could be killed; once more from the beginning"
+    cat "$BENCH_DIR/status.err"
     build/pghaul clean -d service=new --yes >/dev/null 2>&1
     sql_t 'TRUNCATE mixed, pgbench_accounts, pgbench_branches, pgbench_tellers, pgbench_history'
 done
