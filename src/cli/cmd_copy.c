@@ -38,7 +38,15 @@ static bool dry_run(struct ph_cli *cli, const struct ph_job_opts *opts, struct p
     return ok;
 }
 
-static void render(struct ph_cli *cli, const struct ph_job_result *result, bool ok)
+/* Where the job was refused there is nothing to sum up. */
+static bool was_refused(const struct ph_err *err)
+{
+    return err->code == PH_WRONG || err->code == PH_HELD || err->code == PH_OTHER_JOB ||
+           err->code == PH_RELATION;
+}
+
+static void render(struct ph_cli *cli, const struct ph_job_result *result, bool ok,
+                   const struct ph_err *err)
 {
     struct ph_term term;
     ph_term_look(&term, STDOUT_FILENO);
@@ -52,7 +60,7 @@ static void render(struct ph_cli *cli, const struct ph_job_result *result, bool 
         ph_buf_addf(&cli->out,
                     "nothing to do: job %s completed before; --again starts a new round\n",
                     result->job);
-    } else if (result->job && result->n_tables > 0) {
+    } else if (result->job && result->n_tables > 0 && (ok || !was_refused(err))) {
         ph_render_copy(&cli->out, result, &term);
     }
 }
@@ -88,7 +96,7 @@ bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err)
     ph_view_free(view);
     if (!ok && err->code == PH_CONNECTION && !result.job)
         err->code = PH_WRONG; /* no server at all: nothing was changed */
-    render(cli, &result, ok);
+    render(cli, &result, ok, err);
     if (!ok)
         hint_again(cli, err);
     ph_job_result_free(&result);
