@@ -11,7 +11,7 @@
 #include "pg/sql.h"
 #include "plan/make.h"
 
-/* Workers ------------------------------------------------------------------------------------ */
+/* Workers. */
 
 static int clamp(long n, int lo, int hi)
 {
@@ -50,17 +50,17 @@ void ph_check_jobs(struct ph_make *make, struct ph_conn *source, struct ph_conn 
             s < 0 ? 0 : s, t < 0 ? 0 : t);
     else if (most < wanted && plan->spec->jobs > 0)
         ph_make_warning(make,
-                        "%d workers instead of %d: %d connections are free on the source, %d on "
+                        "%d worker%s instead of %d: %d connections are free on the source, %d on "
                         "the target",
-                        plan->jobs, wanted, s, t);
+                        plan->jobs, plan->jobs == 1 ? "" : "s", wanted, s, t);
     else if (most < wanted)
         ph_make_warning(make,
-                        "no more than %d workers: %d connections are free on the source, %d on "
+                        "no more than %d worker%s: %d connections are free on the source, %d on "
                         "the target",
-                        plan->jobs, s, t);
+                        plan->jobs, plan->jobs == 1 ? "" : "s", s, t);
 }
 
-/* Servers ------------------------------------------------------------------------------------ */
+/* Servers. */
 
 static void check_encoding(struct ph_make *make)
 {
@@ -170,7 +170,7 @@ void ph_check_servers(struct ph_make *make, struct ph_conn *source, struct ph_co
     check_space(make, target);
 }
 
-/* Rows of their own -------------------------------------------------------------------------- */
+/* Rows of their own. */
 
 /* Adds those of tables [first, end) that have rows to the sentence; *n counts them. */
 static bool find_rows(struct ph_plan *plan, struct ph_conn *target, int first, int end,

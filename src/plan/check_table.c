@@ -37,7 +37,7 @@ static const char *plural(const struct names *names)
     return names->n == 1 ? "" : "s";
 }
 
-/* Rights ------------------------------------------------------------------------------------- */
+/* Rights. */
 
 static void need_grant(struct ph_make *make, int side, const struct ph_relation *r,
                        const char *privilege, const char *verb)
@@ -131,7 +131,7 @@ static void check_row_security(struct ph_make *make, int side, const struct ph_r
                      ph_make_quote(make, make->side[side].server.role));
 }
 
-/* Triggers ----------------------------------------------------------------------------------- */
+/* Triggers. */
 
 static int events_of(enum ph_mode mode)
 {
@@ -196,7 +196,7 @@ static void check_triggers(struct ph_make *make, const struct ph_pair *pair, str
     }
 }
 
-/* Foreign keys ------------------------------------------------------------------------------- */
+/* Foreign keys. */
 
 /* OIDs of all target relations of the job, roots included; sorted. */
 struct members {
@@ -297,7 +297,7 @@ static void check_foreign_keys(struct ph_make *make, const struct ph_pair *pair,
                          show_names(make, &pointing));
 }
 
-/* The rest ----------------------------------------------------------------------------------- */
+/* The rest. */
 
 static void check_indexes(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table)
 {

@@ -94,7 +94,7 @@ static void want_text(struct look *look, const char *fmt, ...)
     va_end(ap);
 }
 
-/* Modifiers ---------------------------------------------------------------------------------- */
+/* Modifiers. */
 
 enum room {
     ROOM_SAME,  /* every value passes, byte by byte */
@@ -140,7 +140,7 @@ static enum room typmod_room(const struct ph_type *type, int from, int to)
     return ROOM_LESS;
 }
 
-/* Deep comparison ---------------------------------------------------------------------------- */
+/* Deep comparison. */
 
 static const char *const reg_types[] = {
     "regproc", "regprocedure", "regoper",   "regoperator",   "regclass",     "regtype",
@@ -154,7 +154,7 @@ static void note_binary(struct look *look, const struct ph_type *s, const struct
         want_text(look, "%s is a number that means something else on another server", name);
     }
     if (is_builtin(s, "xml"))
-        want_text(look, "xml is rewritten by its binary form");
+        want_text(look, "xml loses its declaration by any output but a cast to text");
     if (!s->has_send || !d->has_receive)
         want_text(look, "%s has no binary form", name);
     if (s->extension && d->extension && strcmp(s->extension_version, d->extension_version) != 0)
@@ -279,7 +279,7 @@ static bool same(struct look *look, uint32_t source, int source_typmod, uint32_t
     return ok;
 }
 
-/* Different types, same values --------------------------------------------------------------- */
+/* Different types, same values. */
 
 struct bare {
     const struct ph_type *type; /* beneath all domains */
@@ -441,6 +441,18 @@ static bool convert(struct look *look, uint32_t source, int source_typmod, uint3
     return true;
 }
 
+/* xml_out and xml_send both drop <?xml version="1.0"?>; the cast keeps every byte, and xml_in takes
+ * it as it is (while xml_recv would believe an encoding that the declaration names). */
+static const char *keep_declaration(const struct ph_format_sides *format, uint32_t source)
+{
+    struct bare s = beneath(format->source, source, -1);
+    if (s.type && is_builtin(s.type, "xml"))
+        return "::pg_catalog.text";
+    if (s.type && s.type->element)
+        s = beneath(format->source, s.type->element, -1);
+    return s.type && is_builtin(s.type, "xml") ? "::pg_catalog.text[]" : "";
+}
+
 void ph_format_fit(const struct ph_format_sides *format, uint32_t source, int source_typmod,
                    uint32_t target, int target_typmod, struct ph_fit *out)
 {
@@ -458,6 +470,7 @@ void ph_format_fit(const struct ph_format_sides *format, uint32_t source, int so
     if (out->kind == PH_FIT_BINARY && look.why_text.len) {
         out->kind = PH_FIT_TEXT;
         out->why = ph_arena_strdup(format->arena, look.why_text.data);
+        out->cast = keep_declaration(format, source);
     }
     out->needs_text = out->kind == PH_FIT_TEXT;
     ph_buf_fini(&look.path);

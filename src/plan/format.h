@@ -25,7 +25,8 @@ struct ph_fit {
     bool qualify;     /* regclass and its like: what is written depends on search_path */
     bool money;       /* there is money in it */
     bool oid;         /* there are bare OIDs in it, which large objects have too */
-    const char *cast; /* "::pg_catalog.int8" for CAST, else "" */
+    const char *cast; /* "::pg_catalog.int8" for CAST, for TEXT where it keeps bytes that output
+                         drops, else "" */
     const char *why;  /* for people; "" for simply the same type */
 };
 

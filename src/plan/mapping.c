@@ -105,7 +105,7 @@ static bool check_mapping(struct ph_make *make, const struct ph_pick *pick,
     return false;
 }
 
-/* Volatility --------------------------------------------------------------------------------- */
+/* Volatility. */
 
 static void add_calls(struct ph_make *make, const char *sql, struct ph_buf *names)
 {

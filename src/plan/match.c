@@ -17,7 +17,7 @@ static struct ph_arena *arena_of(struct ph_make *make)
     return &make->plan->arena;
 }
 
-/* Money -------------------------------------------------------------------------------------- */
+/* Money. */
 
 static bool has_money(const struct ph_types *types)
 {
@@ -47,7 +47,7 @@ bool ph_match_probe_money(struct ph_make *make, struct ph_err *err)
     return true;
 }
 
-/* Which columns ------------------------------------------------------------------------------ */
+/* Which columns. */
 
 static bool is_listed(const struct ph_request *request, const char *column)
 {
@@ -195,7 +195,7 @@ static void check_surplus(struct ph_make *make, const struct ph_pair *pair,
                               ph_make_list(make, empty.items, empty.n));
 }
 
-/* One column --------------------------------------------------------------------------------- */
+/* One column. */
 
 /* A column of the plan while the table's format is not known yet. */
 struct candidate {
@@ -273,7 +273,7 @@ static struct candidate make_column(struct ph_make *make, const struct ph_pair *
     return c;
 }
 
-/* The table ---------------------------------------------------------------------------------- */
+/* The table. */
 
 /* COPY has one format for all columns: the first that cannot be binary decides. */
 static void settle_format(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table,

@@ -14,7 +14,7 @@ const char *ph_mode_name(enum ph_mode mode)
     return names[mode];
 }
 
-/* Names for people --------------------------------------------------------------------------- */
+/* Names for people. */
 
 /* Every key word of PostgreSQL 15 that is not unreserved, sorted: quote_ident() quotes them too. */
 static const char *const keywords[] = {"all",
@@ -239,7 +239,7 @@ const char *ph_make_list(struct ph_make *make, const char *const *names, int n)
     return out;
 }
 
-/* Findings ----------------------------------------------------------------------------------- */
+/* Findings. */
 
 void *ph_make_push(struct ph_arena *arena, void **items, int *n, int *room, size_t size)
 {
@@ -316,7 +316,7 @@ void ph_make_table_warning(struct ph_make *make, struct ph_table *table, const c
     table->warnings = bigger;
 }
 
-/* Making ------------------------------------------------------------------------------------- */
+/* Making. */
 
 static void fill_side(struct ph_side *side, const struct ph_catalog *catalog, struct ph_conn *conn,
                       struct ph_arena *arena)

@@ -25,7 +25,7 @@ static bool is_table(const struct ph_relation *r)
     return (r->kind == 'r' || r->kind == 'p') && r->persistence != 't';
 }
 
-/* Exclusion ---------------------------------------------------------------------------------- */
+/* Exclusion. */
 
 static bool parse_excludes(struct ph_make *make, struct ph_err *err)
 {
@@ -76,7 +76,7 @@ bool ph_select_is_excluded(const struct ph_make *make, const struct ph_relation 
     return relation != NULL;
 }
 
-/* Names -------------------------------------------------------------------------------------- */
+/* Names. */
 
 /* The nearest known name as a hint; the schema counts when it was given. */
 static void hint_nearest(struct ph_make *make, int side, const struct ph_pattern *pattern,
@@ -162,7 +162,7 @@ static bool find_exact(struct ph_make *make, int side, const struct ph_pattern *
     return true;
 }
 
-/* Picks -------------------------------------------------------------------------------------- */
+/* Picks. */
 
 static bool has_settings(const struct ph_request *request)
 {

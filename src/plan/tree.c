@@ -17,17 +17,20 @@ static struct ph_arena *arena_of(struct ph_make *make)
     return &make->plan->arena;
 }
 
-/* Relations, in a list of their own and without doubles (a child can have several parents). */
+/* Relations, in a list of their own and without doubles (a child can have several parents). There
+ * is room for all. */
 struct list {
     struct ph_relation **items;
-    int n, room;
+    int n;
     bool *seen; /* by position in the catalog */
 };
 
 static bool list_init(struct list *list, const struct ph_catalog *catalog, struct ph_err *err)
 {
-    *list = (struct list){.seen = calloc((size_t)catalog->n_relations + 1, sizeof(bool))};
-    return list->seen || ph_err_nomem(err);
+    size_t room = (size_t)catalog->n_relations + 1;
+    *list = (struct list){.items = calloc(room, sizeof(*list->items)),
+                          .seen = calloc(room, sizeof(bool))};
+    return (list->items && list->seen) || ph_err_nomem(err);
 }
 
 static void list_add(struct list *list, const struct ph_catalog *catalog, struct ph_relation *r)
@@ -36,12 +39,6 @@ static void list_add(struct list *list, const struct ph_catalog *catalog, struct
     if (list->seen[slot])
         return;
     list->seen[slot] = true;
-    if (list->n == list->room) {
-        list->room = list->room ? list->room * 2 : 64;
-        list->items = realloc(list->items, (size_t)list->room * sizeof(*list->items));
-        if (!list->items)
-            abort();
-    }
     list->items[list->n++] = r;
 }
 
@@ -84,8 +81,10 @@ bool ph_tree_relations(struct ph_make *make, int side, uint32_t **oids, int *n, 
 {
     const struct ph_catalog *catalog = &make->side[side];
     struct list list;
-    if (!list_init(&list, catalog, err))
+    if (!list_init(&list, catalog, err)) {
+        list_fini(&list);
         return false;
+    }
     for (int i = 0; i < make->n_picks; i++) {
         struct ph_pick *pick = &make->picks[i];
         struct ph_relation *r = side == PH_SOURCE ? pick->source : pick->target;
@@ -100,7 +99,7 @@ bool ph_tree_relations(struct ph_make *make, int side, uint32_t **oids, int *n, 
     return *oids || ph_err_nomem(err);
 }
 
-/* Counterparts ------------------------------------------------------------------------------- */
+/* Counterparts. */
 
 /* Bounds and partition keys from a leaf up to a root, as one text; NULL when root is not above it.
  */
@@ -172,7 +171,7 @@ static struct ph_relation *counterpart(struct ph_make *make, const struct ph_pic
     return below->n == 1 ? pick->target : NULL; /* a plain table takes the whole tree's rows */
 }
 
-/* Pairs -------------------------------------------------------------------------------------- */
+/* Pairs. */
 
 struct pairing {
     struct ph_make *make;
@@ -304,7 +303,7 @@ static bool pair_pick(struct pairing *pairing, struct ph_pick *pick, struct ph_e
     return true;
 }
 
-/* What must never be ------------------------------------------------------------------------- */
+/* What must never be. */
 
 static bool refuse_itself(struct ph_make *make, struct ph_err *err)
 {
