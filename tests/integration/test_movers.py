@@ -1,5 +1,6 @@
 """Who may run a job: one mover, joined ones, nobody else. And how a run is told to stop."""
 
+import re
 import signal
 import socket
 import time
@@ -106,10 +107,16 @@ def join_simply_runs_when_there_is_nothing_to_join(t):
     t.copy("-t", "narrow", "--join").expect(0, "nothing")
 
 
+def begun(result):
+    """How many times a shard was begun, by the log of -vv: a claim that was given back unread does not count."""
+    return len(re.findall(r"shard \d+ of .*, attempt \d+$", result.err, re.M))
+
+
 def stopped(t, *signals):
+    """Stops a copy by signals and goes on with it. The shards in hand must all have been finished."""
     data.narrow(t, 100000)
     args = ("-t", "narrow", "-j", 2, *SMALL)
-    with t.start_copy(*args) as run:
+    with t.start_copy(*args, "-vv") as run:
         assert t.when_landed(4, run), "it ended before the signal"
         for number in signals:
             run.signal(number)
@@ -121,6 +128,7 @@ def stopped(t, *signals):
     left = [s for s in ledger.shards(t.target) if s[1] == "planned"]
     assert left, "nothing was left to do"
     before = ledger.receipts(t.target)
+    assert begun(result) == len(before) > 0, "%d shards were begun, %d landed" % (begun(result), len(before))
     t.copy(*args).expect(0)
     after = ledger.receipts(t.target)
     assert all(after[i] == before[i] for i in before), "finished shards were done again"
@@ -131,20 +139,17 @@ def stopped(t, *signals):
 @story()
 def the_first_interrupt_finishes_the_shards_in_hand(t):
     result = stopped(t, signal.SIGINT)
-    assert ledger.wasted_attempts(t.target) == 0, "a shard in hand was dropped"
     assert "again" in result.err or "go on" in result.err or "resume" in result.err, result
 
 
 @story()
 def sigterm_is_like_sigint(t):
     stopped(t, signal.SIGTERM)
-    assert ledger.wasted_attempts(t.target) == 0, "a shard in hand was dropped"
 
 
 @story()
 def a_closed_terminal_is_like_the_first_interrupt(t):
     stopped(t, signal.SIGHUP)
-    assert ledger.wasted_attempts(t.target) == 0, "a shard in hand was dropped"
 
 
 @story()
@@ -178,8 +183,10 @@ def an_interrupt_before_anything_was_begun_leaves_nothing_odd(t):
         with t.start_copy("-t", "narrow", "-j", 1, *SMALL) as run:
             time.sleep(delay)
             run.signal(signal.SIGINT)
-            rc = run.process.wait(20)
-            assert rc in (0, 130, -signal.SIGINT), rc
+            run.process.wait(20)
+            if run.process.returncode != -signal.SIGINT:  # it came before the program could catch it
+                result = run.wait()
+                assert result.rc in (0, 130), result
     t.copy("-t", "narrow", *SMALL).expect(0)
     t.whole("narrow")
 

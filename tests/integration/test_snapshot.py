@@ -207,8 +207,9 @@ def a_changed_table_cut_by_block_starts_over_and_loses_nothing(t):
     before = interrupted(t, 4, *args)
     lose_snapshot(t)
     (row,) = rows_of_shard(t, min(before))
-    t.source.query("begin; savepoint s; update narrow set c = -c where id = %s; release s; commit; vacuum narrow; "
-                   "delete from narrow where id = %s + 1; insert into narrow values (999999, 1, 1, 1)" % (row, row))
+    t.source.query("begin; savepoint s; update narrow set c = -c where id = %s; release s; commit" % row)
+    t.source.query("vacuum narrow")
+    t.source.query("delete from narrow where id = %s + 1; insert into narrow values (999999, 1, 1, 1)" % row)
     result = t.copy(*args, "--json").expect(0).json
     assert result["snapshots"] == 2, result["snapshots"]
     t.same("narrow", where="id > 0")

@@ -86,10 +86,10 @@ def pairs_of_types_that_binary_would_load_as_garbage_are_refused_or_cast(t):
 def what_is_widened_is_cast_and_not_refused(t):
     for source_type, target_type in (("int4", "int8"), ("int2", "int4"), ("float4", "float8"), ("varchar(4)", "text"),
                                      ("numeric(5,1)", "numeric"), ("varchar(4)", "varchar(200)")):
-        t.source.query("drop table if exists w; create table w (v %s); insert into w values (%s)"
+        t.source.query("drop table if exists pair; create table pair (v %s); insert into pair values (%s)"
                        % (source_type, quoted(SAMPLES[source_type])))
-        t.target.query("drop table if exists w; create table w (v %s); drop schema if exists pghaul cascade" % target_type)
-        t.copy("-t", "w").expect(0)
+        t.target.query("drop table if exists pair; create table pair (v %s); drop schema if exists pghaul cascade" % target_type)
+        t.copy("-t", "pair").expect(0)
         assert same_text(t, source_type, target_type) is None
 
 
