@@ -245,6 +245,17 @@ static bool other_relation(const struct ph_ledger_tab *t, const char *what, stru
         err, "the job cannot go on with it: take it away with pghaul clean, then begin again");
 }
 
+/* The job began when this leaf had to go through the target's root, and the target has got a leaf
+ * of that name since. It goes on as it began; landing checks that the root is still the same. */
+static void keep_routing(struct ph_table *table, const struct ph_ledger_tab *t)
+{
+    table->target_schema = t->target_schema;
+    table->target_name = t->target_name;
+    table->target_oid = t->target_oid;
+    table->target_filenode = 0;
+    table->target_routes = true;
+}
+
 /* A job goes on only with the relations that it began with, column for column. */
 static bool same_relations(struct ph_run *run, struct ph_err *err)
 {
@@ -258,6 +269,8 @@ static bool same_relations(struct ph_run *run, struct ph_err *err)
                 t, "the source table is no longer the one (dropped or made anew?)", err);
         if (t->source_filenode != p->source_filenode)
             return other_relation(t, "the source was truncated or rewritten: the table", err);
+        if (t->target_filenode == 0 && !p->target_routes)
+            keep_routing((struct ph_table *)p, t);
         if (t->target_oid != p->target_oid ||
             (!p->target_routes && t->target_filenode != p->target_filenode))
             return other_relation(t, "the target was truncated, rewritten or made anew: the table",
@@ -375,9 +388,7 @@ static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
         .keep_s = run->opts->keep_snapshot_s,
         .interrupt = run->opts->interrupt,
     };
-    /* what would refuse the job is asked before the snapshot is taken, and again when it is written
-     * down */
-    if (!ph_check_empty(run->plan, run->target, err) || !ph_keeper_start(&keeper, &snapshot, err))
+    if (!ph_keeper_start(&keeper, &snapshot, err))
         return nothing_changed(err);
     bool ok = ph_snapshot_import(run->source, snapshot.id, snapshot.pg_snapshot, err) &&
               ph_plan_cut(run->plan, run->source, err) &&
@@ -416,10 +427,20 @@ static bool have_snapshot(struct ph_run *run, struct ph_err *err)
     return err->code == PH_SNAPSHOT_GONE && ph_run_recover(run, err);
 }
 
+/* Shards of unlogged targets that a crash of the target has taken back. */
+static bool reopen_lost(struct ph_run *run, int64_t *lost, struct ph_err *err)
+{
+    bool unlogged = false;
+    *lost = 0;
+    for (int i = 0; i < run->n_tabs; i++)
+        unlogged = unlogged || run->tabs[i].target_unlogged;
+    return !unlogged || ph_ledger_lost(run->target, run->job, lost, err);
+}
+
 static bool go_on(struct ph_run *run, struct ph_err *err)
 {
     int64_t lost = 0;
-    if (!take_hold(run, err) || !ph_ledger_lost(run->target, run->job, &lost, err))
+    if (!take_hold(run, err) || !load_tabs(run, err) || !reopen_lost(run, &lost, err))
         return false;
     if (lost > 0)
         ph_log(
@@ -646,7 +667,7 @@ static bool phases(struct ph_run *run, struct ph_err *err)
             run->phase = "recovering";
             if (!reach_target(run, err) || !load_tabs(run, err) || !ph_run_recover(run, err))
                 return false;
-        } else if (!reach_target(run, err) || !ph_ledger_lost(run->target, run->job, &lost, err)) {
+        } else if (!reach_target(run, err) || !reopen_lost(run, &lost, err)) {
             return false;
         }
         if (!load_tabs(run, err))
@@ -826,6 +847,8 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
     }
     if (done && filled)
         result->shards_resumed = result->shards;
+    if (!ok && !run.mover && ph_interrupt_at(opts.interrupt, 1))
+        ph_err_set(err, PH_INTERRUPTED, "interrupted before the job began; nothing was changed");
     result->state = ok ? "completed" : err->code == PH_INTERRUPTED ? "pending" : "failed";
     result->seconds = ph_clock_s() - run.begin_s;
     result->cpu_s = ph_clock_cpu_s();

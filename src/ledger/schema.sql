@@ -147,7 +147,9 @@ CREATE FUNCTION pghaul.claim(a_job bigint, a_mover int, a_slot int, a_again bool
         OUT shard bigint, OUT tab int, OUT attempt int, OUT pred text, OUT weight bigint,
         OUT remaining bigint, OUT wait_s double precision,
         OUT redo_xid bigint, OUT redo_rows bigint)
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog
+-- Nobody has analyzed these tables, and everything here is one step through an index.
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     chosen bigint;
 BEGIN
@@ -191,7 +193,8 @@ END $$;
 -- PH002: the target is not the relation that was planned (a_filenode 0: not compared). COPY's lock is held here.
 CREATE FUNCTION pghaul.land(a_job bigint, a_shard bigint, a_attempt int, a_mover int,
                             a_unlogged boolean, a_target text, a_oid oid, a_filenode oid, a_rows bigint, a_bytes bigint, a_hash text)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 BEGIN
     UPDATE pghaul.shard s SET state = 'landed', mover = NULL, slot = NULL, error = NULL,
            redo_xid = NULL, redo_rows = NULL
