@@ -114,6 +114,10 @@ static bool check_request(struct ph_make *make, const struct ph_pair *pair, stru
         if (!mapping_of(pair->pick, column) && !ph_relation_column(pair->source, column))
             return unknown_column(make, pair->source, column, "source", err);
     }
+    for (int i = 0; request && i < request->n_key; i++)
+        if (!ph_relation_column(pair->source, request->key[i]) &&
+            !ph_relation_column(pair->target, request->key[i]))
+            return unknown_column(make, pair->source, request->key[i], "source", err);
     return true;
 }
 
