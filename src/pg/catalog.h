@@ -209,8 +209,9 @@ bool ph_catalog_types(struct ph_catalog *catalog, const uint32_t *oids, int n, s
 bool ph_catalog_show_types(struct ph_catalog *catalog, const struct ph_column_type *types, int n,
                            const char **out, struct ph_err *err);
 
-/* Runs one SELECT in a read-only transaction under search_path = pg_catalog; free *rows. On failure
- * the connection has been recovered where that was possible. */
+/* Runs one SELECT in a read-only transaction of its own under search_path = pg_catalog, so there
+ * must be none open; free *rows. On failure the connection has been recovered where that was
+ * possible. */
 bool ph_catalog_query(struct ph_conn *conn, const char *select, struct ph_rows **rows,
                       struct ph_err *err);
 

@@ -172,7 +172,9 @@ void ph_check_servers(struct ph_make *make, struct ph_conn *source, struct ph_co
 
 /* Rows of their own. */
 
-/* Adds those of tables [first, end) that have rows to the sentence; *n counts them. */
+/* Adds those of tables [first, end) that have rows to the sentence; *n counts them. There may be a
+ * transaction open, in which this is one more statement; it uses no operator that a search_path
+ * could change. */
 static bool find_rows(struct ph_plan *plan, struct ph_conn *target, int first, int end,
                       struct ph_buf *names, int *n, struct ph_err *err)
 {
@@ -186,7 +188,7 @@ static bool find_rows(struct ph_plan *plan, struct ph_conn *target, int first, i
                    t->target_routes ? "" : "ONLY ", t->target_schema, t->target_name);
     }
     struct ph_rows *rows = NULL;
-    bool ok = ph_catalog_query(target, ph_buf_text(&sql), &rows, err);
+    bool ok = ph_conn_query(target, ph_buf_text(&sql), &rows, err);
     ph_buf_fini(&sql);
     for (int i = 0; i < ph_rows_count(rows); i++) {
         const struct ph_table *t = &plan->tables[ph_rows_int(rows, i, 0)];
