@@ -304,14 +304,17 @@ static void use_block(const struct choice *c, const char *why)
     int64_t blocks = c->table->blocks > 1 ? c->table->blocks : 1;
     int n = c->count > blocks ? (int)blocks : c->count;
     settle(c, PH_SPLIT_BLOCK, n, block_reason(c, why));
-    if (c->plan->spec->mode == PH_UPSERT && !c->table->source_key_unique && n > 1)
-        ph_split_warn(c->plan, c->table,
-                      "the source does not keep the upsert key unique: of doubled keys in different"
-                      " shards the one that lands last wins, unseen");
 }
 
 static bool explicit_block(const struct choice *c)
 {
+    if (c->plan->spec->mode == PH_UPSERT && !c->table->source_key_unique && c->count > 1) {
+        ph_err_set(c->err, PH_WRONG,
+                   "%s cannot be cut by block for an upsert: the source does not keep the upsert key"
+                   " unique, and a doubled key in two shards would go unseen",
+                   name_of(c));
+        return ph_err_hint(c->err, "use --split auto, or --split key");
+    }
     if (block_possible(c)) {
         use_block(c, "asked for");
         return true;
