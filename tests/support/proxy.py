@@ -16,10 +16,14 @@ SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 
 
 class CommitProxy:
-    """cuts: which shard COMMITs to cut, counted over all connections: {1: "after", 3: "before"}."""
+    """cuts: which shard COMMITs to cut, counted over all connections: {1: "after", 3: "before"}.
 
-    def __init__(self, target_port, cuts):
-        self.target_port, self.cuts = target_port, dict(cuts)
+    orphan: when a client goes in the middle of its data, its connection to the server stays: what a cut cable leaves
+    behind."""
+
+    def __init__(self, target_port, cuts=(), orphan=False):
+        self.target_port, self.cuts, self.orphan = target_port, dict(cuts), orphan
+        self.orphans = []
         self.commits = 0
         self.done = []
         self._lock = threading.Lock()
@@ -38,6 +42,8 @@ class CommitProxy:
     def __exit__(self, *_):
         self._open = False
         _close(self._listener)
+        for server in self.orphans:
+            _close(server)
 
     def _accept(self):
         while self._open:
@@ -64,6 +70,7 @@ class Link:
     def __init__(self, proxy, client, server):
         self.proxy, self.client, self.server = proxy, client, server
         self.muted = False  # answers are thrown away
+        self.in_data = False
         self.answered = threading.Event()
 
     def forward(self):
@@ -73,6 +80,7 @@ class Link:
             data_sent = False
             while True:
                 kind, body = self._message()
+                self.in_data = kind == b"d"
                 if kind == b"c":
                     data_sent = True
                 commit = kind == b"Q" and data_sent and b"COMMIT" in body.upper()
@@ -132,7 +140,10 @@ class Link:
 
     def _end(self):
         _close(self.client)
-        _close(self.server)
+        if self.proxy.orphan and self.in_data:
+            self.proxy.orphans.append(self.server)  # nobody closes it
+        else:
+            _close(self.server)
 
 
 def _exactly(sock, n):
