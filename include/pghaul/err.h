@@ -1,9 +1,9 @@
 /* Errors: returned, never thrown, never printed below the command line.
  *
- * A function that can fail returns bool and takes a last argument `struct ph_err *err` that says
- * why. The text is one sentence, lower case, from general to particular: whoever passes an error on
- * puts its own context in front with ph_err_prefix(). A hint tells the user what to do next.
- * Neither ever holds a password or a row's value.
+ * A function that can fail returns bool and takes a last argument `struct ph_err *err` that says why.
+ * The text is one sentence, lower case, from general to particular: whoever passes an error on puts its
+ * own context in front with ph_err_prefix(). A hint tells the user what to do next. Neither ever holds a
+ * password or a row's value.
  *
  *     if (!ph_conn_query(conn, sql, &rows, err))
  *         return ph_err_prefix(err, "reading the catalog of %s", side);

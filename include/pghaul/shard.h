@@ -12,6 +12,8 @@
 /* How the bytes of a COPY stream are written. */
 enum ph_format { PH_BINARY, PH_TEXT };
 
+enum { PH_BUNDLE_MAX = 16 };
+
 struct ph_table; /* pg/table.h; opaque to sources and sinks that know no PostgreSQL */
 
 struct ph_shard {
@@ -25,6 +27,27 @@ struct ph_shard {
     int attempt;    /* fencing token: only grows */
     int64_t redo_xid;  /* replace the rows that this transaction landed; 0: none */
     int64_t redo_rows; /* so many must they be */
+
+    /* A bundle: tiny shards that were claimed together and land in one transaction, in order. Its
+     * first one opens the transaction, its last one commits it with the receipts of all. */
+    const struct ph_shard *bundle; /* its shards; NULL: this one stands alone */
+    int n_bundle;
 };
+
+/* The shards that share this one's transaction: its bundle, or itself alone. */
+static inline const struct ph_shard *ph_shard_first(const struct ph_shard *shard)
+{
+    return shard->bundle ? shard->bundle : shard;
+}
+
+static inline int ph_shard_count(const struct ph_shard *shard)
+{
+    return shard->bundle ? shard->n_bundle : 1;
+}
+
+static inline int ph_shard_is_last(const struct ph_shard *shard)
+{
+    return shard == ph_shard_first(shard) + ph_shard_count(shard) - 1;
+}
 
 #endif

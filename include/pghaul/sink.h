@@ -24,7 +24,8 @@ struct ph_sink_ops {
 
     /* Makes rows and receipt durable in one act. The sink compares its own count of rows with the
      * tally's and fails when they differ. After a PH_CONNECTION error the outcome is unknown until
-     * the ledger has been asked; after any other nothing has landed. */
+     * the ledger has been asked; after any other nothing has landed. Within a
+     * bundle only the last shard's commit commits; until then the others have landed as little as it. */
     bool (*commit)(struct ph_sink *sink, const struct ph_tally *tally, struct ph_err *err);
 
     void (*abandon)(struct ph_sink *sink);

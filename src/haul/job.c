@@ -1,9 +1,9 @@
 /* A job from beginning to end.
  *
  *     connect ─► plan ─► find the job in the ledger ─┬─ none: keeper, cut, write it down ─┐
- *                                                    ├─ open: same relations? snapshot?  ─┼─►
- * phases ─► finish └─ completed: nothing to do          ┘ phase:     crew at work until nothing is
- * left, told to stop, or the snapshot is gone ─► recover ─► phase
+ *                                                    ├─ open: same relations? snapshot?  ─┼─► phases ─► finish
+ *                                                    └─ completed: nothing to do          ┘
+ *     phase:     crew at work until nothing is left, told to stop, or the snapshot is gone ─► recover ─► phase
  */
 #include "haul/job.h"
 

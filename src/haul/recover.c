@@ -1,24 +1,21 @@
 /* When the snapshot is truly gone.
  *
- * Shards that have landed were read under the old snapshot; the rest must be read under a new one.
- * That gives one consistent state only if what landed looks the same under the new one. So, under
- * the new snapshot:
+ * Shards that have landed were read under the old snapshot; the rest must be read under a new one. That gives one
+ * consistent state only if what landed looks the same under the new one. So, under the new snapshot:
  *
  *   1. A relation that is not the planned one any more ends the job.
- *   2. A landed shard is proven unchanged when it has as many rows as its receipt says and every
- * row was written by a transaction older than all that were in progress when the old snapshot was
- * taken. Then every row visible now was visible then, and as many were: the sets are equal.
- * ("Visible in the old snapshot" would not do: a snapshot's text leaves subtransactions out, so a
- * savepoint's UPDATE would pass.)
- *   3. A table cut by key, hash or not at all: shards that are not proven are planned again; the
- * transaction that lands one replaces the rows of the old (found by xmin) and its receipt.
- *   4. A table cut by block: its shards mean nothing under another snapshot once rows have moved,
- * so the whole table starts over: our rows (by xmin, and exactly as many as the receipts say) and
- * receipts are taken away, and it is cut anew.
+ *   2. A landed shard is proven unchanged when it has as many rows as its receipt says and every row was written by a
+ *      transaction older than all that were in progress when the old snapshot was taken. Then every row visible now
+ *      was visible then, and as many were: the sets are equal. ("Visible in the old snapshot" would not do: a
+ *      snapshot's text leaves subtransactions out, so a savepoint's UPDATE would pass.)
+ *   3. A table cut by key, hash or not at all: shards that are not proven are planned again; the transaction that
+ *      lands one replaces the rows of the old (found by xmin) and its receipt.
+ *   4. A table cut by block: its shards mean nothing under another snapshot once rows have moved, so the whole
+ *      table starts over: our rows (by xmin, and exactly as many as the receipts say) and receipts are taken
+ *      away, and it is cut anew.
  *
  * For upsert nothing is taken away: shards are just planned again.
- * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is
- * looked at.
+ * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is looked at.
  */
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,15 +1,14 @@
 /* One worker: claim, hop, claim again; and what becomes of a shard whose hop has failed.
  *
  *     what happened                          the shard                        the worker
- *     landed                                 landed                           goes on with the
- * claim that came along fenced (a newer attempt owns it)       not ours any more goes on connection
- * lost, server restarts       given back, not counted          tries again until --max-outage
- *     somebody's lock in the way             given back, not counted          ends our own dead
- * backends, goes on serialization, deadlock, canceled      back-off; the fifth time parks   goes on
+ *     landed                                 landed                           goes on with the claim that came along
+ *     fenced (a newer attempt owns it)       not ours any more                goes on
+ *     connection lost, server restarts       given back, not counted          tries again until --max-outage
+ *     somebody's lock in the way             given back, not counted          ends our own dead backends, goes on
+ *     serialization, deadlock, canceled      back-off; the fifth time parks   goes on
  *     anything else (bad data, constraint)   parked with its error            goes on
- *     snapshot gone                          given back                       ends: the job must
- * recover first relation replaced                      given back                       the whole
- * run ends
+ *     snapshot gone                          given back                       ends: the job must recover first
+ *     relation replaced                      given back                       the whole run ends
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -154,48 +153,126 @@ static void count_landing(struct ph_worker *w, const struct ph_shard *shard,
     w->failures = 0;
 }
 
-/* One claimed shard. False: the worker ends. */
-static bool work_on(struct ph_worker *w, const struct ph_claim *claim)
+static bool fill_shard(const struct ph_crew *crew, const struct ph_claim *claim,
+                       struct ph_shard *shard, struct ph_err *err)
 {
-    struct ph_crew *crew = w->crew;
-    struct ph_err err;
-    struct ph_tally tally;
-    if (claim->tab < 1 || claim->tab > crew->n_tabs) {
-        ph_err_set(&err, PH_FAILED, "the ledger names a table that the plan does not have");
-        ph_crew_fail(crew, &err);
-        return false;
-    }
-    struct ph_crew_tab *tab = &crew->tabs[claim->tab - 1];
-    const struct ph_shard shard = {
+    if (claim->tab < 1 || claim->tab > crew->n_tabs)
+        return ph_err_set(err, PH_FAILED, "the ledger names a table that the plan does not have");
+    const struct ph_table *table = crew->tabs[claim->tab - 1].table;
+    *shard = (struct ph_shard){
         .id = claim->shard,
         .tab = claim->tab,
-        .table = tab->table,
-        .format = tab->table->format,
+        .table = table,
+        .format = table->format,
         .where = claim->where,
         .weight = claim->weight,
         .attempt = claim->attempt,
         .redo_xid = claim->redo_xid,
         .redo_rows = claim->redo_rows,
     };
+    return true;
+}
+
+static bool hop(struct ph_worker *w, const struct ph_shard *shard, struct ph_tally *tally,
+                struct ph_err *err)
+{
+    struct ph_crew *crew = w->crew;
     uint64_t begin = ph_clock_ns(), none = 0;
-    atomic_compare_exchange_strong(&tab->first_ns, &none, begin);
-    atomic_store(&w->weight, shard.weight);
-    atomic_store(&w->tab, shard.tab);
-    if (shard.attempt > 1)
-        evict(w, &shard);
-    ph_log(crew->opts.log, PH_LOG_DEBUG, "shard %" PRId64 " of %s, attempt %d", shard.id,
-           shard.table->root_source, shard.attempt);
-    bool ok = ph_hop_run(w->source, w->sink, &shard, &tally, &w->gauge, &err);
+    atomic_compare_exchange_strong(&crew->tabs[shard->tab - 1].first_ns, &none, begin);
+    atomic_store(&w->weight, shard->weight);
+    atomic_store(&w->tab, shard->tab);
+    if (shard->attempt > 1)
+        evict(w, shard);
+    ph_log(crew->opts.log, PH_LOG_DEBUG, "shard %" PRId64 " of %s, attempt %d", shard->id,
+           shard->table->root_source, shard->attempt);
+    bool ok = ph_hop_run(w->source, w->sink, shard, tally, &w->gauge, err);
     atomic_store(&w->tab, 0);
     atomic_store(&w->gauge.rows, 0);
     atomic_store(&w->gauge.bytes, 0);
     w->busy_ns += ph_clock_ns() - begin;
-    if (!ok)
-        return handle_failure(w, &shard, &err);
-    count_landing(w, &shard, &tally);
+    return ok;
+}
+
+/* One shard alone. False: the worker ends. */
+static bool work_on(struct ph_worker *w, const struct ph_shard *shard)
+{
+    struct ph_err err;
+    struct ph_tally tally;
+    if (!hop(w, shard, &tally, &err))
+        return handle_failure(w, shard, &err);
+    count_landing(w, shard, &tally);
     if (PH_FAULT("worker.landed"))
         ph_desk_disconnect(&w->desk);
     return true;
+}
+
+/* Tiny shards in one transaction. Whatever fails in it, nothing has landed, and which of them is to
+ * blame may not be known (a deferred constraint speaks at COMMIT): all are given back without a
+ * mark, and as second attempts they come one by one. */
+static bool work_on_bundle(struct ph_worker *w, const struct ph_shard *shards, int n)
+{
+    struct ph_err err;
+    struct ph_tally tallies[PH_BUNDLE_MAX];
+    for (int i = 0; i < n; i++) {
+        if (hop(w, &shards[i], &tallies[i], &err))
+            continue;
+        for (int k = 0; k < n; k++)
+            if (k != i)
+                give_back(w, &shards[k], false, false, &err, 0);
+        bool of_the_shard = err.code == PH_FAILED || err.code == PH_LANDED;
+        if (!of_the_shard)
+            return handle_failure(w, &shards[i], &err);
+        ph_log(w->crew->opts.log, PH_LOG_INFO, "a bundle of %d shards is taken apart: %s", n,
+               err.text);
+        give_back(w, &shards[i], false, false, &err, 0);
+        atomic_fetch_add(&w->crew->retries, 1);
+        return true;
+    }
+    for (int i = 0; i < n; i++)
+        count_landing(w, &shards[i], &tallies[i]);
+    return true;
+}
+
+/* Whether these claims may share a transaction: nothing about any of them is out of the ordinary. */
+static bool can_bundle(const struct ph_crew *crew, const struct ph_shard *shards, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (shards[i].attempt > 1 || shards[i].redo_xid || shards[i].table->qualify ||
+            shards[i].table->target_unlogged)
+            return false;
+    return n > 1 && crew->opts.mode != PH_UPSERT;
+}
+
+/* All that was claimed at once. False: the worker ends. */
+static bool work_on_claims(struct ph_worker *w, const struct ph_claim *claims, int n)
+{
+    struct ph_shard shards[PH_BUNDLE_MAX];
+    struct ph_err err;
+    char *where[PH_BUNDLE_MAX];
+    bool go_on = true;
+    for (int i = 0; i < n; i++)
+        if (!fill_shard(w->crew, &claims[i], &shards[i], &err)) {
+            ph_crew_fail(w->crew, &err);
+            return false;
+        }
+    if (can_bundle(w->crew, shards, n)) {
+        for (int i = 0; i < n; i++) {
+            shards[i].bundle = shards;
+            shards[i].n_bundle = n;
+        }
+        return work_on_bundle(w, shards, n);
+    }
+    /* the desk's texts do not outlive the next answer of the ledger, which comes with each commit */
+    for (int i = 0; i < n; i++)
+        shards[i].where = where[i] = strdup(claims[i].where);
+    for (int i = 0; i < n && go_on; i++) {
+        w->desk.hold = i + 1 < n;
+        go_on = (i > 0 && must_stop(w->crew)) || work_on(w, &shards[i]);
+    }
+    w->desk.hold = false;
+    for (int i = 0; i < n; i++)
+        free(where[i]);
+    return go_on;
 }
 
 void *ph_worker_main(void *arg)
@@ -204,8 +281,9 @@ void *ph_worker_main(void *arg)
     struct ph_crew *crew = w->crew;
     while (!must_stop(crew)) {
         const struct ph_claim *claim;
+        int n = 0;
         struct ph_err err;
-        if (!ph_desk_claim(&w->desk, &claim, &err)) {
+        if (!ph_desk_claim(&w->desk, &claim, &n, &err)) {
             if (err.code != PH_CONNECTION && !err.transient) {
                 ph_crew_fail(crew, &err);
                 break;
@@ -225,7 +303,7 @@ void *ph_worker_main(void *arg)
             rest(w, claim->wait_s > 0.02 ? claim->wait_s < 0.25 ? claim->wait_s : 0.25 : 0.02);
             continue;
         }
-        if (!work_on(w, claim))
+        if (!work_on_claims(w, claim, n))
             break;
     }
     uint64_t none = 0;

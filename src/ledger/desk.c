@@ -14,8 +14,9 @@ void ph_desk_init(struct ph_desk *desk, const struct ph_desk_opts *opts)
 void ph_desk_fini(struct ph_desk *desk)
 {
     ph_desk_disconnect(desk);
-    free(desk->claim.where);
-    desk->claim.where = NULL;
+    for (int i = 0; i < PH_BUNDLE_MAX; i++)
+        free(desk->claims[i].where);
+    memset(desk->claims, 0, sizeof desk->claims);
 }
 
 bool ph_desk_connect(struct ph_desk *desk, struct ph_err *err)
@@ -55,23 +56,26 @@ static void add_claim(const struct ph_desk *desk, struct ph_buf *sql, bool again
 
 void ph_desk_take_claim(struct ph_desk *desk, const struct ph_rows *rows)
 {
-    struct ph_claim *c = &desk->claim;
-    free(c->where);
-    *c = (struct ph_claim){
-        .shard = ph_rows_int(rows, 0, 0),
-        .tab = (int)ph_rows_int(rows, 0, 1),
-        .attempt = (int)ph_rows_int(rows, 0, 2),
-        .where = strdup(ph_rows_text(rows, 0, 3)),
-        .weight = ph_rows_int(rows, 0, 4),
-        .remaining = ph_rows_int(rows, 0, 5),
-        .wait_s = ph_rows_double(rows, 0, 6),
-        .redo_xid = ph_rows_int(rows, 0, 7),
-        .redo_rows = ph_rows_int(rows, 0, 8),
-    };
-    desk->have_claim = true;
+    desk->n_claims = ph_rows_count(rows) < PH_BUNDLE_MAX ? ph_rows_count(rows) : PH_BUNDLE_MAX;
+    for (int i = 0; i < desk->n_claims; i++) {
+        struct ph_claim *c = &desk->claims[i];
+        free(c->where);
+        *c = (struct ph_claim){
+            .shard = ph_rows_int(rows, i, 0),
+            .tab = (int)ph_rows_int(rows, i, 1),
+            .attempt = (int)ph_rows_int(rows, i, 2),
+            .where = strdup(ph_rows_text(rows, i, 3)),
+            .weight = ph_rows_int(rows, i, 4),
+            .remaining = ph_rows_int(rows, i, 5),
+            .wait_s = ph_rows_double(rows, i, 6),
+            .redo_xid = ph_rows_int(rows, i, 7),
+            .redo_rows = ph_rows_int(rows, i, 8),
+        };
+    }
+    desk->have_claim = desk->n_claims > 0;
 }
 
-bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claim, struct ph_err *err)
+bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claims, int *n, struct ph_err *err)
 {
     if (!ph_desk_connect(desk, err))
         return false;
@@ -91,36 +95,65 @@ bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claim, struct p
         err->transient = true;
         return ph_err_set(err, PH_CONNECTION, "fault point desk.claimed");
     }
-    *claim = &desk->claim;
+    *claims = desk->claims;
+    *n = desk->n_claims;
     return true;
 }
 
-void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql,
-                         const struct ph_shard *shard, bool unlogged)
+static const char *receipts_of(const struct ph_shard *shard)
 {
-    if (shard->redo_xid)
+    return shard->table->target_unlogged ? "receipt_unlogged" : "receipt";
+}
+
+void ph_desk_sql_receipts(const struct ph_desk *desk, struct ph_buf *sql,
+                          const struct ph_shard *shards, int n)
+{
+    if (shards[0].redo_xid)
         ph_sql_add(sql,
                    "DELETE FROM pghaul.%s WHERE job OPERATOR(pg_catalog.=) %D"
                    " AND shard OPERATOR(pg_catalog.=) %D;",
-                   unlogged ? "receipt_unlogged" : "receipt", desk->opts.job, shard->id);
+                   receipts_of(shards), desk->opts.job, shards[0].id);
+    ph_sql_add(sql, "INSERT INTO pghaul.%s (job, shard, tab, attempt, mover, snapshot) VALUES ",
+               receipts_of(shards));
+    int64_t low = shards[0].id, high = shards[0].id;
+    for (int i = 0; i < n; i++) {
+        ph_sql_add(sql, "%s(%D, %D, %d, %d, %d, %d)", i ? ", " : "", desk->opts.job, shards[i].id,
+                   shards[i].tab, shards[i].attempt, desk->opts.mover, desk->opts.snapshot);
+        low = shards[i].id < low ? shards[i].id : low;
+        high = shards[i].id > high ? shards[i].id : high;
+    }
     ph_sql_add(sql,
-               "INSERT INTO pghaul.%s (job, shard, tab, attempt, mover, snapshot)"
-               " VALUES (%D, %D, %d, %d, %d, %d) ON CONFLICT DO NOTHING RETURNING"
-               " pg_catalog.set_config('application_name', 'pghaul/%s/%D/%d', true);",
-               unlogged ? "receipt_unlogged" : "receipt", desk->opts.job, shard->id, shard->tab,
-               shard->attempt, desk->opts.mover, desk->opts.snapshot, desk->opts.tag, shard->id,
-               shard->attempt);
+               " ON CONFLICT DO NOTHING RETURNING"
+               " pg_catalog.set_config('application_name', 'pghaul/%s/%D",
+               desk->opts.tag, low);
+    if (high > low)
+        ph_sql_add(sql, "-%D", high);
+    ph_sql_add(sql, "/%d', true);", shards[0].attempt);
 }
 
-void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
-                      const struct ph_tally *tally, const struct ph_desk_target *target)
+static void add_target(struct ph_buf *sql, const struct ph_table *t)
+{
+    struct ph_buf name = {0};
+    ph_sql_add(&name, "%I.%I", t->target_schema, t->target_name);
+    ph_sql_add(sql, "%L, %u, %u", name.data, t->target_oid,
+               t->target_routes ? 0 : t->target_filenode);
+    ph_buf_fini(&name);
+}
+
+void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shards,
+                      const struct ph_tally *tallies, int n)
 {
     char hash[PH_TALLY_HASH_TEXT];
-    ph_sql_add(sql, "SELECT pghaul.land(%D, %D, %d, %d, %s, %L, %u, %u, %D, %D, %L);COMMIT",
-               desk->opts.job, shard->id, shard->attempt, desk->opts.mover,
-               target->unlogged ? "true" : "false", target->name, target->oid, target->filenode,
-               (int64_t)tally->rows, (int64_t)tally->bytes, ph_tally_hash_text(tally, hash));
-    if (!ph_interrupt_at(desk->opts.conn.interrupt, 1)) {
+    for (int i = 0; i < n; i++) {
+        ph_sql_add(sql, "%spghaul.land(%D, %D, %d, %d, %s, ", i ? ", " : "SELECT ", desk->opts.job,
+                   shards[i].id, shards[i].attempt, desk->opts.mover,
+                   shards[i].table->target_unlogged ? "true" : "false");
+        add_target(sql, shards[i].table);
+        ph_sql_add(sql, ", %D, %D, %L)", (int64_t)tallies[i].rows, (int64_t)tallies[i].bytes,
+                   ph_tally_hash_text(&tallies[i], hash));
+    }
+    ph_sql_add(sql, ";COMMIT");
+    if (!desk->hold && !ph_interrupt_at(desk->opts.conn.interrupt, 1)) {
         ph_buf_addc(sql, ';');
         add_claim(desk, sql, false);
     }
@@ -152,15 +185,19 @@ bool ph_desk_evict(struct ph_desk *desk, const struct ph_shard *shard, int *n, s
     *n = 0;
     if (!ph_desk_connect(desk, err))
         return false;
-    ph_sql_add(&sql,
-               "SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(a.pid))"
-               " FROM pg_catalog.pg_stat_activity a"
-               " WHERE a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
-               " AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
-               " AND a.application_name OPERATOR(pg_catalog.~) '^pghaul/%s/%D/[0-9]+$'"
-               " AND pg_catalog.split_part(a.application_name, '/', 4)::pg_catalog.int4"
-               " OPERATOR(pg_catalog.<) %d",
-               desk->opts.tag, shard->id, shard->attempt);
+    ph_sql_add(
+        &sql,
+        "SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(a.pid))"
+        " FROM pg_catalog.pg_stat_activity a"
+        " WHERE a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+        " AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
+        " AND a.application_name OPERATOR(pg_catalog.~) '^pghaul/%s/[0-9]+(-[0-9]+)?/[0-9]+$'"
+        " AND %D BETWEEN"
+        " pg_catalog.substring(a.application_name, '^pghaul/[^/]+/([0-9]+)')::pg_catalog.int8"
+        " AND pg_catalog.substring(a.application_name, '([0-9]+)/[0-9]+$')::pg_catalog.int8"
+        " AND pg_catalog.split_part(a.application_name, '/', 4)::pg_catalog.int4"
+        " OPERATOR(pg_catalog.<) %d",
+        desk->opts.tag, shard->id, shard->attempt);
     bool ok = ph_conn_query(desk->conn, sql.data, &rows, err);
     ph_buf_fini(&sql);
     *n = (int)ph_rows_int(rows, 0, 0);

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "pg/conn.h"
+#include "pg/table.h"
 #include "pghaul/shard.h"
 #include "pghaul/tally.h"
 
@@ -17,7 +18,7 @@ struct ph_claim {
     int64_t shard; /* 0: nothing to claim now */
     int tab;
     int attempt;
-    char *where; /* the desk's, valid until the next claim */
+    char *where; /* the desk's, valid until the next answer of the ledger */
     int64_t weight;
     int64_t redo_xid, redo_rows; /* see struct ph_shard */
     int64_t remaining;           /* when shard is 0: shards that are not landed and not parked */
@@ -37,8 +38,10 @@ struct ph_desk {
     struct ph_desk_opts opts;
     struct ph_conn *conn; /* NULL: not connected now */
     uint64_t earlier_wait_ns;
+    bool hold;       /* commits shall not claim: more of the last claim is to be done */
     bool have_claim; /* `claim` came with the last commit */
-    struct ph_claim claim;
+    struct ph_claim claims[PH_BUNDLE_MAX];
+    int n_claims;
 };
 
 void ph_desk_init(struct ph_desk *desk, const struct ph_desk_opts *opts);
@@ -51,26 +54,22 @@ void ph_desk_disconnect(struct ph_desk *desk);
 /* Nanoseconds spent waiting for the target so far. */
 uint64_t ph_desk_wait_ns(const struct ph_desk *desk);
 
-/* The next shard to work on, or none. */
-bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claim, struct ph_err *err);
+/* What to work on next: one shard, or several tiny ones; or one claim of shard 0: nothing now. */
+bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claims, int *n,
+                   struct ph_err *err);
 
-/* Appends the statement that inserts the receipt and names the session after shard and attempt; it
- * returns one row, or none when the receipt is there already. */
-void ph_desk_sql_receipt(const struct ph_desk *desk, struct ph_buf *sql,
-                         const struct ph_shard *shard, bool unlogged);
+/* Appends the statement that inserts the receipts of a bundle and names the session after it; it
+ * returns a row for each, fewer when some are there already. */
+void ph_desk_sql_receipts(const struct ph_desk *desk, struct ph_buf *sql,
+                          const struct ph_shard *shards, int n);
 
-/* Appends what ends a shard's transaction: land and COMMIT, and the claim of the next shard behind
- * them (unless we are told to stop). SQLSTATE PH001: fenced; PH002: the target is not the planned
- * relation any more. */
-struct ph_desk_target {
-    const char *name;       /* as SQL */
-    uint32_t oid, filenode; /* filenode 0: a partitioned table has none */
-    bool unlogged;
-};
-void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shard,
-                      const struct ph_tally *tally, const struct ph_desk_target *target);
+/* Appends what ends the transaction of a bundle: land each and COMMIT, and behind them the claim of
+ * what comes next (unless we are told to stop). SQLSTATE PH001: fenced; PH002: the target is not the
+ * planned relation any more. */
+void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shards,
+                      const struct ph_tally *tallies, int n);
 
-/* Takes the row of the claim that rode on a commit. */
+/* Takes the rows of the claim that rode on a commit. */
 void ph_desk_take_claim(struct ph_desk *desk, const struct ph_rows *rows);
 
 /* Gives a claimed shard back. counted: the failure was the shard's own, the fifth parks it; park:

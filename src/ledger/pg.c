@@ -229,11 +229,14 @@ bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_sha
 {
     for (int begin = 0; begin < n; begin += ROWS_PER_INSERT) {
         struct ph_buf sql = {0};
-        ph_sql_add(&sql, "INSERT INTO pghaul.shard (job, id, tab, pred, lo, hi, weight) VALUES ");
+        ph_sql_add(&sql,
+                   "INSERT INTO pghaul.shard (job, id, tab, pred, lo, hi, weight, alone) VALUES ");
         for (int i = begin; i < n && i < begin + ROWS_PER_INSERT; i++)
-            ph_sql_add(&sql, "%s(%D, %D, %d, %L, %L, %L, %D)", i > begin ? ", " : "", job,
+            ph_sql_add(&sql, "%s(%D, %D, %d, %L, %L, %L, %D, %s)", i > begin ? ", " : "", job,
                        first_id + i, shards[i].table->id, shards[i].where, lo[i], hi[i],
-                       shards[i].weight);
+                       shards[i].weight,
+                       shards[i].table->n_shards == 1 && !shards[i].table->target_routes ? "true"
+                                                                                         : "false");
         if (!run(conn, &sql, NULL, err))
             return false;
     }

@@ -92,6 +92,7 @@ CREATE TABLE pghaul.shard (
     lo         text,          -- bounds as people read them; NULL: open
     hi         text,
     weight     bigint NOT NULL, -- expected bytes
+    alone      boolean NOT NULL, -- its table's only shard, and nothing else loads its target
     state      text NOT NULL DEFAULT 'planned'
                CHECK (state IN ('planned', 'spilled', 'landed', 'verified', 'parked')),
     attempt    int NOT NULL DEFAULT 0,
@@ -142,12 +143,12 @@ CREATE VIEW pghaul.live AS
 
 -- Hands a shard to a worker: first, if a_again, the one that it claimed already (the answer was lost), then the heaviest free one,
 -- then one whose mover is dead. shard NULL: nothing to claim now; `remaining` shards are not landed or
--- parked, and it is worth asking again in `wait_s` seconds.
+-- parked, and it is worth asking again in `wait_s` seconds. Tiny shards come several at a time.
 CREATE FUNCTION pghaul.claim(a_job bigint, a_mover int, a_slot int, a_again boolean,
         OUT shard bigint, OUT tab int, OUT attempt int, OUT pred text, OUT weight bigint,
         OUT remaining bigint, OUT wait_s double precision,
         OUT redo_xid bigint, OUT redo_rows bigint)
-LANGUAGE plpgsql SET search_path = pg_catalog
+RETURNS SETOF record LANGUAGE plpgsql SET search_path = pg_catalog
 -- Nobody has analyzed these tables, and everything here is one step through an index.
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
@@ -180,6 +181,27 @@ BEGIN
          WHERE s.job = a_job AND s.id = chosen
         RETURNING s.id, s.tab, s.attempt, s.pred, s.weight, s.redo_xid, s.redo_rows
              INTO shard, tab, attempt, pred, weight, redo_xid, redo_rows;
+        RETURN NEXT;
+        -- A tiny table, tried for the first time: up to 15 more of its kind come along, to land in
+        -- one transaction. (Never two shards of one target: a receipt's xid must tell their rows
+        -- apart.)
+        IF weight <= 65536 AND attempt = 1 AND redo_xid IS NULL
+           AND (SELECT s.alone FROM pghaul.shard s WHERE s.job = a_job AND s.id = chosen) THEN
+            FOR shard, tab, attempt, pred, weight, redo_xid, redo_rows IN
+                UPDATE pghaul.shard s
+                   SET mover = a_mover, slot = a_slot, attempt = s.attempt + 1,
+                       claimed_at = clock_timestamp()
+                 WHERE s.job = a_job AND s.id = ANY (ARRAY(
+                           SELECT f.id FROM pghaul.shard f
+                            WHERE f.job = a_job AND f.state = 'planned' AND f.mover IS NULL
+                              AND f.attempt = 0 AND f.redo_xid IS NULL AND f.weight <= 65536
+                              AND f.alone
+                            ORDER BY f.weight DESC, f.id LIMIT 15 FOR UPDATE SKIP LOCKED))
+                RETURNING s.id, s.tab, s.attempt, s.pred, s.weight, s.redo_xid, s.redo_rows
+            LOOP
+                RETURN NEXT;
+            END LOOP;
+        END IF;
         RETURN;
     END IF;
     SELECT count(*),
@@ -187,6 +209,7 @@ BEGIN
                                              - clock_timestamp()), 1), 1)
       INTO remaining, wait_s
       FROM pghaul.shard s WHERE s.job = a_job AND s.state = 'planned';
+    RETURN NEXT;
 END $$;
 
 -- The last statement before COMMIT in a shard's transaction. SQLSTATE PH001: fenced, a newer attempt owns the shard;

@@ -14,6 +14,7 @@ struct sink_pg {
     struct ph_sink_pg_opts opts;
     const struct ph_shard *shard;
     enum { IDLE, OPENING, COPYING, LANDING } state;
+    struct ph_tally tallies[PH_BUNDLE_MAX]; /* of the shards of the bundle in hand */
     int staged_tab; /* table whose temporary table exists in this session; 0: none */
 };
 
@@ -75,26 +76,35 @@ static void add_copy(struct sink_pg *self, struct ph_buf *sql, const struct ph_t
     ph_sql_add(sql, " FROM STDIN%s", self->shard->format == PH_BINARY ? " (FORMAT binary)" : "");
 }
 
+static void add_begin(struct sink_pg *self, struct ph_buf *sql)
+{
+    const struct ph_shard *shard = self->shard;
+    ph_sql_add(sql, "BEGIN;");
+    if (self->opts.skip_triggers)
+        ph_sql_add(sql, "SET LOCAL session_replication_role = replica;");
+    ph_desk_sql_receipts(self->opts.desk, sql, shard, ph_shard_count(shard));
+    if (shard->redo_xid)
+        add_redo(sql, shard);
+    if (self->opts.mode == PH_UPSERT)
+        add_stage(self, sql, shard->table);
+}
+
 static bool open_shard(struct ph_sink *sink, const struct ph_shard *shard, struct ph_err *err)
 {
     struct sink_pg *self = self_of(sink);
     struct ph_desk *desk = self->opts.desk;
     const struct ph_table *t = shard->table;
     bool fresh = !ph_conn_ok(desk->conn);
+    if (shard != ph_shard_first(shard) && (fresh || self->state != LANDING))
+        return ph_err_set(err, PH_FAILED, "the target's transaction is gone");
     if (!ph_desk_connect(desk, err))
         return false;
     if (fresh)
         self->staged_tab = 0;
     self->shard = shard;
     struct ph_buf sql = {0};
-    ph_sql_add(&sql, "BEGIN;");
-    if (self->opts.skip_triggers)
-        ph_sql_add(&sql, "SET LOCAL session_replication_role = replica;");
-    ph_desk_sql_receipt(desk, &sql, shard, t->target_unlogged);
-    if (shard->redo_xid)
-        add_redo(&sql, shard);
-    if (self->opts.mode == PH_UPSERT)
-        add_stage(self, &sql, t);
+    if (shard == ph_shard_first(shard))
+        add_begin(self, &sql);
     add_copy(self, &sql, t);
     bool ok = ph_conn_send(desk->conn, sql.data, err);
     ph_buf_fini(&sql);
@@ -131,7 +141,7 @@ static bool await_copy(struct sink_pg *self, struct ph_err *err)
             return translate(self, err);
         bool ok = true;
         if (kind == PH_RESULT_ROWS) {
-            if (ph_rows_count(rows) == 0)
+            if (ph_rows_count(rows) < ph_shard_count(self->shard))
                 ok = ph_err_set(err, PH_LANDED, "shard %lld has landed already",
                                 (long long)self->shard->id);
         } else if (kind == PH_RESULT_COMMAND && !strncmp(ph_rows_tag(rows), "DELETE ", 7)) {
@@ -292,23 +302,6 @@ static bool await_commit(struct sink_pg *self, struct ph_err *err)
     return landed || ph_err_set(err, PH_FAILED, "the target did not commit");
 }
 
-/* The relation is checked here, under the lock that our COPY has taken: what was truncated or made
- * anew since the plan takes no rows. */
-static void add_land(struct sink_pg *self, struct ph_buf *sql, const struct ph_tally *tally)
-{
-    const struct ph_table *t = self->shard->table;
-    struct ph_buf name = {0};
-    add_target(&name, t);
-    ph_desk_sql_land(self->opts.desk, sql, self->shard, tally,
-                     &(struct ph_desk_target){
-                         .name = name.data,
-                         .oid = t->target_oid,
-                         .filenode = t->target_routes ? 0 : t->target_filenode,
-                         .unlogged = t->target_unlogged,
-                     });
-    ph_buf_fini(&name);
-}
-
 static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph_err *err)
 {
     struct sink_pg *self = self_of(sink);
@@ -317,13 +310,17 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
         return false;
     if (!end_copy(self, tally, err))
         return false;
+    const struct ph_shard *first = ph_shard_first(self->shard);
+    self->tallies[self->shard - first] = *tally;
+    if (!ph_shard_is_last(self->shard))
+        return true;
     struct ph_buf sql = {0};
     if (self->opts.mode == PH_UPSERT) {
         if (!refuse_doubled(self, err))
             return false;
         add_upsert(self, &sql);
     }
-    add_land(self, &sql, tally);
+    ph_desk_sql_land(desk, &sql, first, self->tallies, ph_shard_count(self->shard));
     bool ok = !PH_FAULT("sink.commit") || ph_err_set(err, PH_FAILED, "fault point sink.commit");
     ok = ok && ph_conn_send(desk->conn, sql.data, err);
     ph_buf_fini(&sql);

@@ -1,12 +1,12 @@
 /* A sink that lands a shard in PostgreSQL, rows and receipt in one transaction.
  *
- *     open    BEGIN, the receipt first (a rival blocks at this cheap end), the relation locked and
- * checked, COPY put     COPY data commit  end of data; the server's count must be ours; for upsert
- * the rows move from a temporary table into the target; receipt filled in, shard marked, COMMIT;
- * the next claim rides on it
+ *     open    BEGIN, the receipt first (a rival blocks at this cheap end), the relation locked and checked, COPY
+ *     put     COPY data
+ *     commit  end of data; the server's count must be ours; for upsert the rows move from a temporary table into
+ *             the target; receipt filled in, shard marked, COMMIT; the next claim rides on it
  *
- * Errors that a worker acts upon: PH_LANDED, PH_FENCED, PH_RELATION, PH_BUSY (locks),
- * PH_CONNECTION. A commit that ends with PH_CONNECTION is in doubt: the ledger knows.
+ * Errors that a worker acts upon: PH_LANDED, PH_FENCED, PH_RELATION, PH_BUSY (locks), PH_CONNECTION. A commit that ends
+ * with PH_CONNECTION is in doubt: the ledger knows.
  */
 #ifndef PH_SINK_PG_H
 #define PH_SINK_PG_H

@@ -71,14 +71,28 @@ static void add_select(struct ph_buf *sql, const struct ph_shard *shard, const c
         ph_sql_add(sql, " %s (%s\n)", *shard->where ? "AND" : "WHERE", t->filter);
 }
 
-static void add_begin(struct source_pg *self, struct ph_buf *sql, const struct ph_table *t)
+/* All tables of a bundle are locked, and looked at, before the first of them is read. */
+static void add_begin(struct source_pg *self, struct ph_buf *sql, const struct ph_shard *shard)
 {
-    ph_sql_add(sql,
-               "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-               "LOCK TABLE ONLY %I.%I IN ACCESS SHARE MODE NOWAIT;",
-               t->source_schema, t->source_name);
+    int n = ph_shard_count(shard);
+    ph_sql_add(sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+    for (int i = 0; i < n; i++) {
+        const struct ph_table *t = shard[i].table;
+        ph_sql_add(sql, "%sONLY %I.%I", i ? ", " : "LOCK TABLE ", t->source_schema, t->source_name);
+    }
+    ph_sql_add(sql, " IN ACCESS SHARE MODE NOWAIT;");
     if (self->opts.snapshot)
         ph_sql_add(sql, "SET TRANSACTION SNAPSHOT %L;", self->opts.snapshot);
+}
+
+/* One row: the files of the bundle's relations, as they are now. */
+static void add_look(struct source_pg *self, struct ph_buf *sql, const struct ph_shard *shard)
+{
+    ph_sql_add(sql, "SELECT pg_catalog.set_config('application_name', 'pghaul/%s/%D/%d', true)",
+               self->opts.tag, shard->id, shard->attempt);
+    for (int i = 0; i < ph_shard_count(shard); i++)
+        ph_sql_add(sql, ", pg_catalog.pg_relation_filenode(%u)", shard[i].table->source_oid);
+    ph_sql_add(sql, ";");
 }
 
 static bool connect(struct source_pg *self, struct ph_err *err)
@@ -98,21 +112,25 @@ static bool open_shard(struct ph_source *source, const struct ph_shard *shard, s
 {
     struct source_pg *self = self_of(source);
     const struct ph_table *t = shard->table;
+    /* the transaction of a bundle is the one that its first shard began, or none */
+    if (shard != ph_shard_first(shard) && self->state != ENDED)
+        return ph_err_set(err, PH_FAILED, "the source's transaction is gone");
     if (!connect(self, err))
         return false;
     struct ph_buf sql = {0};
-    self->step = STEP_BEGIN;
-    if (self->state == ENDED) {
-        ph_sql_add(&sql, "COMMIT;"); /* of the shard before: nobody had to wait for it */
-        self->step = STEP_COMMIT;
+    self->step = STEP_REST;
+    if (shard == ph_shard_first(shard)) {
+        self->step = STEP_BEGIN;
+        if (self->state == ENDED) {
+            ph_sql_add(&sql, "COMMIT;"); /* of the shard before: nobody had to wait for it */
+            self->step = STEP_COMMIT;
+        }
+        add_begin(self, &sql, shard);
+        if (t->qualify)
+            ph_sql_add(&sql, "SET LOCAL search_path = pg_catalog;");
+        add_look(self, &sql, shard);
     }
-    add_begin(self, &sql, t);
-    if (t->qualify)
-        ph_sql_add(&sql, "SET LOCAL search_path = pg_catalog;");
-    ph_sql_add(&sql,
-               "SELECT pg_catalog.pg_relation_filenode(%u),"
-               " pg_catalog.set_config('application_name', 'pghaul/%s/%D/%d', true);COPY (",
-               t->source_oid, self->opts.tag, shard->id, shard->attempt);
+    ph_sql_add(&sql, "COPY (");
     add_select(&sql, shard, t->select_list);
     ph_sql_add(&sql, ") TO STDOUT%s", shard->format == PH_BINARY ? " (FORMAT binary)" : "");
     bool ok = ph_conn_send(self->conn, sql.data, err);
@@ -153,16 +171,18 @@ static bool translate(const struct source_pg *self, int step, struct ph_err *err
     return false;
 }
 
-static bool same_relation(const struct source_pg *self, const struct ph_rows *rows,
-                          struct ph_err *err)
+static bool same_relations(const struct source_pg *self, const struct ph_rows *rows,
+                           struct ph_err *err)
 {
-    const struct ph_table *t = self->shard->table;
-    if (t->source_filenode && ph_rows_uint(rows, 0, 0) != t->source_filenode) {
+    for (int i = 0; i < ph_shard_count(self->shard); i++) {
+        const struct ph_table *t = self->shard[i].table;
+        if (!t->source_filenode || ph_rows_uint(rows, 0, i + 1) == t->source_filenode)
+            continue;
         ph_err_set(err, PH_RELATION, "source table %s is no longer the one that was planned",
                    t->root_source);
-        return ph_err_hint(
-            err, "it was truncated or rewritten meanwhile; pghaul clean %s, then begin anew",
-            "JOB");
+        return ph_err_hint(err,
+                           "it was truncated or rewritten meanwhile; pghaul clean takes the job"
+                           " away, then begin anew");
     }
     return true;
 }
@@ -174,7 +194,7 @@ static bool await_copy(struct source_pg *self, struct ph_err *err)
         struct ph_rows *rows = NULL;
         if (!ph_conn_next(self->conn, &kind, &rows, err))
             return translate(self, step, err);
-        bool ok = kind != PH_RESULT_ROWS || same_relation(self, rows, err);
+        bool ok = kind != PH_RESULT_ROWS || same_relations(self, rows, err);
         ph_rows_free(rows);
         if (!ok)
             return false;
@@ -270,7 +290,7 @@ static void name_widest_row(struct source_pg *self, struct ph_err *err)
     disconnect(self);
     if (!connect(self, &ignored))
         return;
-    add_begin(self, &sql, t);
+    add_begin(self, &sql, ph_shard_first(self->shard));
     add_select(&sql, self->shard, "ctid");
     ph_buf_add(&sql, " ORDER BY 0::pg_catalog.int8");
     for (int i = 0; i < t->n_columns; i++)
