@@ -91,8 +91,8 @@ SOUND = """
     insert into pghaul.snapshot values (1, 1, 'x', '1:1:', 1, '0/0', now(), now(), 'h', 1, 1);
     insert into pghaul.mover (job, host, pid, ended_at) values (1, 'h', 1, now());
     insert into pghaul.tab values (1, 1, 'public', 'narrow', 1, 1, 'public', 'narrow', 1, 1, false, 'binary', 'key', '', '');
-    insert into pghaul.shard (job, id, tab, pred, weight, state, attempt)
-        values (1, 1, 1, 'id < 500', 1, 'landed', 1), (1, 2, 1, 'id >= 500', 1, 'landed', 2)"""
+    insert into pghaul.shard (job, id, tab, pred, weight, alone, state, attempt)
+        values (1, 1, 1, 'id < 500', 1, false, 'landed', 1), (1, 2, 1, 'id >= 500', 1, false, 'landed', 2)"""
 
 LAND = """begin; insert into narrow values %s;
     insert into pghaul.receipt values (1, {0}, 1, {0}, 1, 1, {1}, 1, repeat('a', 32), pg_current_xact_id()::text::bigint, now());
@@ -106,6 +106,7 @@ BREACHES = [
     ("2", "update pghaul.shard set attempt = 3 where id = 2"),
     ("3", "update pghaul.tab set target_unlogged = true"),
     ("3", "insert into pghaul.receipt_unlogged select * from pghaul.receipt where shard = 1"),
+    ("3", "update pghaul.receipt set xid = (select max(xid) from pghaul.receipt)"),
     ("4", "update pghaul.shard set pred = 'id > 500' where id = 2"),
     ("4", "update pghaul.shard set pred = 'id <= 500' where id = 1"),
     ("4", "update pghaul.receipt set snapshot = 7 where shard = 2"),
