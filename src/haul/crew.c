@@ -139,6 +139,7 @@ bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err
 {
     crew->control = control;
     atomic_store(&crew->snapshot_gone, false);
+    atomic_store(&crew->all_done, false);
     atomic_store(&crew->first_idle_ns, 0);
     atomic_store(&crew->pulse_stop, false);
     atomic_store(&crew->running, 0);

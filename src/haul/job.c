@@ -332,9 +332,11 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
     if (!ph_ledger_begin(run->target, true, err) ||
         !ph_ledger_find(run->target, run->arena, plan->job_name, &other, err))
         return false;
-    if (other && !again && !other->completed)
+    if (other && !again && !other->completed) {
+        run->job = other->id; /* go on with it, see find_job */
         return ph_err_set(err, PH_HELD, "job %s was begun by somebody else this very moment",
                           plan->job_name);
+    }
     if (other && !ph_ledger_refuse_live(run->target, other->id, plan->job_name, err))
         return false;
     const struct ph_ledger_new what = {
@@ -529,9 +531,12 @@ static bool find_job(struct ph_run *run, bool *done, struct ph_err *err)
     }
     if (!refuse_obstacles(run, err) || !check_memory(run, err))
         return false;
-    if (!job)
-        return begin_job(run, false, err);
-    run->job = job->id;
+    if (job)
+        run->job = job->id;
+    else if (begin_job(run, false, err))
+        return true;
+    else if (err->code != PH_HELD || run->mover || !run->job)
+        return false;
     return go_on(run, err);
 }
 

@@ -41,7 +41,8 @@ static void rest(struct ph_worker *w, double seconds)
     double until = ph_clock_s() + seconds;
     while (!must_stop(w->crew)) {
         double left = until - ph_clock_s();
-        if (left <= 0 || !ph_interrupt_sleep(w->crew->opts.interrupt, 1, left < 0.1 ? left : 0.1))
+        if (left <= 0 || atomic_load(&w->crew->all_done) ||
+            !ph_interrupt_sleep(w->crew->opts.interrupt, 1, left < 0.005 ? left : 0.005))
             return;
     }
 }
@@ -294,8 +295,10 @@ void *ph_worker_main(void *arg)
                 break;
             continue;
         }
-        if (claim->shard == 0 && claim->remaining == 0)
+        if (claim->shard == 0 && claim->remaining == 0) {
+            atomic_store(&crew->all_done, true);
             break;
+        }
         if (claim->shard == 0) {
             /* others have the rest in hand; should one of them fail, it is ours */
             uint64_t none = 0;

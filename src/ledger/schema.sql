@@ -92,7 +92,7 @@ CREATE TABLE pghaul.shard (
     lo         text,          -- bounds as people read them; NULL: open
     hi         text,
     weight     bigint NOT NULL, -- expected bytes
-    alone      boolean NOT NULL, -- its table's only shard, and nothing else loads its target
+    alone      boolean NOT NULL DEFAULT false, -- its table's only shard, and nothing else loads its target
     state      text NOT NULL DEFAULT 'planned'
                CHECK (state IN ('planned', 'spilled', 'landed', 'verified', 'parked')),
     attempt    int NOT NULL DEFAULT 0,

@@ -377,12 +377,14 @@ bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err
     char *name = NULL;
     struct ph_arena arena = {0};
     struct ph_ledger_job *found = NULL;
+    struct ph_ledger_snapshot *snapshot = NULL;
     if (!choose_job(target, job, &name, err))
         return false;
     bool ok = ph_ledger_begin(target, false, err) &&
               ph_ledger_find(target, &arena, name, &found, err) &&
               (found || ph_err_set(err, PH_WRONG, "no job %s in the target's ledger", name)) &&
-              ph_ledger_refuse_live(target, found->id, name, err);
+              ph_ledger_refuse_live(target, found->id, name, err) &&
+              ph_ledger_snapshot(target, &arena, found->id, &snapshot, err);
     if (ok) {
         struct ph_buf sql = {0};
         ph_sql_add(&sql,
@@ -395,6 +397,8 @@ bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err
     }
     if (!ok)
         ph_conn_recover(target);
+    if (ok && snapshot && !snapshot->released)
+        ph_keeper_kill(snapshot->keeper_host, snapshot->keeper_pid);
     ph_arena_fini(&arena);
     free(name);
     return ok;

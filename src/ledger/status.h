@@ -76,7 +76,8 @@ void ph_status_free(struct ph_status *status);
 bool ph_status_jobs(struct ph_conn *target, char ***names, int *n, struct ph_err *err);
 void ph_status_jobs_free(char **names, int n);
 
-/* Takes a job's ledger rows away, and the schema with the last job's. PH_HELD when a live run holds
+/* Takes a job's ledger rows away, and the schema with the last job's, and ends the keeper of its
+ * snapshot when that runs on this host (elsewhere it ends by itself when its time is over). PH_HELD when a live run holds
  * it. Never touches user tables. */
 bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err);
 

@@ -323,6 +323,21 @@ bool ph_keeper_end(struct ph_conn *source, const char *tag, int keeper_backend, 
     return ok || ph_err_prefix(err, "ending the keeper of the snapshot");
 }
 
+void ph_keeper_kill(const char *host, int pid)
+{
+    char here[256] = "", path[64], name[32] = "";
+    if (pid <= 1 || gethostname(here, sizeof here - 1) != 0 || strcmp(here, host) != 0)
+        return;
+    snprintf(path, sizeof path, "/proc/%d/comm", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, name, sizeof name - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    /* the number may be another process's by now */
+    if (n > 0 && !strncmp(name, "pghaul-keeper", strlen("pghaul-keeper")))
+        kill(pid, SIGTERM);
+}
+
 bool ph_snapshot_import(struct ph_conn *conn, const char *id, const char *expected,
                         struct ph_err *err)
 {

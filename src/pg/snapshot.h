@@ -48,6 +48,10 @@ void ph_snapshot_fini(struct ph_snapshot *snapshot);
 /* Ends the keeper through its backend on the source; an absent one is fine. */
 bool ph_keeper_end(struct ph_conn *source, const char *tag, int keeper_backend, struct ph_err *err);
 
+/* Ends the keeper without the source, when it runs on this host; elsewhere, or gone: nothing
+ * happens. */
+void ph_keeper_kill(const char *host, int pid);
+
 /* Begins a read-only transaction on `conn` under the snapshot and checks that it is the one meant
  * (its text is `expected`; NULL: any). PH_SNAPSHOT_GONE when it is not to be had any more. On
  * failure no transaction is open. */
