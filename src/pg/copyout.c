@@ -8,25 +8,21 @@
 #include "base/num.h"
 #include "pg/internal.h"
 
-enum {
-    WIDE = 4 << 20,       /* a message that is not whole after so many bytes is wide */
-    CHECK_EVERY = 8 << 20 /* bytes between two looks at the memory in use */
-};
+enum { WIDE = 1 << 20 }; /* a message that is not whole after so many bytes is wide */
 
-/* A wide row is arriving: get the gate, and stay within the bound. */
+/* A wide row is arriving: get the gate, and stay within the bound. The bound is looked at before each
+ * read, for one read takes all that the socket has and what flows in meanwhile. */
 static bool mind_memory(struct ph_copyout *copy, struct ph_err *err)
 {
     copy->swollen = true;
     if (!ph_gate_enter(copy->gate, copy->owner, copy->conn->interrupt, err))
         return false;
-    if (copy->unseen - copy->checked < CHECK_EVERY)
-        return true;
-    copy->checked = copy->unseen;
     if (!ph_gate_exceeded(copy->gate))
         return true;
     char size[PH_NUM_TEXT];
-    ph_err_set(err, PH_FAILED, "a row is too wide: after %s of it the memory limit is reached",
-               ph_num_show_bytes(size, (double)copy->unseen));
+    ph_err_set(err, PH_FAILED,
+               "a row is too wide: the memory limit of %s is reached and it has not ended",
+               ph_num_show_bytes(size, (double)copy->gate->limit));
     return ph_err_hint(err, "raise --memory; libpq needs a whole row in memory");
 }
 
@@ -54,10 +50,7 @@ bool ph_copyout_read(struct ph_copyout *copy, char *buf, size_t cap, size_t *n, 
     for (;;) {
         int got = PQgetlineAsync(copy->conn->pg, buf, max);
         if (got > 0) {
-            if (copy->unseen) {
-                copy->unseen = 0;
-                copy->checked = 0;
-            }
+            copy->unseen = 0;
             *n = (size_t)got;
             return true;
         }

@@ -17,7 +17,6 @@ struct ph_copyout {
     struct ph_gate *gate; /* NULL: wide rows pass unhindered */
     const void *owner;    /* for the gate */
     uint64_t unseen;      /* bytes received since the last message became whole, roughly */
-    uint64_t checked;     /* of them, when memory was last looked at */
     bool swollen; /* libpq's buffer has grown beyond the ordinary: reconnect to give it back */
 };
 
