@@ -127,7 +127,8 @@ class Mover:
     def env(self, extra=None):
         env = clean_env()
         env.update(HOME=self.home, XDG_STATE_HOME=self.home + "/state", STORY_ID=self.story_id,
-                   ASAN_OPTIONS="detect_leaks=0")
+                   ASAN_OPTIONS="detect_leaks=0:exitcode=99",
+                   UBSAN_OPTIONS="halt_on_error=1:exitcode=99", TSAN_OPTIONS="exitcode=99")
         for name in list(env):
             if name.startswith("PGHAUL"):
                 del env[name]
