@@ -76,7 +76,7 @@ struct ph_crew {
     _Atomic bool pulse_stop;
     _Atomic bool snapshot_gone;
     _Atomic bool all_done; /* somebody saw that no shard is left: who waits for one need not */
-    _Atomic int running; /* workers that have not ended */
+    _Atomic int running;   /* workers that have not ended */
     _Atomic int retries;
     _Atomic uint64_t run_rows, run_bytes, run_shards;
     _Atomic uint64_t first_idle_ns; /* when the first worker ran dry in this phase; 0: none has */

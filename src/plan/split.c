@@ -309,10 +309,11 @@ static void use_block(const struct choice *c, const char *why)
 static bool explicit_block(const struct choice *c)
 {
     if (c->plan->spec->mode == PH_UPSERT && !c->table->source_key_unique && c->count > 1) {
-        ph_err_set(c->err, PH_WRONG,
-                   "%s cannot be cut by block for an upsert: the source does not keep the upsert key"
-                   " unique, and a doubled key in two shards would go unseen",
-                   name_of(c));
+        ph_err_set(
+            c->err, PH_WRONG,
+            "%s cannot be cut by block for an upsert: the source does not keep the upsert key"
+            " unique, and a doubled key in two shards would go unseen",
+            name_of(c));
         return ph_err_hint(c->err, "use --split auto, or --split key");
     }
     if (block_possible(c)) {
