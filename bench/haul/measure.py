@@ -3,7 +3,7 @@
 
 Contenders are run in turns (1 2 3, 3 2 1, ...), every run is checked by content, and what is told is medians and
 ratios of one session. A run during which others burnt more than 15 % of the machine says little and is repeated, up to
---patience times; what others burnt in the runs that count is told too. Progress goes to stderr, a markdown section to stdout. The exit status is 1 when a run failed or a
+--patience times, and the least disturbed one counts; what others burnt in the runs that count is told too. Progress goes to stderr, a markdown section to stdout. The exit status is 1 when a run failed or a
 check did not hold, 3 when everything ran but a bar was missed.
 
 CPU is counted for whole process trees: a server is its postmaster, its live children, and the children that it has
@@ -233,6 +233,7 @@ def rounds(n, contenders, prepare, check, patience):
         if i % 2:
             order.reverse()
         for name in order:
+            best = None
             for attempt in range(patience + 1):
                 prepare()
                 if patience:
@@ -245,10 +246,12 @@ def rounds(n, contenders, prepare, check, patience):
                     "others %4.2f s%s" % (name, "warm-up" if i == 0 else "round %d" % i, run.data_wall, run.wall, run.source_cpu,
                                           run.target_cpu, run.self_cpu, run.share * 100, run.data_busy * 100,
                                           run.rss / 2**20, run.others, "  disturbed" if disturbed else ""))
+                if not best or run.others / run.wall < best.others / best.wall:
+                    best = run
                 if i == 0 or not disturbed:
                     break
             if i:
-                runs[name].append(run)
+                runs[name].append(best)
     return runs
 
 
