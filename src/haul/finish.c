@@ -1,6 +1,8 @@
-/* What is left when every shard has landed: sequences. */
+/* What is left when every shard has landed: sequences, the mark and the barrier, the result. */
+#include <inttypes.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "haul/run.h"
 #include "pg/sql.h"
 
@@ -83,10 +85,118 @@ static bool set_of_table(struct ph_run *run, const struct ph_table *t, struct ph
     return ok;
 }
 
-bool ph_run_sequences(struct ph_run *run, struct ph_err *err)
+static bool set_sequences(struct ph_run *run, struct ph_err *err)
 {
     bool ok = ph_run_connect(run, true, err);
     for (int i = 0; i < run->n_tabs && ok; i++)
         ok = set_of_table(run, run->tables[i], err);
     return ok;
+}
+
+bool ph_run_finish(struct ph_run *run, struct ph_err *err)
+{
+    bool completed = false;
+    run->phase = "finishing";
+    if (!ph_run_load_tabs(run, err))
+        return false;
+    for (int i = 0; i < run->n_tabs; i++)
+        run->result->parked += run->tabs[i].parked;
+    if (run->result->parked > 0)
+        return true; /* the caller reads their errors */
+    if (ph_run_is_whole(run) && run->opts->spec->sequences && !set_sequences(run, err))
+        return false;
+    if (!ph_ledger_complete(run->target, run->job, run->mover, &completed, err))
+        return false;
+    if (PH_FAULT("job.completed"))
+        return ph_err_set(err, PH_FAILED, "fault point job.completed");
+    if (!completed)
+        return ph_err_set(err, PH_FAILED, "shards are left that nobody works on");
+    ph_run_end_keeper(run);
+    return true;
+}
+
+/* What the result says, from the ledger: the job's totals, whoever moved them. */
+bool ph_run_fill_result(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_job_result *result = run->result;
+    struct ph_ledger_snapshot *snapshot = NULL;
+    struct ph_ledger_parked *parked = NULL;
+    if (!ph_run_load_tabs(run, err) ||
+        !ph_ledger_snapshot(run->target, run->arena, run->job, &snapshot, err) ||
+        !ph_ledger_parked(run->target, run->arena, run->job, 20, &parked, &result->n_parked_shards,
+                          err))
+        return false;
+    result->snapshots = snapshot ? snapshot->no : 0;
+    result->snapshot_held_s = snapshot ? snapshot->held_s : 0;
+    result->tables = ph_arena_calloc(run->arena, (size_t)run->n_tabs, sizeof *result->tables);
+    result->n_tables = run->n_tabs;
+    result->parked_shards =
+        ph_arena_calloc(run->arena, (size_t)result->n_parked_shards, sizeof *result->parked_shards);
+    result->shards = result->parked = 0;
+    result->rows = result->bytes = 0;
+    for (int i = 0; i < run->n_tabs; i++) {
+        const struct ph_ledger_tab *t = &run->tabs[i];
+        const struct ph_crew_tab *c = run->crew.tabs ? &run->crew.tabs[i] : NULL;
+        uint64_t first = c ? atomic_load(&c->first_ns) : 0, last = c ? atomic_load(&c->last_ns) : 0;
+        result->tables[i] = (struct ph_job_table){
+            .source = ph_arena_strdup(run->arena,
+                                      ph_plan_name(run->plan, t->source_schema, t->source_name)),
+            .target = ph_arena_strdup(run->arena,
+                                      ph_plan_name(run->plan, t->target_schema, t->target_name)),
+            .rows = t->rows,
+            .bytes = t->bytes,
+            .shards = t->shards,
+            .parked = t->parked,
+            .split = t->split,
+            .seconds = last > first && first ? (double)(last - first) / 1e9 : 0,
+        };
+        result->rows += t->rows;
+        result->bytes += t->bytes;
+        result->shards += t->shards;
+        result->parked += t->parked;
+    }
+    for (int i = 0; i < result->n_parked_shards; i++) {
+        result->parked_shards[i].shard = parked[i].shard;
+        result->parked_shards[i].table = result->tables[parked[i].tab - 1].source;
+        result->parked_shards[i].error = parked[i].error;
+    }
+    return true;
+}
+
+void ph_run_add_figures(struct ph_run *run)
+{
+    struct ph_job_result *result = run->result;
+    struct ph_crew *crew = &run->crew;
+    uint64_t source = 0, target = 0, busy = 0;
+    result->run_rows = atomic_load(&crew->run_rows);
+    result->run_bytes = atomic_load(&crew->run_bytes);
+    result->retries = atomic_load(&crew->retries);
+    for (int i = 0; crew->workers && i < crew->opts.workers; i++) {
+        source += atomic_load(&crew->workers[i].gauge.source_wait_ns);
+        target += atomic_load(&crew->workers[i].gauge.sink_wait_ns);
+        busy += crew->workers[i].busy_ns;
+    }
+    if (busy > 0) {
+        result->source_share = (double)source / (double)busy;
+        result->target_share = (double)target / (double)busy;
+        result->self_share = 1 - result->source_share - result->target_share;
+        if (result->self_share < 0)
+            result->self_share = 0;
+    }
+    uint64_t idle = atomic_load(&crew->first_idle_ns), last = atomic_load(&crew->last_landed_ns);
+    result->tail_s = idle && last > idle ? (double)(last - idle) / 1e9 : 0;
+}
+
+bool ph_run_parked(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_job_result *result = run->result;
+    if (result->n_parked_shards)
+        ph_err_set(err, PH_FAILED, "%d of %d shards are parked: shard %" PRId64 " of %s: %s",
+                   result->parked, result->shards, result->parked_shards[0].shard,
+                   result->parked_shards[0].table, result->parked_shards[0].error);
+    else
+        ph_err_set(err, PH_FAILED, "%d of %d shards are parked", result->parked, result->shards);
+    return ph_err_hint(
+        err, "mend the cause and run the same command again; pghaul status %s --shards lists them",
+        result->job);
 }

@@ -1,4 +1,8 @@
-/* One run of a job: what job.c, recover.c and finish.c share. Lives on the stack of ph_job_copy. */
+/* One run of a job: what its stages share. Lives on the stack of ph_job_copy.
+ *
+ *     begin.c    find or make the job, take hold of it     recover.c  when the snapshot is gone
+ *     phases.c   the crew at work                          finish.c   the end, and the result
+ */
 #ifndef PH_HAUL_RUN_H
 #define PH_HAUL_RUN_H
 
@@ -28,15 +32,56 @@ struct ph_run {
     const char *phase;
 };
 
+enum { PH_KEEP_S = 15 * 60, PH_OUTAGE_S = 30 * 60 }; /* defaults */
+
+/* run.c */
+
 /* Opens (or opens again) a control connection. */
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err);
 
-/* The snapshot is gone: does what can be done so that the job may go on under a new one
- * (recover.c), or says why it cannot. Afterwards run->snapshot is the new one. The process must
- * have one thread. */
+/* The target's connection for the end: works although the user has asked to stop, and although it
+ * may have been lost while the crew was at work. */
+bool ph_run_reach_target(struct ph_run *run, struct ph_err *err);
+
+/* Turns an error that came before anything was changed into PH_WRONG. Returns false. */
+bool ph_run_unchanged(struct ph_err *err);
+
+/* Reads where the job's tables stand into run->tabs. */
+bool ph_run_load_tabs(struct ph_run *run, struct ph_err *err);
+
+/* Whether every shard had landed when the tables were read. */
+bool ph_run_is_whole(const struct ph_run *run);
+
+/* Plans those shards of unlogged targets again that a crash of the target has taken back. */
+bool ph_run_reopen_lost(struct ph_run *run, int64_t *lost, struct ph_err *err);
+
+/* Lets the snapshot go: nobody needs the source any more. */
+void ph_run_end_keeper(struct ph_run *run);
+
+/* Leaves a job that goes on, and writes down how the run ended. */
+void ph_run_leave(struct ph_run *run, const struct ph_err *why);
+
+/* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
+bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
+
+/* begin.c: the ledger's tables are those of the plan, to the file and the column; sets run->tables. */
+bool ph_run_same_relations(struct ph_run *run, struct ph_err *err);
+
+/* phases.c: makes the crew ready; tells it how far the tables are; lets it work to the end. */
+bool ph_run_prepare(struct ph_run *run, struct ph_err *err);
+bool ph_run_brief(struct ph_run *run, struct ph_err *err);
+bool ph_run_phases(struct ph_run *run, struct ph_err *err);
+
+/* recover.c: the snapshot is gone. Does what can be done so that the job may go on under a new one,
+ * or says why it cannot. Afterwards run->snapshot is the new one. The process must have one thread. */
 bool ph_run_recover(struct ph_run *run, struct ph_err *err);
 
-/* Sets the sequences of the target columns ahead of what was copied (finish.c). */
-bool ph_run_sequences(struct ph_run *run, struct ph_err *err);
+/* finish.c: sequences, the mark, the barrier; parked shards are no error yet. */
+bool ph_run_finish(struct ph_run *run, struct ph_err *err);
+
+/* finish.c: what the result says, from the ledger and from this run; the error for parked shards. */
+bool ph_run_fill_result(struct ph_run *run, struct ph_err *err);
+void ph_run_add_figures(struct ph_run *run);
+bool ph_run_parked(struct ph_run *run, struct ph_err *err);
 
 #endif

@@ -36,6 +36,10 @@ struct ph_rows {
  * (PH_INTERRUPTED) or timeout_s is over (PH_CONNECTION; < 0: none). */
 bool ph_conn_wait(struct ph_conn *conn, short events, double timeout_s, struct ph_err *err);
 
+/* Sends what libpq has buffered. While the socket is full, what the server says is read too: it may
+ * be waiting for us to read before it reads any more. */
+bool ph_conn_flush(struct ph_conn *conn, struct ph_err *err);
+
 /* Turns a failed result, or the connection's own message when result is NULL, into an error. Takes
  * no ownership. */
 bool ph_conn_error(struct ph_conn *conn, const PGresult *result, struct ph_err *err);

@@ -1,0 +1,111 @@
+/* What every stage of a run needs: its connections, where the tables stand, the snapshot's end. */
+#include "haul/run.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+
+bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
+{
+    struct ph_conn **conn = source ? &run->source : &run->target;
+    if (*conn && ph_conn_ok(*conn))
+        return true;
+    ph_conn_close(*conn);
+    *conn = NULL;
+    char name[64];
+    snprintf(name, sizeof name, "pghaul/%s/main", *run->tag ? run->tag : "plan");
+    struct ph_conn_opts how = {
+        .dsn = source ? run->opts->source : run->opts->target,
+        .application_name = name,
+        .encoding = source ? run->encoding : NULL,
+        .read_only = source,
+        .interrupt = run->opts->interrupt,
+        .interrupt_level = 1,
+    };
+    return ph_conn_open(conn, &how, err);
+}
+
+static bool is_alive(struct ph_conn *conn)
+{
+    struct ph_err ignored;
+    if (!conn || !ph_conn_ok(conn))
+        return false;
+    ph_conn_set_interrupt(conn, NULL, 2);
+    return ph_conn_recover(conn) && ph_conn_exec(conn, "SELECT", &ignored);
+}
+
+/* The target's connection for the end: it must work although the user has asked to stop, and
+ * although it may have been lost while the crew was at work. Who has been told to stop does not
+ * wait for a lost server. */
+bool ph_run_reach_target(struct ph_run *run, struct ph_err *err)
+{
+    double patience = run->opts->max_outage_s > 0 ? run->opts->max_outage_s : PH_OUTAGE_S;
+    double until = ph_clock_s() + patience;
+    char name[64];
+    snprintf(name, sizeof name, "pghaul/%s/main", run->tag);
+    const struct ph_conn_opts how = {.dsn = run->opts->target, .application_name = name};
+    while (!is_alive(run->target)) {
+        ph_conn_close(run->target);
+        run->target = NULL;
+        if (ph_conn_open(&run->target, &how, err))
+            continue;
+        if (err->code != PH_CONNECTION || ph_clock_s() > until ||
+            !ph_interrupt_sleep(run->opts->interrupt, 1, 0.5))
+            return false;
+    }
+    return true;
+}
+
+/* Errors before anything has been changed are the environment's. */
+bool ph_run_unchanged(struct ph_err *err)
+{
+    if (err->code == PH_FAILED || err->code == PH_CONNECTION || err->code == PH_BUSY)
+        err->code = PH_WRONG;
+    return false;
+}
+
+bool ph_run_load_tabs(struct ph_run *run, struct ph_err *err)
+{
+    return ph_ledger_tabs(run->target, run->arena, run->job, &run->tabs, &run->n_tabs, err);
+}
+
+bool ph_run_is_whole(const struct ph_run *run)
+{
+    for (int i = 0; i < run->n_tabs; i++)
+        if (run->tabs[i].landed < run->tabs[i].shards)
+            return false;
+    return true;
+}
+
+/* Shards of unlogged targets that a crash of the target has taken back. */
+bool ph_run_reopen_lost(struct ph_run *run, int64_t *lost, struct ph_err *err)
+{
+    bool unlogged = false;
+    *lost = 0;
+    for (int i = 0; i < run->n_tabs; i++)
+        unlogged = unlogged || run->tabs[i].target_unlogged;
+    return !unlogged || ph_ledger_lost(run->target, run->job, lost, err);
+}
+
+/* Lets the snapshot go: nobody needs the source any more. */
+void ph_run_end_keeper(struct ph_run *run)
+{
+    struct ph_err ignored;
+    struct ph_ledger_snapshot *s = NULL;
+    if (!ph_ledger_snapshot(run->target, run->arena, run->job, &s, &ignored) || !s || s->released)
+        return;
+    ph_conn_set_interrupt(run->source, NULL, 2);
+    if (run->source && ph_conn_ok(run->source) && ph_conn_recover(run->source))
+        ph_keeper_end(run->source, run->tag, s->keeper_backend, &ignored);
+    ph_ledger_release_snapshot(run->target, run->job, &ignored);
+}
+
+/* Leaves a job that goes on, and says how it ended. */
+void ph_run_leave(struct ph_run *run, const struct ph_err *why)
+{
+    struct ph_err err;
+    if (!ph_run_reach_target(run, &err))
+        return;
+    ph_ledger_leave(run->target, run->job, run->mover,
+                    why->code == PH_INTERRUPTED ? NULL : why->text, &err);
+}

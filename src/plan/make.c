@@ -1,0 +1,307 @@
+/* The tools that everybody uses who works on a plan: names for people, obstacles, warnings. */
+#include "plan/make.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+/* Every key word of PostgreSQL 15 that is not unreserved, sorted: quote_ident() quotes them too. */
+static const char *const keywords[] = {"all",
+                                       "analyse",
+                                       "analyze",
+                                       "and",
+                                       "any",
+                                       "array",
+                                       "as",
+                                       "asc",
+                                       "asymmetric",
+                                       "authorization",
+                                       "between",
+                                       "bigint",
+                                       "binary",
+                                       "bit",
+                                       "boolean",
+                                       "both",
+                                       "case",
+                                       "cast",
+                                       "char",
+                                       "character",
+                                       "check",
+                                       "coalesce",
+                                       "collate",
+                                       "collation",
+                                       "column",
+                                       "concurrently",
+                                       "constraint",
+                                       "create",
+                                       "cross",
+                                       "current_catalog",
+                                       "current_date",
+                                       "current_role",
+                                       "current_schema",
+                                       "current_time",
+                                       "current_timestamp",
+                                       "current_user",
+                                       "dec",
+                                       "decimal",
+                                       "default",
+                                       "deferrable",
+                                       "desc",
+                                       "distinct",
+                                       "do",
+                                       "else",
+                                       "end",
+                                       "except",
+                                       "exists",
+                                       "extract",
+                                       "false",
+                                       "fetch",
+                                       "float",
+                                       "for",
+                                       "foreign",
+                                       "freeze",
+                                       "from",
+                                       "full",
+                                       "grant",
+                                       "greatest",
+                                       "group",
+                                       "grouping",
+                                       "having",
+                                       "ilike",
+                                       "in",
+                                       "initially",
+                                       "inner",
+                                       "inout",
+                                       "int",
+                                       "integer",
+                                       "intersect",
+                                       "interval",
+                                       "into",
+                                       "is",
+                                       "isnull",
+                                       "join",
+                                       "lateral",
+                                       "leading",
+                                       "least",
+                                       "left",
+                                       "like",
+                                       "limit",
+                                       "localtime",
+                                       "localtimestamp",
+                                       "national",
+                                       "natural",
+                                       "nchar",
+                                       "none",
+                                       "normalize",
+                                       "not",
+                                       "notnull",
+                                       "null",
+                                       "nullif",
+                                       "numeric",
+                                       "offset",
+                                       "on",
+                                       "only",
+                                       "or",
+                                       "order",
+                                       "out",
+                                       "outer",
+                                       "overlaps",
+                                       "overlay",
+                                       "placing",
+                                       "position",
+                                       "precision",
+                                       "primary",
+                                       "real",
+                                       "references",
+                                       "returning",
+                                       "right",
+                                       "row",
+                                       "select",
+                                       "session_user",
+                                       "setof",
+                                       "similar",
+                                       "smallint",
+                                       "some",
+                                       "substring",
+                                       "symmetric",
+                                       "table",
+                                       "tablesample",
+                                       "then",
+                                       "time",
+                                       "timestamp",
+                                       "to",
+                                       "trailing",
+                                       "treat",
+                                       "trim",
+                                       "true",
+                                       "union",
+                                       "unique",
+                                       "user",
+                                       "using",
+                                       "values",
+                                       "varchar",
+                                       "variadic",
+                                       "verbose",
+                                       "when",
+                                       "where",
+                                       "window",
+                                       "with",
+                                       "xmlattributes",
+                                       "xmlconcat",
+                                       "xmlelement",
+                                       "xmlexists",
+                                       "xmlforest",
+                                       "xmlnamespaces",
+                                       "xmlparse",
+                                       "xmlpi",
+                                       "xmlroot",
+                                       "xmlserialize",
+                                       "xmltable"};
+
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_plain(const char *name)
+{
+    const char *p = name;
+    if (!((*p >= 'a' && *p <= 'z') || *p == '_'))
+        return false;
+    while ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '_')
+        p++;
+    return !*p && !bsearch(&name, keywords, sizeof keywords / sizeof *keywords, sizeof *keywords,
+                           compare_words);
+}
+
+static void add_name(struct ph_buf *buf, const char *name)
+{
+    if (is_plain(name)) {
+        ph_buf_add(buf, name);
+        return;
+    }
+    ph_buf_addc(buf, '"');
+    for (; *name; name++) {
+        if (*name == '"')
+            ph_buf_addc(buf, '"');
+        ph_buf_addc(buf, *name);
+    }
+    ph_buf_addc(buf, '"');
+}
+
+const char *ph_plan_name(struct ph_plan *plan, const char *schema, const char *name)
+{
+    struct ph_buf buf = {0};
+    add_name(&buf, schema);
+    ph_buf_addc(&buf, '.');
+    add_name(&buf, name);
+    const char *out = ph_arena_strdup(&plan->arena, buf.data);
+    ph_buf_fini(&buf);
+    return out;
+}
+
+const char *ph_make_name(struct ph_make *make, const struct ph_relation *relation)
+{
+    return ph_plan_name(make->plan, relation->schema, relation->name);
+}
+
+const char *ph_make_quote(struct ph_make *make, const char *name)
+{
+    struct ph_buf buf = {0};
+    add_name(&buf, name);
+    const char *out = ph_arena_strdup(&make->plan->arena, buf.data);
+    ph_buf_fini(&buf);
+    return out;
+}
+
+const char *ph_make_list(struct ph_make *make, const char *const *names, int n)
+{
+    enum { MOST = 8 };
+    struct ph_buf buf = {0};
+    int shown = n > MOST ? MOST : n;
+    for (int i = 0; i < shown; i++)
+        ph_buf_addf(&buf, "%s%s", i == 0 ? "" : i == n - 1 ? " and " : ", ", names[i]);
+    if (n > shown)
+        ph_buf_addf(&buf, " and %d more", n - shown);
+    const char *out = ph_arena_strdup(&make->plan->arena, ph_buf_text(&buf));
+    ph_buf_fini(&buf);
+    return out;
+}
+
+/* Findings. */
+
+void *ph_make_push(struct ph_arena *arena, void **items, int *n, int *room, size_t size)
+{
+    if (*n == *room) {
+        int more = *room ? *room * 2 : 8;
+        char *bigger = ph_arena_calloc(arena, (size_t)more, size);
+        if (*n)
+            memcpy(bigger, *items, (size_t)*n * size);
+        *items = bigger;
+        *room = more;
+    }
+    return (char *)*items + (size_t)(*n)++ * size;
+}
+
+static const char *vformat(struct ph_arena *arena, const char *fmt, va_list ap)
+{
+    struct ph_buf buf = {0};
+    ph_buf_vaddf(&buf, fmt, ap);
+    for (char *p = buf.data; p && *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?'; /* names may hold anything; a terminal must not */
+    const char *out = ph_arena_strdup(arena, ph_buf_text(&buf));
+    ph_buf_fini(&buf);
+    return out;
+}
+
+void ph_make_obstacle(struct ph_make *make, const char *hint, const char *fmt, ...)
+{
+    struct ph_plan *plan = make->plan;
+    va_list ap;
+    va_start(ap, fmt);
+    const char *text = vformat(&plan->arena, fmt, ap);
+    va_end(ap);
+    /* leaves that share a root share its faults, and are neighbours mostly */
+    enum { LOOK_BACK = 32 };
+    for (int i = plan->n_obstacles; i > 0 && i > plan->n_obstacles - LOOK_BACK; i--)
+        if (!strcmp(plan->obstacles[i - 1].text, text))
+            return;
+    void *items = make->obstacles;
+    struct ph_obstacle *o =
+        ph_make_push(&plan->arena, &items, &plan->n_obstacles, &make->room_obstacles, sizeof *o);
+    make->obstacles = items;
+    plan->obstacles = items;
+    *o = (struct ph_obstacle){text, ph_arena_strdup(&plan->arena, hint)};
+}
+
+void ph_make_warning(struct ph_make *make, const char *fmt, ...)
+{
+    struct ph_plan *plan = make->plan;
+    va_list ap;
+    va_start(ap, fmt);
+    const char *text = vformat(&plan->arena, fmt, ap);
+    va_end(ap);
+    const char **bigger =
+        ph_arena_calloc(&plan->arena, (size_t)plan->n_warnings + 1, sizeof *bigger);
+    for (int i = 0; i < plan->n_warnings; i++)
+        bigger[i] = plan->warnings[i];
+    bigger[plan->n_warnings++] = text;
+    plan->warnings = bigger;
+}
+
+void ph_make_table_warning(struct ph_make *make, struct ph_table *table, const char *fmt, ...)
+{
+    struct ph_plan *plan = make->plan;
+    va_list ap;
+    va_start(ap, fmt);
+    const char *text = vformat(&plan->arena, fmt, ap);
+    va_end(ap);
+    const char **bigger =
+        ph_arena_calloc(&plan->arena, (size_t)table->n_warnings + 1, sizeof *bigger);
+    for (int i = 0; i < table->n_warnings; i++)
+        bigger[i] = table->warnings[i];
+    bigger[table->n_warnings++] = text;
+    table->warnings = bigger;
+}
