@@ -18,6 +18,8 @@ def run_and_stop(t, args):
             if run.alive():
                 run.signal(number)
             sleep_random(t.random, 0.01)
+        if run.process.wait(60) == -signal.SIGINT:
+            return "interrupted before it could hear it"
         result = run.wait()
     assert result.rc in (0, 130, -signal.SIGKILL), result
     return str(how)

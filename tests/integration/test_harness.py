@@ -85,23 +85,32 @@ def the_proxy_loses_commits_and_answers_as_told(t):
     wait_for(lambda: t.target.column("select a from x order by 1") == ["2", "3", "4"], "the commits that were delivered", 5)
 
 
+# Columns that these rows say nothing of may be NULL here, so that a new one is no business of this story.
+LENIENT = """do $$ declare c record; begin for c in
+    select a.attrelid::regclass as tab, a.attname from pg_attribute a join pg_class r on r.oid = a.attrelid
+    where r.relnamespace = 'pghaul'::regnamespace and r.relkind = 'r' and a.attnotnull and a.attnum > 0 and a.attidentity = ''
+      and not exists (select from pg_index i where i.indrelid = r.oid and i.indisprimary and a.attnum = any(i.indkey))
+    loop execute format('alter table %s alter %I drop not null', c.tab, c.attname); end loop; end $$"""
+
 SOUND = """
     insert into pghaul.job (name, state, mode, fingerprint, definition, source, target, source_system, source_database,
                             completed_at) values ('j', 'completed', 'append', 'f', '{}', 's', 't', '1', 1, now());
-    insert into pghaul.snapshot values (1, 1, 'x', '1:1:', 1, '0/0', now(), now(), 'h', 1, 1);
+    insert into pghaul.snapshot (job, no, released_at) values (1, 1, now());
     insert into pghaul.mover (job, host, pid, ended_at) values (1, 'h', 1, now());
-    insert into pghaul.tab values (1, 1, 'public', 'narrow', 1, 1, 'public', 'narrow', 1, 1, false, 'binary', 'key', '', '');
-    insert into pghaul.shard (job, id, tab, pred, weight, alone, state, attempt)
-        values (1, 1, 1, 'id < 500', 1, false, 'landed', 1), (1, 2, 1, 'id >= 500', 1, false, 'landed', 2)"""
+    insert into pghaul.tab (job, id, source_schema, source_name, target_schema, target_name, target_oid, target_unlogged)
+        values (1, 1, 'public', 'narrow', 'public', 'narrow', 1, false);
+    insert into pghaul.shard (job, id, tab, pred, state, attempt)
+        values (1, 1, 1, 'id < 500', 'landed', 1), (1, 2, 1, 'id >= 500', 'landed', 2)"""
 
 LAND = """begin; insert into narrow values %s;
-    insert into pghaul.receipt values (1, {0}, 1, {0}, 1, 1, {1}, 1, repeat('a', 32), pg_current_xact_id()::text::bigint, now());
+    insert into pghaul.receipt (job, shard, tab, attempt, mover, snapshot, rows, bytes, hash, xid, landed_at)
+        values (1, {0}, 1, {0}, 1, 1, {1}, 1, repeat('a', 32), pg_current_xact_id()::text::bigint, now());
     commit"""
 
 BREACHES = [
     ("1", "delete from pghaul.receipt where shard = 1"),
     ("1", "update pghaul.shard set state = 'planned' where id = 1"),
-    ("1", "insert into pghaul.receipt values (1, 9, 1, 1, 1, 1, 0, 0, repeat('a', 32), 5, now())"),
+    ("1", "update pghaul.receipt set shard = 9 where shard = 2"),
     ("1", "update pghaul.shard set mover = 1 where id = 2"),
     ("2", "update pghaul.shard set attempt = 3 where id = 2"),
     ("3", "update pghaul.tab set target_unlogged = true"),
@@ -129,6 +138,7 @@ def the_ledgers_checks_see_every_breach(t):
     for invariant, breach in [(None, "select 1")] + BREACHES:
         t.target.query("drop schema if exists pghaul cascade; truncate narrow")
         t.target.query(schema)
+        t.target.query(LENIENT)
         t.target.query(SOUND)
         t.target.query((LAND % ", ".join(values[:499])).format(1, 499))
         t.target.query((LAND % ", ".join(values[499:])).format(2, 501))

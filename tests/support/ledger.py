@@ -8,8 +8,10 @@ from pgwire import PgError, quote_ident
 RECEIPTS = "pghaul.all_receipts"
 
 ODD = {
-    "1: a landed shard has no receipt":
-        "select s.id from pghaul.shard s where s.state in ('landed', 'verified') and not exists "
+    # Receipts of unlogged targets go with a crash of the server, and the next run takes note of it.
+    "1: a landed shard of a logged target has no receipt":
+        "select s.id from pghaul.shard s join pghaul.tab t on t.job = s.job and t.id = s.tab and not t.target_unlogged "
+        "where s.state in ('landed', 'verified') and not exists "
         "(select from {r} r where r.job = s.job and r.shard = s.id)",
     # One that is to be read again after the loss of its snapshot keeps its rows and its receipt until then.
     "1: a shard with a receipt of the snapshot in force is not landed":
@@ -43,6 +45,9 @@ ODD = {
 }
 
 ODD_WHEN_COMPLETE = {
+    "1: a landed shard has no receipt":
+        "select s.id from pghaul.shard s where s.state in ('landed', 'verified') and not exists "
+        "(select from {r} r where r.job = s.job and r.shard = s.id)",
     "a job is not completed": "select name from pghaul.job where state <> 'completed' or completed_at is null",
     "a completed job has shards that did not land":
         "select id, state from pghaul.shard where state not in ('landed', 'verified')",
