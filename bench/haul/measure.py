@@ -394,6 +394,7 @@ def tiny(args):
     contenders = {"pg_dump -a, pg_restore -a": (dumped("-a"), True), "pg_dump, pg_restore": (dumped(), False)}
     if pghaul_here(args):
         contenders["pghaul"] = (None, True)
+    contenders = {n: c for n, c in contenders.items() if not args.tables or n in args.tables}
 
     def one(name):
         argv, with_tables = contenders[name]
@@ -406,7 +407,7 @@ def tiny(args):
                   args.patience)
     out = ["", "%d tables of 10 rows" % len(names), ""] + table_of(runs, "pg_dump -a, pg_restore -a")
     if "pghaul" in runs:
-        for name in list(contenders)[:2]:
+        for name in [n for n in contenders if n != "pghaul"]:
             bars.check("wall against %s" % name, median(runs["pghaul"], "wall") / median(runs[name], "wall"), 1.0)
     return out, bars
 
@@ -475,7 +476,7 @@ BENCHES = {"data_phase": data_phase, "tiny": tiny, "skew": skew, "memory": memor
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bench", choices=BENCHES)
-    parser.add_argument("tables", nargs="*", help="for data_phase; default: narrow mixed wide")
+    parser.add_argument("tables", nargs="*", help="for data_phase, default: narrow mixed wide; for tiny: these contenders only")
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS", "5")))
     parser.add_argument("--patience", type=int, default=int(os.environ.get("BENCH_PATIENCE", "3")))
     parser.add_argument("--opponents", action="store_true", help="without pghaul")
