@@ -131,6 +131,24 @@ static void keep_routing(struct ph_table *table, const struct ph_ledger_tab *t)
     table->target_routes = true;
 }
 
+/* Whether every number of `wanted` ("1,2,5") is in `list`. */
+static bool has_numbers(const char *list, const char *wanted)
+{
+    char *end;
+    for (const char *p = wanted; *p; p = *end ? end + 1 : end) {
+        long number = strtol(p, &end, 10), other = 0;
+        bool found = false;
+        char *next;
+        for (const char *q = list; *q && !found; q = *next ? next + 1 : next) {
+            other = strtol(q, &next, 10);
+            found = other == number;
+        }
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
 /* A job goes on only with the relations that it began with, column for column. */
 bool ph_run_same_relations(struct ph_run *run, struct ph_err *err)
 {
@@ -151,7 +169,8 @@ bool ph_run_same_relations(struct ph_run *run, struct ph_err *err)
             return other_relation(t, "the target was truncated, rewritten or made anew: the table",
                                   err);
         if (strcmp(t->select_list, p->select_list) != 0 ||
-            strcmp(t->target_columns, p->target_columns) != 0)
+            strcmp(t->target_columns, p->target_columns) != 0 ||
+            !has_numbers(p->source_attnums, t->source_attnums))
             return other_relation(t, "the columns have changed: the table", err);
     }
     return true;
@@ -298,6 +317,12 @@ static bool go_on(struct ph_run *run, struct ph_err *err)
             lost);
     if (!ph_run_load_tabs(run, err) || !ph_run_same_relations(run, err))
         return false;
+    int other = 0;
+    if (!ph_ledger_other_target(run->target, run->job, &other, err))
+        return false;
+    if (other)
+        return other_relation(&run->tabs[other - 1],
+                              "the target was truncated, rewritten or made anew: the table", err);
     adopt_cut(run);
     return have_snapshot(run, err);
 }
@@ -351,8 +376,8 @@ bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
         run->job = job->id;
         if (!still_complete(run, &complete, err))
             return false;
+        ph_run_end_keeper(run); /* of a mover that died between the end of the job and this */
         if (complete && !run->opts->again) {
-            ph_run_end_keeper(run); /* of a mover that died between the end of the job and this */
             *done = true;
             return true;
         }

@@ -120,6 +120,7 @@ static bool equip(struct ph_crew *crew, struct ph_worker *w, int slot, struct ph
            ph_sink_pg_new(&w->sink,
                           &(struct ph_sink_pg_opts){.desk = &w->desk,
                                                     .mode = crew->opts.mode,
+                                                    .fire_triggers = crew->opts.fire_triggers,
                                                     .skip_triggers = crew->opts.skip_triggers},
                           err);
 }

@@ -53,7 +53,7 @@ struct ph_crew_opts {
     int64_t job;
     int mover;
     enum ph_mode mode;
-    bool skip_triggers;
+    bool fire_triggers, skip_triggers;
     int workers;
     double max_outage_s;
     struct ph_log *log;

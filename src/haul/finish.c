@@ -87,7 +87,7 @@ static bool set_of_table(struct ph_run *run, const struct ph_table *t, struct ph
 
 static bool set_sequences(struct ph_run *run, struct ph_err *err)
 {
-    bool ok = ph_run_connect(run, true, err);
+    bool ok = ph_run_reach(run, true, err);
     for (int i = 0; i < run->n_tabs && ok; i++)
         ok = set_of_table(run, run->tables[i], err);
     return ok;

@@ -30,6 +30,7 @@ bool ph_run_prepare(struct ph_run *run, struct ph_err *err)
         .job = run->job,
         .mover = run->mover,
         .mode = run->opts->spec->mode,
+        .fire_triggers = run->opts->spec->triggers == PH_TRIGGERS_FIRE,
         .skip_triggers = run->opts->spec->triggers == PH_TRIGGERS_SKIP,
         .workers = workers,
         .max_outage_s = run->opts->max_outage_s > 0 ? run->opts->max_outage_s : PH_OUTAGE_S,
@@ -103,10 +104,10 @@ bool ph_run_phases(struct ph_run *run, struct ph_err *err)
             return false;
         if (atomic_load(&run->crew.snapshot_gone)) {
             run->phase = "recovering";
-            if (!ph_run_reach_target(run, err) || !ph_run_load_tabs(run, err) ||
+            if (!ph_run_reach(run, false, err) || !ph_run_load_tabs(run, err) ||
                 !ph_run_recover(run, err))
                 return false;
-        } else if (!ph_run_reach_target(run, err) || !ph_run_reopen_lost(run, &lost, err)) {
+        } else if (!ph_run_reach(run, false, err) || !ph_run_reopen_lost(run, &lost, err)) {
             return false;
         }
         if (!ph_run_load_tabs(run, err))

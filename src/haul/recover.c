@@ -66,16 +66,22 @@ static bool check_relations(struct ph_run *run, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(&sql, "SELECT pg_catalog.pg_relation_filenode(o.oid), o.n FROM (VALUES ");
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.pg_relation_filenode(o.oid), o.n, (SELECT pg_catalog.count(*)"
+               " FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) o.oid"
+               " AND a.attnum OPERATOR(pg_catalog.=) ANY (o.used) AND NOT a.attisdropped)"
+               " OPERATOR(pg_catalog.=) pg_catalog.cardinality(o.used) FROM (VALUES ");
     for (int i = 0; i < run->n_tabs; i++)
-        ph_sql_add(&sql, "%s(%u::pg_catalog.oid, %d)", i ? ", " : "", run->tabs[i].source_oid, i);
-    ph_sql_add(&sql, ") o(oid, n)");
+        ph_sql_add(&sql, "%s(%u::pg_catalog.oid, %d, '{%s}'::pg_catalog.int2[])", i ? ", " : "",
+                   run->tabs[i].source_oid, i, run->tabs[i].source_attnums);
+    ph_sql_add(&sql, ") o(oid, n, used)");
     if (!ask(run->source, &sql, &rows, err))
         return false;
     bool ok = true;
     for (int r = 0; r < ph_rows_count(rows) && ok; r++) {
         const struct ph_ledger_tab *t = &run->tabs[ph_rows_int(rows, r, 1)];
-        if (t->source_filenode && ph_rows_uint(rows, r, 0) != t->source_filenode)
+        if ((t->source_filenode && ph_rows_uint(rows, r, 0) != t->source_filenode) ||
+            !ph_rows_bool(rows, r, 2))
             ok = ph_err_set(err, PH_RELATION,
                             "source table %s.%s is no longer the one that was planned",
                             t->source_schema, t->source_name);
@@ -147,6 +153,46 @@ static bool prove(struct recovery *rec, struct landed *l, struct ph_err *err)
     rec->changed[l->tab - 1] += l->changed;
     ph_rows_free(rows);
     return true;
+}
+
+/* Rows that are taken back to be loaded again must not take others with them: a foreign key of
+ * somebody else's that points here may cascade, a trigger may do anything. */
+static bool refuse_followers(struct recovery *rec, int tab, struct ph_err *err)
+{
+    struct ph_run *run = rec->run;
+    const struct ph_table *t = run->tables[tab - 1];
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    if (run->opts->spec->triggers == PH_TRIGGERS_SKIP)
+        return true; /* neither foreign keys nor triggers act then */
+    ph_sql_add(
+        &sql,
+        "SELECT (SELECT pg_catalog.format('foreign key %%I of %%s', c.conname, "
+        "c.conrelid::pg_catalog.regclass)"
+        " FROM pg_catalog.pg_constraint c WHERE c.contype OPERATOR(pg_catalog.=) 'f'"
+        " AND c.confrelid OPERATOR(pg_catalog.=) %u LIMIT 1),"
+        " (SELECT pg_catalog.format('trigger %%I', g.tgname) FROM pg_catalog.pg_trigger g"
+        " WHERE g.tgrelid OPERATOR(pg_catalog.=) %u AND NOT g.tgisinternal"
+        " AND g.tgenabled IN ('O', 'A') AND (g.tgtype OPERATOR(pg_catalog.&) 8::pg_catalog.int2)"
+        " OPERATOR(pg_catalog.<>) 0 LIMIT 1)",
+        t->target_oid, t->target_oid);
+    if (!ask(run->target, &sql, &rows, err))
+        return false;
+    const char *key = ph_rows_get(rows, 0, 0), *trigger = ph_rows_get(rows, 0, 1);
+    if (run->opts->spec->triggers == PH_TRIGGERS_FIRE)
+        trigger = NULL;
+    bool ok = !key && !trigger;
+    if (!ok) {
+        ph_err_set(
+            err, PH_FAILED,
+            "%s has changed since the snapshot was lost, and its rows cannot be taken back to be"
+            " read again: %s would act on their deletion",
+            t->root_source, key ? key : trigger);
+        ph_err_hint(err, "drop it until the job is done, or take the job away with pghaul clean and"
+                         " begin again");
+    }
+    ph_rows_free(rows);
+    return ok;
 }
 
 /* Rule 3, and upsert. */
@@ -259,7 +305,13 @@ static bool rewrite_ledger(struct recovery *rec, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
     int no = 0;
-    if (!ph_ledger_begin(run->target, false, err) || !plan_again(rec, err))
+    if (!ph_ledger_begin(run->target, false, err))
+        return false;
+    for (int tab = 1; tab <= run->n_tabs; tab++)
+        if (rec->changed[tab - 1] && run->opts->spec->mode != PH_UPSERT &&
+            !refuse_followers(rec, tab, err))
+            return false;
+    if (!plan_again(rec, err))
         return false;
     for (int tab = 1; tab <= run->n_tabs; tab++) {
         bool by_block = run->tables[tab - 1]->split == PH_SPLIT_BLOCK;
@@ -349,8 +401,11 @@ bool ph_run_recover(struct ph_run *run, struct ph_err *err)
             err, "without --strict, shards that are proven unchanged stay and the rest is read "
                  "under a new snapshot");
     }
-    if (!ph_run_connect(run, true, err))
+    /* it may well have died with the snapshot */
+    if (!ph_run_reach(run, true, err))
         return false;
+    ph_conn_set_interrupt(run->source, run->opts->interrupt, 1);
+    ph_conn_set_interrupt(run->target, run->opts->interrupt, 1);
     /* movers of one job recover one after the other; class 1885825122 is for this */
     ph_sql_add(&sql,
                "SET lock_timeout = 0;SELECT pg_catalog.pg_advisory_lock(1885825122, %d);"

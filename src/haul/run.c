@@ -5,13 +5,9 @@
 
 #include "base/clock.h"
 
-bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
+static bool open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,
+                         struct ph_err *err)
 {
-    struct ph_conn **conn = source ? &run->source : &run->target;
-    if (*conn && ph_conn_ok(*conn))
-        return true;
-    ph_conn_close(*conn);
-    *conn = NULL;
     char name[64];
     snprintf(name, sizeof name, "pghaul/%s/main", *run->tag ? run->tag : "plan");
     struct ph_conn_opts how = {
@@ -19,10 +15,20 @@ bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
         .application_name = name,
         .encoding = source ? run->encoding : NULL,
         .read_only = source,
-        .interrupt = run->opts->interrupt,
+        .interrupt = interrupt,
         .interrupt_level = 1,
     };
-    return ph_conn_open(conn, &how, err);
+    return ph_conn_open(source ? &run->source : &run->target, &how, err);
+}
+
+bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
+{
+    struct ph_conn **conn = source ? &run->source : &run->target;
+    if (*conn && ph_conn_ok(*conn))
+        return true;
+    ph_conn_close(*conn);
+    *conn = NULL;
+    return open_control(run, source, run->opts->interrupt, err);
 }
 
 static bool is_alive(struct ph_conn *conn)
@@ -34,21 +40,20 @@ static bool is_alive(struct ph_conn *conn)
     return ph_conn_recover(conn) && ph_conn_exec(conn, "SELECT", &ignored);
 }
 
-/* The target's connection for the end: it must work although the user has asked to stop, and
- * although it may have been lost while the crew was at work. Who has been told to stop does not
- * wait for a lost server. */
-bool ph_run_reach_target(struct ph_run *run, struct ph_err *err)
+bool ph_run_reach(struct ph_run *run, bool source, struct ph_err *err)
 {
+    struct ph_conn **conn = source ? &run->source : &run->target;
     double patience = run->opts->max_outage_s > 0 ? run->opts->max_outage_s : PH_OUTAGE_S;
     double until = ph_clock_s() + patience;
-    char name[64];
-    snprintf(name, sizeof name, "pghaul/%s/main", run->tag);
-    const struct ph_conn_opts how = {.dsn = run->opts->target, .application_name = name};
-    while (!is_alive(run->target)) {
-        ph_conn_close(run->target);
-        run->target = NULL;
-        if (ph_conn_open(&run->target, &how, err))
+    while (!is_alive(*conn)) {
+        ph_conn_close(*conn);
+        *conn = NULL;
+        if (open_control(run, source, NULL, err)) {
+            /* the lock that says we live went with the old connection */
+            if (!source && run->mover && !ph_ledger_hold_again(*conn, run->mover, err))
+                return false;
             continue;
+        }
         if (err->code != PH_CONNECTION || ph_clock_s() > until ||
             !ph_interrupt_sleep(run->opts->interrupt, 1, 0.5))
             return false;
@@ -94,9 +99,15 @@ void ph_run_end_keeper(struct ph_run *run)
     struct ph_ledger_snapshot *s = NULL;
     if (!ph_ledger_snapshot(run->target, run->arena, run->job, &s, &ignored) || !s || s->released)
         return;
-    ph_conn_set_interrupt(run->source, NULL, 2);
-    if (run->source && ph_conn_ok(run->source) && ph_conn_recover(run->source))
+    if (!is_alive(run->source)) {
+        ph_conn_close(run->source);
+        run->source = NULL;
+        open_control(run, true, NULL, &ignored);
+    }
+    if (run->source)
         ph_keeper_end(run->source, run->tag, s->keeper_backend, &ignored);
+    else
+        ph_keeper_kill(s->keeper_host, s->keeper_pid);
     ph_ledger_release_snapshot(run->target, run->job, &ignored);
 }
 
@@ -104,7 +115,7 @@ void ph_run_end_keeper(struct ph_run *run)
 void ph_run_leave(struct ph_run *run, const struct ph_err *why)
 {
     struct ph_err err;
-    if (!ph_run_reach_target(run, &err))
+    if (!ph_run_reach(run, false, &err))
         return;
     ph_ledger_leave(run->target, run->job, run->mover,
                     why->code == PH_INTERRUPTED ? NULL : why->text, &err);

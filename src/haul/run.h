@@ -39,9 +39,10 @@ enum { PH_KEEP_S = 15 * 60, PH_OUTAGE_S = 30 * 60 }; /* defaults */
 /* Opens (or opens again) a control connection. */
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err);
 
-/* The target's connection for the end: works although the user has asked to stop, and although it
- * may have been lost while the crew was at work. */
-bool ph_run_reach_target(struct ph_run *run, struct ph_err *err);
+/* Makes sure that a control connection really works, waiting for a lost server until --max-outage: it
+ * may have died unnoticed while the crew was at work. It cannot be interrupted afterwards, since it
+ * serves the end of a run that was. Who has been told to stop does not wait. */
+bool ph_run_reach(struct ph_run *run, bool source, struct ph_err *err);
 
 /* Turns an error that came before anything was changed into PH_WRONG. Returns false. */
 bool ph_run_unchanged(struct ph_err *err);

@@ -18,6 +18,9 @@
 #include "base/fault.h"
 #include "haul/crew.h"
 
+/* Attempts after which a connection that is lost in the middle of a shard counts as its failure. */
+enum { DEADLY = 10 };
+
 static bool must_stop(const struct ph_crew *crew)
 {
     return atomic_load(&crew->stop) || atomic_load(&crew->snapshot_gone) ||
@@ -99,8 +102,10 @@ static void evict(struct ph_worker *w, const struct ph_shard *shard)
                shard->id);
 }
 
-/* Decides what a failed hop means; the table at the head of this file. False: the worker ends. */
-static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, struct ph_err *err)
+/* Decides what a failed hop means, after so many rows; the table at the head of this file. False: the
+ * worker ends. */
+static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, uint64_t rows,
+                           struct ph_err *err)
 {
     struct ph_crew *crew = w->crew;
     atomic_fetch_add(&crew->retries, err->code != PH_INTERRUPTED && err->code != PH_FENCED);
@@ -122,7 +127,11 @@ static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, st
         evict(w, shard);
         return bear_outage(w, err);
     case PH_CONNECTION:
-        give_back(w, shard, false, false, err, 0);
+        /* Rows had passed, so this outage is a new one. A shard that loses its connection in the
+         * middle again and again may be what kills the server: then it is its own failure. */
+        if (rows > 0)
+            w->outage_since = 0;
+        give_back(w, shard, rows > 0 && shard->attempt >= DEADLY, false, err, 0);
         return bear_outage(w, err);
     default:
         break;
@@ -200,7 +209,7 @@ static bool work_on(struct ph_worker *w, const struct ph_shard *shard)
     struct ph_err err;
     struct ph_tally tally;
     if (!hop(w, shard, &tally, &err))
-        return handle_failure(w, shard, &err);
+        return handle_failure(w, shard, tally.rows, &err);
     count_landing(w, shard, &tally);
     if (PH_FAULT("worker.landed"))
         ph_desk_disconnect(&w->desk);
@@ -222,7 +231,7 @@ static bool work_on_bundle(struct ph_worker *w, const struct ph_shard *shards, i
                 give_back(w, &shards[k], false, false, &err, 0);
         bool of_the_shard = err.code == PH_FAILED || err.code == PH_LANDED;
         if (!of_the_shard)
-            return handle_failure(w, &shards[i], &err);
+            return handle_failure(w, &shards[i], tallies[i].rows, &err);
         ph_log(w->crew->opts.log, PH_LOG_INFO, "a bundle of %d shards is taken apart: %s", n,
                err.text);
         give_back(w, &shards[i], false, false, &err, 0);
@@ -300,6 +309,7 @@ void *ph_worker_main(void *arg)
             break;
         }
         if (claim->shard == 0) {
+            w->outage_since = 0;
             /* others have the rest in hand; should one of them fail, it is ours */
             uint64_t none = 0;
             atomic_compare_exchange_strong(&crew->first_idle_ns, &none, ph_clock_ns());

@@ -131,26 +131,15 @@ void ph_desk_sql_receipts(const struct ph_desk *desk, struct ph_buf *sql,
     ph_sql_add(sql, "/%d', true);", shards[0].attempt);
 }
 
-static void add_target(struct ph_buf *sql, const struct ph_table *t)
-{
-    struct ph_buf name = {0};
-    ph_sql_add(&name, "%I.%I", t->target_schema, t->target_name);
-    ph_sql_add(sql, "%L, %u, %u", name.data, t->target_oid,
-               t->target_routes ? 0 : t->target_filenode);
-    ph_buf_fini(&name);
-}
-
 void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shards,
                       const struct ph_tally *tallies, int n)
 {
     char hash[PH_TALLY_HASH_TEXT];
     for (int i = 0; i < n; i++) {
-        ph_sql_add(sql, "%spghaul.land(%D, %D, %d, %d, %s, ", i ? ", " : "SELECT ", desk->opts.job,
-                   shards[i].id, shards[i].attempt, desk->opts.mover,
-                   shards[i].table->target_unlogged ? "true" : "false");
-        add_target(sql, shards[i].table);
-        ph_sql_add(sql, ", %D, %D, %L)", (int64_t)tallies[i].rows, (int64_t)tallies[i].bytes,
-                   ph_tally_hash_text(&tallies[i], hash));
+        ph_sql_add(sql, "%spghaul.land(%D, %D, %d, %d, %s, %D, %D, %L)", i ? ", " : "SELECT ",
+                   desk->opts.job, shards[i].id, shards[i].attempt, desk->opts.mover,
+                   shards[i].table->target_unlogged ? "true" : "false", (int64_t)tallies[i].rows,
+                   (int64_t)tallies[i].bytes, ph_tally_hash_text(&tallies[i], hash));
     }
     ph_sql_add(sql, ";COMMIT");
     if (!desk->hold && !ph_interrupt_at(desk->opts.conn.interrupt, 1)) {

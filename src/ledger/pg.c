@@ -207,15 +207,17 @@ static bool insert_tabs(struct ph_conn *conn, const struct ph_ledger_new *what, 
         ph_sql_add(&sql,
                    "INSERT INTO pghaul.tab (job, id, source_schema, source_name, source_oid,"
                    " source_filenode, target_schema, target_name, target_oid, target_filenode,"
-                   " target_unlogged, format, split, select_list, target_columns) VALUES ");
+                   " target_unlogged, format, split, select_list, target_columns, source_attnums,"
+                   " target_attnums) VALUES ");
         for (int i = begin; i < what->n_tables && i < begin + ROWS_PER_INSERT; i++) {
             const struct ph_table *t = &what->tables[i];
-            ph_sql_add(&sql, "%s(%D, %d, %L, %L, %u, %u, %L, %L, %u, %u, %s, %L, %L, %L, %L)",
+            ph_sql_add(&sql,
+                       "%s(%D, %d, %L, %L, %u, %u, %L, %L, %u, %u, %s, %L, %L, %L, %L, %L, %L)",
                        i > begin ? ", " : "", job, t->id, t->source_schema, t->source_name,
                        t->source_oid, t->source_filenode, t->target_schema, t->target_name,
                        t->target_oid, t->target_filenode, t->target_unlogged ? "true" : "false",
                        t->format == PH_BINARY ? "binary" : "text", ph_split_name(t->split),
-                       t->select_list, t->target_columns);
+                       t->select_list, t->target_columns, t->source_attnums, t->target_attnums);
         }
         if (!run(conn, &sql, NULL, err))
             return false;
@@ -283,6 +285,38 @@ bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_s
     return true;
 }
 
+/* What a partitioned target consists of now, so that a TRUNCATE of a leaf or a DETACH is noticed. */
+static bool note_leaves(struct ph_conn *conn, int64_t job, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(
+        &sql,
+        "UPDATE pghaul.tab t SET target_leaves = l.leaves, target_files = l.files FROM ("
+        " SELECT x.id, pg_catalog.array_agg(p.relid::pg_catalog.oid) AS leaves,"
+        " pg_catalog.array_agg(pg_catalog.pg_relation_filenode(p.relid)) AS files"
+        " FROM pghaul.tab x, LATERAL pg_catalog.pg_partition_tree(x.target_oid) p"
+        " WHERE x.job OPERATOR(pg_catalog.=) %D AND x.target_filenode OPERATOR(pg_catalog.=) 0"
+        " AND p.isleaf GROUP BY x.id) l"
+        " WHERE t.job OPERATOR(pg_catalog.=) %D AND t.id OPERATOR(pg_catalog.=) l.id",
+        job, job);
+    return run(conn, &sql, NULL, err);
+}
+
+bool ph_ledger_other_target(struct ph_conn *conn, int64_t job, int *tab, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT id FROM pghaul.tab WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND NOT pghaul.same_target(job, id) ORDER BY id LIMIT 1",
+               job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *tab = (int)ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    return true;
+}
+
 bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t *job,
                       struct ph_err *err)
 {
@@ -291,7 +325,7 @@ bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, in
            ph_ledger_add_shards(conn, *job, what->shards, what->lo, what->hi, what->n_shards, 1,
                                 err) &&
            ph_ledger_add_snapshot(conn, *job, what->snapshot, what->host, &no, err) &&
-           (!what->replace || empty_targets(conn, what, *job, err));
+           (!what->replace || empty_targets(conn, what, *job, err)) && note_leaves(conn, *job, err);
 }
 
 /* Movers. */
@@ -410,7 +444,7 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
         &sql,
         "SELECT t.id, t.source_schema, t.source_name, t.target_schema, t.target_name,"
         " t.source_oid, t.source_filenode, t.target_oid, t.target_filenode, t.select_list,"
-        " t.target_columns, t.split, t.target_unlogged,"
+        " t.target_columns, t.split, t.target_unlogged, t.source_attnums, t.target_attnums,"
         " r.rows, r.bytes, s.weight, s.weight_done, s.shards, s.landed, s.parked"
         " FROM pghaul.tab t LEFT JOIN (SELECT tab, pg_catalog.count(*) AS shards,"
         "   pg_catalog.sum(weight) AS weight,"
@@ -443,13 +477,15 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
         t->target_columns = ph_arena_strdup(arena, ph_rows_text(rows, i, 10));
         t->split = ph_arena_strdup(arena, ph_rows_text(rows, i, 11));
         t->target_unlogged = ph_rows_bool(rows, i, 12);
-        t->rows = ph_rows_uint(rows, i, 13);
-        t->bytes = ph_rows_uint(rows, i, 14);
-        t->weight = ph_rows_int(rows, i, 15);
-        t->weight_done = ph_rows_int(rows, i, 16);
-        t->shards = (int)ph_rows_int(rows, i, 17);
-        t->landed = (int)ph_rows_int(rows, i, 18);
-        t->parked = (int)ph_rows_int(rows, i, 19);
+        t->source_attnums = ph_arena_strdup(arena, ph_rows_text(rows, i, 13));
+        t->target_attnums = ph_arena_strdup(arena, ph_rows_text(rows, i, 14));
+        t->rows = ph_rows_uint(rows, i, 15);
+        t->bytes = ph_rows_uint(rows, i, 16);
+        t->weight = ph_rows_int(rows, i, 17);
+        t->weight_done = ph_rows_int(rows, i, 18);
+        t->shards = (int)ph_rows_int(rows, i, 19);
+        t->landed = (int)ph_rows_int(rows, i, 20);
+        t->parked = (int)ph_rows_int(rows, i, 21);
     }
     ph_rows_free(rows);
     return true;

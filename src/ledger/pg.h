@@ -89,6 +89,9 @@ bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err);
  * them. */
 bool ph_ledger_lost(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err);
 
+/* The first table whose target is no longer the planned relation; 0: all are. */
+bool ph_ledger_other_target(struct ph_conn *conn, int64_t job, int *tab, struct ph_err *err);
+
 /* Adds shards behind the present ones (ids are made here). [tx] */
 bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_shard *shards,
                           const char *const *lo, const char *const *hi, int n, int64_t first_id,
@@ -112,6 +115,7 @@ struct ph_ledger_tab {
     const char *source_schema, *source_name, *target_schema, *target_name;
     uint32_t source_oid, source_filenode, target_oid, target_filenode;
     const char *select_list, *target_columns, *split;
+    const char *source_attnums, *target_attnums;
     bool target_unlogged;
     uint64_t rows, bytes;
     int64_t weight, weight_done;

@@ -68,6 +68,10 @@ CREATE TABLE pghaul.tab (
     split           text NOT NULL,
     select_list     text NOT NULL,
     target_columns  text NOT NULL,
+    source_attnums  text NOT NULL DEFAULT '', -- numbers of the columns in use: 1,2,5
+    target_attnums  text NOT NULL DEFAULT '',
+    target_leaves   oid[], -- of a partitioned target, as they were when the job began
+    target_files    oid[], -- and their files
     emptied         boolean NOT NULL DEFAULT false, -- mode replace: done, and never again in this round
     PRIMARY KEY (job, id)
 );
@@ -212,23 +216,52 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- Whether a target is still the planned relation, to the file and the column: nobody has truncated,
+-- rewritten or made anew what finished shards have loaded. A partitioned one may get leaves, and lose none.
+CREATE FUNCTION pghaul.same_target(a_job bigint, a_tab int) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    t pghaul.tab;
+    numbers int2[];
+BEGIN
+    SELECT * INTO t FROM pghaul.tab x WHERE x.job = a_job AND x.id = a_tab;
+    numbers := string_to_array(t.target_attnums, ',')::int2[];
+    IF to_regclass(format('%I.%I', t.target_schema, t.target_name))
+          IS DISTINCT FROM t.target_oid::regclass
+       OR t.target_filenode <> 0
+          AND pg_relation_filenode(t.target_oid) IS DISTINCT FROM t.target_filenode
+       OR cardinality(numbers) <> (SELECT count(*) FROM pg_attribute a
+                                    WHERE a.attrelid = t.target_oid AND a.attnum = ANY (numbers)
+                                      AND NOT a.attisdropped)
+    THEN
+        RETURN false;
+    END IF;
+    RETURN t.target_leaves IS NULL OR NOT EXISTS (
+        SELECT FROM unnest(t.target_leaves, t.target_files) l(leaf, file)
+         WHERE pg_relation_filenode(l.leaf) IS DISTINCT FROM l.file
+            OR NOT EXISTS (SELECT FROM pg_partition_ancestors(l.leaf) p
+                            WHERE p.relid = t.target_oid::regclass));
+END $$;
+
 -- The last statement before COMMIT in a shard's transaction. SQLSTATE PH001: fenced, a newer attempt owns the shard;
--- PH002: the target is not the relation that was planned (a_filenode 0: not compared). COPY's lock is held here.
+-- PH002: the target is not the relation that was planned. COPY's lock is held here.
 CREATE FUNCTION pghaul.land(a_job bigint, a_shard bigint, a_attempt int, a_mover int,
-                            a_unlogged boolean, a_target text, a_oid oid, a_filenode oid, a_rows bigint, a_bytes bigint, a_hash text)
+                            a_unlogged boolean, a_rows bigint, a_bytes bigint, a_hash text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    the_tab int;
 BEGIN
     UPDATE pghaul.shard s SET state = 'landed', mover = NULL, slot = NULL, error = NULL,
            redo_xid = NULL, redo_rows = NULL
      WHERE s.job = a_job AND s.id = a_shard AND s.attempt = a_attempt AND s.mover = a_mover
-       AND s.state = 'planned';
+       AND s.state = 'planned'
+    RETURNING s.tab INTO the_tab;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a newer attempt owns shard %', a_shard USING ERRCODE = 'PH001';
     END IF;
-    IF to_regclass(a_target) IS DISTINCT FROM a_oid::regclass
-       OR a_filenode <> 0 AND pg_relation_filenode(a_oid) IS DISTINCT FROM a_filenode THEN
-        RAISE EXCEPTION 'table % is not the planned one', a_target USING ERRCODE = 'PH002';
+    IF NOT pghaul.same_target(a_job, the_tab) THEN
+        RAISE EXCEPTION 'the target is not the planned relation' USING ERRCODE = 'PH002';
     END IF;
     IF a_unlogged THEN
         UPDATE pghaul.receipt_unlogged r
@@ -266,6 +299,11 @@ $$;
 -- planned again. Returns how many.
 CREATE FUNCTION pghaul.reopen_lost(a_job bigint) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog AS $$
+    UPDATE pghaul.shard s SET redo_xid = NULL, redo_rows = NULL -- nothing is left to be replaced
+      FROM pghaul.tab t
+     WHERE s.job = a_job AND t.job = s.job AND t.id = s.tab AND t.target_unlogged
+       AND s.redo_xid IS NOT NULL
+       AND NOT EXISTS (SELECT FROM pghaul.receipt_unlogged r WHERE r.job = s.job AND r.shard = s.id);
     WITH lost AS (
         UPDATE pghaul.shard s SET state = 'planned', mover = NULL, slot = NULL
           FROM pghaul.tab t

@@ -363,7 +363,8 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
         return true;
     return ph_conn_exec(
                target,
-               "DROP FUNCTION pghaul.claim, pghaul.land, pghaul.fail, pghaul.reopen_lost;"
+               "DROP FUNCTION pghaul.claim, pghaul.land, pghaul.same_target, pghaul.fail, "
+               "pghaul.reopen_lost;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
                "DROP TABLE pghaul.receipt, pghaul.receipt_unlogged, pghaul.shard, pghaul.mover,"
                " pghaul.tab, pghaul.snapshot, pghaul.job;"

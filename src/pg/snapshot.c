@@ -147,11 +147,11 @@ static void keep(const struct ph_keeper_opts *opts, struct ph_conn *conn)
                "SELECT pg_catalog.pg_stat_clear_snapshot();"
                "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a"
                " WHERE pg_catalog.starts_with(a.application_name, 'pghaul/%s/')"
-               " AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()),"
+               " AND a.application_name OPERATOR(pg_catalog.<>) 'pghaul/%s/keeper'),"
                " (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks w WHERE NOT w.granted"
                " AND pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=)"
                " ANY (pg_catalog.pg_blocking_pids(w.pid)))",
-               opts->tag);
+               opts->tag, opts->tag);
     double seen = ph_clock_s(), free_since = ph_clock_s();
     for (;;) {
         struct ph_err err;

@@ -68,7 +68,10 @@ struct ph_table {
     const char *
         select_list; /* "a", "b"::bigint, (lower(c)) : for the source's SELECT; "" for no columns */
     const char *target_columns; /* "a", "b", "c" : for the target's COPY; "" for no columns */
-    const char *filter;         /* SQL or NULL */
+    /* numbers (attnum) of the columns in use, "1,2,5": a column that was dropped and added again has
+     * another one. With the user's own SQL, all of the source's. */
+    const char *source_attnums, *target_attnums;
+    const char *filter; /* SQL or NULL */
 
     enum ph_split split;
     const char *split_reason;

@@ -367,6 +367,33 @@ static void match_columns(struct ph_make *make, const struct ph_pair *pair, stru
     write_lists(make, table);
 }
 
+static const char *number_columns(struct ph_make *make, const struct ph_relation *relation,
+                                  const struct ph_table *table, bool source, bool all)
+{
+    struct ph_buf numbers = {0};
+    for (int i = 0; i < relation->n_columns; i++) {
+        const struct ph_column *column = &relation->columns[i];
+        bool used = all;
+        for (int k = 0; k < table->n_columns && !used; k++)
+            used =
+                !strcmp(column->name, source ? table->columns[k].source : table->columns[k].name);
+        if (used)
+            ph_buf_addf(&numbers, "%s%d", numbers.len ? "," : "", column->number);
+    }
+    const char *text = ph_arena_strdup(arena_of(make), ph_buf_text(&numbers));
+    ph_buf_fini(&numbers);
+    return text;
+}
+
+static void write_numbers(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table)
+{
+    bool own_sql = table->filter != NULL;
+    for (int i = 0; i < table->n_columns; i++)
+        own_sql = own_sql || table->columns[i].is_expression;
+    table->source_attnums = number_columns(make, pair->source, table, true, own_sql);
+    table->target_attnums = number_columns(make, pair->target, table, false, false);
+}
+
 /* The key that was asked for, by name alone: split.c and ph_match_conflict() make something of it.
  */
 static void take_request(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table)
@@ -408,5 +435,6 @@ bool ph_match_table(struct ph_make *make, const struct ph_pair *pair, struct ph_
     table->blocks = s->blocks;
     take_request(make, pair, table);
     match_columns(make, pair, table);
+    write_numbers(make, pair, table);
     return true;
 }

@@ -18,6 +18,8 @@
 struct ph_sink_pg_opts {
     struct ph_desk *desk; /* borrowed; its connection is used */
     enum ph_mode mode;
+    bool
+        fire_triggers; /* the user lets triggers fire: an upsert looks whether they swallowed rows */
     bool skip_triggers; /* session_replication_role = replica, within the transaction */
 };
 

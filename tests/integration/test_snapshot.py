@@ -14,8 +14,17 @@ from story import story
 SMALL = ("--shard-size", "256kB")
 
 
+def settle(t):
+    """Waits until every transaction that was in progress when the data came has ended, other stories' on the same
+    server too: rows that are younger than the oldest of them cannot be proven unchanged."""
+    newest = t.source.int("select pg_current_xact_id()::text::bigint")
+    wait_for(lambda: t.source.int("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint") > newest,
+             "the end of older transactions on the source", 20)
+
+
 def interrupted(t, n, *args):
     """A copy that ends by SIGINT when n shards have landed; the keeper stays."""
+    settle(t)
     with t.start_copy(*args) as run:
         assert t.when_landed(n, run), "it ended before it could be interrupted"
         run.signal(signal.SIGINT)
