@@ -115,6 +115,7 @@ static bool equip(struct ph_crew *crew, struct ph_worker *w, int slot, struct ph
                             &(struct ph_source_pg_opts){.conn = source,
                                                         .tag = crew->opts.tag,
                                                         .snapshot = crew->snapshot,
+                                                        .pg_snapshot = crew->pg_snapshot,
                                                         .gate = crew->opts.gate},
                             err) &&
            ph_sink_pg_new(&w->sink,

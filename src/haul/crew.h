@@ -63,7 +63,7 @@ struct ph_crew_opts {
 
 struct ph_crew {
     struct ph_crew_opts opts;
-    const char *snapshot; /* of this phase */
+    const char *snapshot, *pg_snapshot; /* of this phase: its id, and what it is */
     int snapshot_no;
     struct ph_crew_tab *tabs; /* by number - 1 */
     int n_tabs;

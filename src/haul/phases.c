@@ -63,6 +63,7 @@ bool ph_run_brief(struct ph_run *run, struct ph_err *err)
         atomic_store(&c->parked, t->parked);
     }
     crew->snapshot = run->snapshot->id;
+    crew->pg_snapshot = run->snapshot->pg_snapshot;
     crew->snapshot_no = run->snapshot->no;
     return true;
 }

@@ -381,9 +381,13 @@ static bool recover_alone(struct ph_run *run, struct ph_err *err)
     for (int i = 0; i < rec.n_landed && ok; i++)
         ok = prove(&rec, &rec.landed[i], err);
     ok = ok && rewrite_ledger(&rec, err);
+    struct ph_err ignored;
     if (ok) {
         ph_keeper_confirm(&rec.fresh);
         tell(&rec);
+        /* the old keeper, should it live still: nobody will ask for its snapshot again */
+        if (run->snapshot->keeper_backend != rec.fresh.keeper_backend)
+            ph_keeper_end(run->source, run->tag, run->snapshot->keeper_backend, &ignored);
     }
     ph_conn_recover(run->target);
     ph_conn_recover(run->source);

@@ -85,10 +85,12 @@ static void add_begin(struct source_pg *self, struct ph_buf *sql, const struct p
         ph_sql_add(sql, "SET TRANSACTION SNAPSHOT %L;", self->opts.snapshot);
 }
 
-/* One row: the files of the bundle's relations, as they are now. */
+/* One row: the snapshot that we are under, and the files of the bundle's relations as they are now. */
 static void add_look(struct source_pg *self, struct ph_buf *sql, const struct ph_shard *shard)
 {
-    ph_sql_add(sql, "SELECT pg_catalog.set_config('application_name', 'pghaul/%s/%D/%d', true)",
+    ph_sql_add(sql,
+               "SELECT pg_catalog.set_config('application_name', 'pghaul/%s/%D/%d', true),"
+               " pg_catalog.pg_current_snapshot()",
                self->opts.tag, shard->id, shard->attempt);
     for (int i = 0; i < ph_shard_count(shard); i++)
         ph_sql_add(sql, ", pg_catalog.pg_relation_filenode(%u)", shard[i].table->source_oid);
@@ -171,12 +173,13 @@ static bool translate(const struct source_pg *self, int step, struct ph_err *err
     return false;
 }
 
-static bool same_relations(const struct source_pg *self, const struct ph_rows *rows,
-                           struct ph_err *err)
+static bool same_world(const struct source_pg *self, const struct ph_rows *rows, struct ph_err *err)
 {
+    if (self->opts.pg_snapshot && strcmp(ph_rows_text(rows, 0, 1), self->opts.pg_snapshot) != 0)
+        return ph_err_set(err, PH_SNAPSHOT_GONE, "the snapshot of the job is gone");
     for (int i = 0; i < ph_shard_count(self->shard); i++) {
         const struct ph_table *t = self->shard[i].table;
-        if (!t->source_filenode || ph_rows_uint(rows, 0, i + 1) == t->source_filenode)
+        if (!t->source_filenode || ph_rows_uint(rows, 0, i + 2) == t->source_filenode)
             continue;
         ph_err_set(err, PH_RELATION, "source table %s is no longer the one that was planned",
                    t->root_source);
@@ -194,7 +197,7 @@ static bool await_copy(struct source_pg *self, struct ph_err *err)
         struct ph_rows *rows = NULL;
         if (!ph_conn_next(self->conn, &kind, &rows, err))
             return translate(self, step, err);
-        bool ok = kind != PH_RESULT_ROWS || same_relations(self, rows, err);
+        bool ok = kind != PH_RESULT_ROWS || same_world(self, rows, err);
         ph_rows_free(rows);
         if (!ok)
             return false;

@@ -18,6 +18,9 @@ struct ph_source_pg_opts {
     struct ph_conn_opts conn;
     const char *tag;      /* 8 hexadecimal digits of the job, for application_name */
     const char *snapshot; /* exported snapshot id; NULL: each shard under one of its own */
+    const char
+        *pg_snapshot; /* pg_current_snapshot() under it: ids begin anew when a server restarts, and
+                                somebody else's snapshot may bear ours */
     struct ph_gate *gate; /* for wide rows; NULL: none */
     size_t batch;         /* bytes of the buffer; 0: 64 KiB */
 };

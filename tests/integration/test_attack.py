@@ -1,0 +1,89 @@
+"""What an attacker found: each once lost, doubled or mixed rows without a word."""
+
+import data
+import ledger
+from cluster import wait_for
+from story import story
+from test_snapshot import interrupted, lose_snapshot
+
+SMALL = ("--shard-size", "256kB", "-j", 1)
+
+
+@story()
+def rows_are_not_taken_back_where_a_foreign_key_would_cascade(t):
+    data.narrow(t, 300000)
+    t.target.query("create table item (id int, "
+                   "n bigint references narrow on delete cascade)")
+    interrupted(t, 3, "-t", "narrow", "--split", "block", *SMALL)
+    t.target.query("insert into item select row_number() over (), id from narrow limit 100")
+    lose_snapshot(t)
+    landed = t.target.column("select id from narrow limit 1")[0]
+    t.source.query("update narrow set c = c + 1 where id = %s" % landed)
+    result = t.copy("-t", "narrow", "--split", "block", *SMALL).expect(1)
+    assert "foreign key" in result.err, result
+    assert t.target.int("select count(*) from item") == 100, "the application's rows went with ours"
+
+
+@story()
+def an_upsert_sees_rows_that_a_trigger_swallowed(t):
+    data.narrow(t, 2000)
+    t.target.query("create function few() returns trigger language plpgsql as "
+                   "$$begin if new.id % 7 = 0 then return null; end if; return new; end$$; "
+                   "create trigger few before insert on narrow for each row execute function few()")
+    result = t.copy("-t", "narrow", "--mode", "upsert", "--triggers", "fire").expect(1)
+    assert "did not take" in result.err, result
+    assert t.rows("narrow") == 0, "a part of a shard was kept"
+
+
+@story()
+def a_leaf_that_was_truncated_behind_the_root_is_noticed(t):
+    data.narrow(t, 300000)
+    columns = t.source.one("select string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' order by attnum) "
+                           "from pg_attribute where attrelid = 'narrow'::regclass and attnum > 0")
+    t.target.query("drop table narrow; create table narrow (%s) partition by hash (id); "
+                   "create table n0 partition of narrow for values with (modulus 2, remainder 0); "
+                   "create table n1 partition of narrow for values with (modulus 2, remainder 1)" % columns)
+    interrupted(t, 3, "-t", "narrow", *SMALL)
+    t.target.query("truncate n1")
+    result = t.copy("-t", "narrow", *SMALL).expect(5)
+    assert "truncated" in result.err, result
+
+
+@story()
+def a_target_column_that_was_made_anew_is_noticed(t):
+    data.narrow(t, 300000)
+    interrupted(t, 3, "-t", "narrow", *SMALL)
+    kind = t.target.one("select format_type(atttypid, atttypmod) from pg_attribute "
+                        "where attrelid = 'narrow'::regclass and attname = 'c'")
+    t.target.query("alter table narrow drop c; alter table narrow add c %s" % kind)
+    t.copy("-t", "narrow", *SMALL).expect(5)
+
+
+@story()
+def a_source_column_that_was_made_anew_is_no_unchanged_table(t):
+    data.narrow(t, 300000)
+    interrupted(t, 3, "-t", "narrow", *SMALL)
+    lose_snapshot(t)
+    kind = t.source.one("select format_type(atttypid, atttypmod) from pg_attribute "
+                        "where attrelid = 'narrow'::regclass and attname = 'c'")
+    t.source.query("alter table narrow drop c; alter table narrow add c %s default 7" % kind)
+    t.copy("-t", "narrow", *SMALL).expect(5)
+
+
+@story()
+def a_foreign_snapshot_of_the_same_id_is_not_taken_for_ours(t):
+    data.narrow(t, 300000)
+    interrupted(t, 3, "-t", "narrow", *SMALL)
+    t.target.query("update pghaul.snapshot set pg_snapshot = '1:1:'")
+    result = t.copy("-t", "narrow", *SMALL, "--json").expect(0).json
+    assert result["snapshots"] == 2, "another moment was taken for the job's"
+    t.whole("narrow")
+
+
+@story()
+def two_keepers_do_not_keep_each_other_alive(t):
+    data.narrow(t, 300000)
+    for job in ("one", "two"):
+        interrupted(t, 1, "-t", "narrow", *SMALL, "--keep-snapshot", "2s", "--job", "same", "--mode", "replace")
+        t.target.query("drop schema pghaul cascade")
+    wait_for(lambda: not t.source.backends(), "the end of both keepers", 15)
