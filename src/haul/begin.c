@@ -268,6 +268,7 @@ static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
     struct ph_snapshot snapshot;
     const struct ph_keeper_opts keeper = {
         .dsn = run->opts->source,
+        .encoding = run->encoding,
         .tag = run->tag,
         .job = run->plan->job_name,
         .tables = run->plan->tables,

@@ -365,6 +365,7 @@ static bool recover_alone(struct ph_run *run, struct ph_err *err)
     struct recovery rec = {.run = run, .fresh = {.keeper_fd = -1}};
     const struct ph_keeper_opts keeper = {
         .dsn = run->opts->source,
+        .encoding = run->encoding,
         .tag = run->tag,
         .job = run->plan->job_name,
         .tables = run->plan->tables,

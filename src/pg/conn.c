@@ -158,6 +158,11 @@ static bool set_up(struct ph_conn *conn, const struct ph_conn_opts *opts, struct
         if (version >= preamble[i].since)
             ph_sql_add(&sql, ", pg_catalog.set_config(%L, %L, false)", preamble[i].name,
                        preamble[i].value);
+    ph_sql_add(&sql,
+               ", pg_catalog.set_config('search_path', coalesce((SELECT pg_catalog.string_agg("
+               "pg_catalog.quote_ident(u.s), ', ' ORDER BY u.n) FROM"
+               " pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY u(s, n)"
+               " WHERE u.s OPERATOR(pg_catalog.<>) 'pg_catalog'), ''), false)");
     ph_sql_add(&sql, ", pg_catalog.set_config('default_transaction_read_only', %L, false)",
                opts->read_only ? "on" : "off");
     ph_sql_add(&sql, ", pg_catalog.set_config('client_encoding', %L, false)",

@@ -36,26 +36,44 @@ static void classify(struct ph_err *err)
             err->transient = true;
 }
 
-/* Messages of class 22 (data exceptions) quote the offending value. Encoding names are quoted too,
- * and stay. */
+/* Quotation marks that servers put around values, in all their languages. */
+static const char *const quotes[] = {"\"",     "'",      "`",      "\u00ab", "\u00bb",
+                                     "\u201e", "\u201c", "\u201d", "\u2018", "\u2019",
+                                     "\u2039", "\u203a", "\u300c", "\u300d"};
+
+static size_t quote_at(const char *p)
+{
+    for (size_t i = 0; i < sizeof quotes / sizeof *quotes; i++)
+        if (!strncmp(p, quotes[i], strlen(quotes[i])))
+            return strlen(quotes[i]);
+    return 0;
+}
+
+/* Messages of class 22 (data exceptions) quote the offending value: what stands between the first and
+ * the last quotation mark goes. Encoding names are quoted too, and stay. What a function raises (class
+ * P0) may say anything. */
 static void hide_values(char *out, size_t size, const char *message, const char *state)
 {
-    bool hide = !strncmp(state, "22", 2) && strcmp(state, "22021") != 0 &&
-                strcmp(state, "22P05") != 0 && strcmp(state, "22023") != 0 &&
-                !atomic_load(&show_data);
-    size_t n = 0;
-    for (const char *p = message; *p && n + 8 < size; p++) {
-        out[n++] = *p;
-        if (!hide || *p != '"')
-            continue;
-        const char *last = strrchr(p, '"');
-        if (last > p) {
-            memcpy(out + n, "...", 3);
-            n += 3;
-            p = last - 1;
-        }
+    static const char *const harmless[] = {"22021", "22P05", "22023"};
+    bool hide = !strncmp(state, "22", 2) && !atomic_load(&show_data);
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        hide = hide && strcmp(state, harmless[i]) != 0;
+    if (!strncmp(state, "P0", 2) && !atomic_load(&show_data)) {
+        snprintf(out, size, "a trigger or function raised an error (--show-data shows its text)");
+        return;
     }
-    out[n] = '\0';
+    const char *first = NULL, *behind = NULL;
+    for (const char *p = message; *p && hide; p++) {
+        size_t n = quote_at(p);
+        if (n && !first)
+            first = p;
+        if (n)
+            behind = p + n;
+    }
+    if (first)
+        snprintf(out, size, "%.*s\"...\"%s", (int)(first - message), message, behind);
+    else
+        snprintf(out, size, "%s", message);
 }
 
 /* COPY's context says line, column and the value: keep the first two. */

@@ -179,7 +179,8 @@ static _Noreturn void run_keeper(const struct ph_keeper_opts *opts, int report_f
     char name[64];
     become_keeper(report_fd, opts->job);
     snprintf(name, sizeof name, "pghaul/%s/keeper", opts->tag);
-    struct ph_conn_opts how = {.dsn = opts->dsn, .application_name = name, .read_only = true};
+    struct ph_conn_opts how = {
+        .dsn = opts->dsn, .application_name = name, .encoding = opts->encoding, .read_only = true};
     if (!ph_conn_open(&conn, &how, &err) || !take_snapshot(opts, conn, &report, &err)) {
         report_failure(&err);
         _exit(1);

@@ -27,8 +27,9 @@ struct ph_snapshot {
 
 struct ph_keeper_opts {
     const struct ph_dsn *dsn;
-    const char *tag; /* 8 hexadecimal digits of the job */
-    const char *job; /* its name, for ps */
+    const char *encoding; /* that the tables' names are in */
+    const char *tag;      /* 8 hexadecimal digits of the job */
+    const char *job;      /* its name, for ps */
     const struct ph_table *tables;
     int n_tables;
     double keep_s;

@@ -15,7 +15,6 @@ struct sink_pg {
     const struct ph_shard *shard;
     enum { IDLE, OPENING, COPYING, LANDING } state;
     struct ph_tally tallies[PH_BUNDLE_MAX]; /* of the shards of the bundle in hand */
-    int staged_tab; /* table whose temporary table exists in this session; 0: none */
 };
 
 static struct sink_pg *self_of(struct ph_sink *sink)
@@ -41,15 +40,11 @@ static void add_target(struct ph_buf *sql, const struct ph_table *t)
 }
 
 /* Upsert: rows come into a temporary table first. It has the target's columns and none of its
- * constraints, and is kept for the next shard of the same table. */
-static void add_stage(struct sink_pg *self, struct ph_buf *sql, const struct ph_table *t)
+ * constraints, and ends with the transaction, so that not even a crash of the server leaves it. */
+static void add_stage(struct ph_buf *sql, const struct ph_table *t)
 {
-    if (self->staged_tab && self->staged_tab != self->shard->tab)
-        ph_sql_add(sql, "DROP TABLE IF EXISTS pg_temp.pghaul_upsert_%d;", self->staged_tab);
-    ph_sql_add(sql,
-               "CREATE TEMPORARY TABLE IF NOT EXISTS pghaul_upsert_%d ON COMMIT DELETE ROWS"
-               " AS SELECT %s FROM ",
-               self->shard->tab, t->target_columns);
+    ph_sql_add(sql, "CREATE TEMPORARY TABLE pghaul_upsert ON COMMIT DROP AS SELECT %s FROM ",
+               t->target_columns);
     add_target(sql, t);
     ph_sql_add(sql, " WITH NO DATA;");
 }
@@ -68,7 +63,7 @@ static void add_copy(struct sink_pg *self, struct ph_buf *sql, const struct ph_t
 {
     ph_sql_add(sql, "COPY ");
     if (self->opts.mode == PH_UPSERT)
-        ph_sql_add(sql, "pg_temp.pghaul_upsert_%d", self->shard->tab);
+        ph_sql_add(sql, "pg_temp.pghaul_upsert");
     else
         add_target(sql, t);
     if (*t->target_columns)
@@ -86,7 +81,7 @@ static void add_begin(struct sink_pg *self, struct ph_buf *sql)
     if (shard->redo_xid)
         add_redo(sql, shard);
     if (self->opts.mode == PH_UPSERT)
-        add_stage(self, sql, shard->table);
+        add_stage(sql, shard->table);
 }
 
 static bool open_shard(struct ph_sink *sink, const struct ph_shard *shard, struct ph_err *err)
@@ -99,8 +94,6 @@ static bool open_shard(struct ph_sink *sink, const struct ph_shard *shard, struc
         return ph_err_set(err, PH_FAILED, "the target's transaction is gone");
     if (!ph_desk_connect(desk, err))
         return false;
-    if (fresh)
-        self->staged_tab = 0;
     self->shard = shard;
     struct ph_buf sql = {0};
     if (shard == ph_shard_first(shard))
@@ -227,9 +220,9 @@ static bool refuse_doubled(struct sink_pg *self, struct ph_err *err)
         return true;
     add_key(&key, t);
     ph_sql_add(&sql,
-               "SELECT pg_catalog.count(*) FROM (SELECT FROM pg_temp.pghaul_upsert_%d"
+               "SELECT pg_catalog.count(*) FROM (SELECT FROM pg_temp.pghaul_upsert"
                " GROUP BY %s HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1) d",
-               self->shard->tab, key.data);
+               key.data);
     bool ok = ph_conn_query(conn_of(self), sql.data, &rows, err);
     int64_t doubled = ph_rows_int(rows, 0, 0);
     if (ok && doubled > 0) {
@@ -261,9 +254,9 @@ static void add_upsert(struct sink_pg *self, struct ph_buf *sql)
     ph_sql_add(sql, "INSERT INTO ");
     add_target(sql, t);
     ph_sql_add(sql,
-               " AS t (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM pg_temp.pghaul_upsert_%d"
+               " AS t (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM pg_temp.pghaul_upsert"
                " ON CONFLICT (",
-               t->target_columns, t->target_columns, self->shard->tab);
+               t->target_columns, t->target_columns);
     add_key(sql, t);
     if (set.len)
         ph_sql_add(sql,
@@ -286,9 +279,9 @@ static bool check_upsert(struct sink_pg *self, struct ph_err *err)
     struct ph_rows *rows = NULL;
     add_target(&target, t);
     ph_sql_add(&sql,
-               "SELECT pg_catalog.count(*) FROM pg_temp.pghaul_upsert_%d s WHERE NOT EXISTS"
+               "SELECT pg_catalog.count(*) FROM pg_temp.pghaul_upsert s WHERE NOT EXISTS"
                " (SELECT FROM %s t WHERE ",
-               self->shard->tab, target.data);
+               target.data);
     for (int i = 0; i < t->n_conflict; i++)
         ph_sql_add(&sql, "%st.%I = s.%I", i ? " AND " : "", t->conflict[i], t->conflict[i]);
     ph_sql_add(&sql, ")");
@@ -371,8 +364,6 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
     note_wait(self);
     if (ok) {
         self->state = IDLE;
-        if (self->opts.mode == PH_UPSERT)
-            self->staged_tab = self->shard->tab;
         if (PH_FAULT("sink.committed"))
             ph_desk_disconnect(desk);
     }
@@ -386,8 +377,6 @@ static void abandon(struct ph_sink *sink)
     note_wait(self);
     if (desk->conn && !ph_conn_recover(desk->conn))
         ph_desk_disconnect(desk);
-    if (!desk->conn)
-        self->staged_tab = 0;
     self->state = IDLE;
 }
 
