@@ -266,17 +266,7 @@ static bool adopt_emptied(struct ph_run *run, struct ph_err *err)
 static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
 {
     struct ph_snapshot snapshot;
-    const struct ph_keeper_opts keeper = {
-        .dsn = run->opts->source,
-        .encoding = run->encoding,
-        .tag = run->tag,
-        .job = run->plan->job_name,
-        .tables = run->plan->tables,
-        .n_tables = run->plan->n_tables,
-        .keep_s = run->opts->keep_snapshot_s,
-        .interrupt = run->opts->interrupt,
-    };
-    if (!ph_keeper_start(&keeper, &snapshot, err))
+    if (!ph_run_start_keeper(run, &snapshot, err))
         return ph_run_unchanged(err);
     bool ok = ph_snapshot_import(run->source, snapshot.id, snapshot.pg_snapshot, err) &&
               ph_plan_cut(run->plan, run->source, err) &&

@@ -363,19 +363,9 @@ static bool adopt(struct ph_run *run, bool *adopted, struct ph_err *err)
 static bool recover_alone(struct ph_run *run, struct ph_err *err)
 {
     struct recovery rec = {.run = run, .fresh = {.keeper_fd = -1}};
-    const struct ph_keeper_opts keeper = {
-        .dsn = run->opts->source,
-        .encoding = run->encoding,
-        .tag = run->tag,
-        .job = run->plan->job_name,
-        .tables = run->plan->tables,
-        .n_tables = run->plan->n_tables,
-        .keep_s = run->opts->keep_snapshot_s,
-        .interrupt = run->opts->interrupt,
-    };
     ph_log(run->opts->log, PH_LOG_WARN,
            "the job's snapshot is gone; looking whether what has landed still stands");
-    if (!fence(run, err) || !ph_keeper_start(&keeper, &rec.fresh, err))
+    if (!fence(run, err) || !ph_run_start_keeper(run, &rec.fresh, err))
         return false;
     bool ok = ph_snapshot_import(run->source, rec.fresh.id, rec.fresh.pg_snapshot, err) &&
               check_relations(run, err) && read_landed(&rec, err);

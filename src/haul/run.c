@@ -61,6 +61,21 @@ bool ph_run_reach(struct ph_run *run, bool source, struct ph_err *err)
     return true;
 }
 
+bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struct ph_err *err)
+{
+    const struct ph_keeper_opts keeper = {
+        .dsn = run->opts->source,
+        .encoding = run->encoding,
+        .tag = run->tag,
+        .job = run->plan->job_name,
+        .tables = run->plan->tables,
+        .n_tables = run->plan->n_tables,
+        .keep_s = run->opts->keep_snapshot_s,
+        .interrupt = run->opts->interrupt,
+    };
+    return ph_keeper_start(&keeper, snapshot, err);
+}
+
 /* Errors before anything has been changed are the environment's. */
 bool ph_run_unchanged(struct ph_err *err)
 {

@@ -44,6 +44,9 @@ bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err);
  * serves the end of a run that was. Who has been told to stop does not wait. */
 bool ph_run_reach(struct ph_run *run, bool source, struct ph_err *err);
 
+/* Starts a keeper for the job's tables, see pg/snapshot.h. */
+bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struct ph_err *err);
+
 /* Turns an error that came before anything was changed into PH_WRONG. Returns false. */
 bool ph_run_unchanged(struct ph_err *err);
 
