@@ -276,32 +276,29 @@ void ph_make_obstacle(struct ph_make *make, const char *hint, const char *fmt, .
     *o = (struct ph_obstacle){text, ph_arena_strdup(&plan->arena, hint)};
 }
 
+void ph_make_vwarn(struct ph_arena *arena, const char *const **list, int *n, const char *fmt,
+                   va_list ap)
+{
+    const char **bigger = ph_arena_calloc(arena, (size_t)*n + 1, sizeof *bigger);
+    for (int i = 0; i < *n; i++)
+        bigger[i] = (*list)[i];
+    bigger[(*n)++] = vformat(arena, fmt, ap);
+    *list = bigger;
+}
+
 void ph_make_warning(struct ph_make *make, const char *fmt, ...)
 {
     struct ph_plan *plan = make->plan;
     va_list ap;
     va_start(ap, fmt);
-    const char *text = vformat(&plan->arena, fmt, ap);
+    ph_make_vwarn(&plan->arena, &plan->warnings, &plan->n_warnings, fmt, ap);
     va_end(ap);
-    const char **bigger =
-        ph_arena_calloc(&plan->arena, (size_t)plan->n_warnings + 1, sizeof *bigger);
-    for (int i = 0; i < plan->n_warnings; i++)
-        bigger[i] = plan->warnings[i];
-    bigger[plan->n_warnings++] = text;
-    plan->warnings = bigger;
 }
 
 void ph_make_table_warning(struct ph_make *make, struct ph_table *table, const char *fmt, ...)
 {
-    struct ph_plan *plan = make->plan;
     va_list ap;
     va_start(ap, fmt);
-    const char *text = vformat(&plan->arena, fmt, ap);
+    ph_make_vwarn(&make->plan->arena, &table->warnings, &table->n_warnings, fmt, ap);
     va_end(ap);
-    const char **bigger =
-        ph_arena_calloc(&plan->arena, (size_t)table->n_warnings + 1, sizeof *bigger);
-    for (int i = 0; i < table->n_warnings; i++)
-        bigger[i] = table->warnings[i];
-    bigger[table->n_warnings++] = text;
-    table->warnings = bigger;
 }

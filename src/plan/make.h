@@ -65,6 +65,10 @@ struct ph_make {
 /* Grows an array in the arena by one element and returns that. */
 void *ph_make_push(struct ph_arena *arena, void **items, int *n, int *room, size_t size);
 
+/* Puts a warning behind a list of them; what all that warn in a plan call. */
+void ph_make_vwarn(struct ph_arena *arena, const char *const **list, int *n, const char *fmt,
+                   va_list ap);
+
 /* Findings. hint may be NULL. */
 void ph_make_obstacle(struct ph_make *make, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -9,6 +9,7 @@
 #include "base/near.h"
 #include "base/num.h"
 #include "plan/cut_catalog.h"
+#include "plan/make.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -23,19 +24,10 @@ const char *ph_split_name(enum ph_split split)
 
 void ph_split_warn(struct ph_plan *plan, struct ph_table *table, const char *fmt, ...)
 {
-    struct ph_buf text = {0};
     va_list ap;
     va_start(ap, fmt);
-    ph_buf_vaddf(&text, fmt, ap);
+    ph_make_vwarn(&plan->arena, &table->warnings, &table->n_warnings, fmt, ap);
     va_end(ap);
-    size_t n = (size_t)table->n_warnings;
-    const char **all = ph_arena_calloc(&plan->arena, n + 1, sizeof *all);
-    if (n)
-        memcpy(all, table->warnings, n * sizeof *all);
-    all[n] = ph_arena_strdup(&plan->arena, text.data);
-    table->warnings = all;
-    table->n_warnings++;
-    ph_buf_fini(&text);
 }
 
 /* Some 16 shards a worker: then the last one running is a few percent of the job. Below 4 MiB the
