@@ -28,7 +28,7 @@ struct ph_plan_column {
     const char *why;         /* for people: "same type integer", "int4 to int8, lossless", ... */
     const char *source_type; /* as format_type() shows it */
     const char *target_type;
-    const char *compare; /* upsert: "" when the type has =, else "::text" */
+    const char *compare; /* suffix under which equal is identical: "" or a cast; for verify */
     bool settable;       /* upsert may SET it (not identity always) */
 };
 
