@@ -80,6 +80,7 @@ int ph_err_exit_status(enum ph_code code)
     case PH_FENCED:
     case PH_LANDED:
     case PH_BUSY:
+    case PH_NO_ROOM:
         break;
     }
     return 1;

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
 # A folder includes itself and what stands to its right.
-LAYERS = ["cli", "sync", "haul", "plan", "source|sink", "ledger", "pg", "copy", "io", "base"]
+LAYERS = ["cli", "sync", "haul", "plan", "source|sink", "ledger", "pg", "archive", "copy", "io", "base"]
 
 # Where the flags stand, so that there is one place for them.
 CMAKE = ROOT / "CMakeLists.txt"
@@ -63,6 +63,10 @@ def layers():
                 yield f"{where}: src/pg is the one door to libpq"
             if name == "yaml.h" and here != "cli":
                 yield f"{where}: only src/cli reads YAML"
+            if name == "liburing.h" and rel(path) != "src/io/ring.c":
+                yield f"{where}: src/io/ring.c is the one door to io_uring"
+            if name.startswith("lz4") and rel(path) != "src/io/frame.c":
+                yield f"{where}: src/io/frame.c is the one door to lz4"
             if not quoted or name.startswith("pghaul/"):
                 continue
             folder = name.split("/")[0]
