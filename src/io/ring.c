@@ -1,6 +1,7 @@
 #include "io/ring.h"
 
 #include <errno.h>
+#include <liburing.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,11 @@ struct ph_ring {
     char *memory;
     struct slot *slots;
     uint64_t wait_ns;
-    char shown[96];
+    bool by_uring;
+    bool registered; /* the buffers are */
+    int broken;      /* errno of an io_uring that cannot be used any more */
+    struct io_uring uring;
+    char shown[128];
 };
 
 /* Whether a read that came back short has met the end of the file. */
@@ -108,6 +113,76 @@ static void run_posix(struct ph_ring *ring, struct slot *slot)
     ring->wait_ns += ph_clock_ns() - begin;
 }
 
+/* Puts the next attempt into the submission queue. There is always room: it has an entry for each slot. */
+static void queue(struct ph_ring *ring, unsigned i)
+{
+    struct slot *slot = &ring->slots[i];
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    char *at = slot->data + slot->done;
+    unsigned len = (unsigned)ask(slot);
+    uint64_t offset = (uint64_t)slot->offset + slot->done;
+    if (slot->writes && ring->registered)
+        io_uring_prep_write_fixed(sqe, slot->fd, at, len, offset, (int)i);
+    else if (slot->writes)
+        io_uring_prep_write(sqe, slot->fd, at, len, offset);
+    else if (ring->registered)
+        io_uring_prep_read_fixed(sqe, slot->fd, at, len, offset, (int)i);
+    else
+        io_uring_prep_read(sqe, slot->fd, at, len, offset);
+    io_uring_sqe_set_data64(sqe, i);
+}
+
+/* Takes all completions that have arrived; what needs another attempt is queued again. */
+static void reap(struct ph_ring *ring)
+{
+    struct io_uring_cqe *cqe;
+    while (io_uring_cq_ready(&ring->uring) > 0 && io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
+        unsigned i = (unsigned)cqe->user_data;
+        int outcome = cqe->res;
+        io_uring_cqe_seen(&ring->uring, cqe);
+        if (!settle(&ring->slots[i], outcome))
+            queue(ring, i);
+    }
+}
+
+static bool is_passing(int e)
+{
+    return e == EAGAIN || e == EBUSY || e == ENOMEM;
+}
+
+/* Waits a little for a kernel that is short of something; false when it has been so for half a minute. */
+static bool be_patient(struct ph_ring *ring, unsigned *times, int e)
+{
+    enum { STEP_US = 1000, MOST = 30000 };
+    if (e == EINTR)
+        return true;
+    if (!is_passing(e) || ++*times > MOST)
+        return false;
+    usleep(STEP_US);
+    io_uring_get_events(&ring->uring); /* busy is a kernel whose completions nobody takes */
+    return true;
+}
+
+/* Submits what is queued, and then waits for a completion when `wait` says so. False when the ring has broken: what is in
+ * flight then is out of reach. */
+static bool enter(struct ph_ring *ring, bool wait)
+{
+    unsigned times = 0;
+    uint64_t begin = ph_clock_ns();
+    while (!ring->broken && (wait || io_uring_sq_ready(&ring->uring) > 0)) {
+        struct io_uring_cqe *cqe;
+        int n = io_uring_sq_ready(&ring->uring) > 0 ? io_uring_submit(&ring->uring)
+                                                    : io_uring_wait_cqe(&ring->uring, &cqe);
+        if (n >= 0 && io_uring_cq_ready(&ring->uring) > 0)
+            wait = false;
+        else if (n < 0 && !be_patient(ring, &times, -n))
+            ring->broken = -n;
+        reap(ring);
+    }
+    ring->wait_ns += ph_clock_ns() - begin;
+    return !ring->broken;
+}
+
 static bool put(struct ph_ring *ring, unsigned i, const struct slot *what, struct ph_err *err)
 {
     /* An outcome that nobody has asked for yet must not be lost. */
@@ -119,45 +194,168 @@ static bool put(struct ph_ring *ring, unsigned i, const struct slot *what, struc
     slot->data = ph_ring_buffer(ring, i);
     if (slot->len == 0)
         return finish(slot, 0);
-    run_posix(ring, slot);
+    if (!ring->by_uring) {
+        run_posix(ring, slot);
+        return true;
+    }
+    if (ring->broken) {
+        slot->state = IDLE;
+        return ph_io_fail(err, ring->broken, "io_uring has broken");
+    }
+    queue(ring, i);
+    enter(ring, false);
     return true;
+}
+
+/* Also shows that io_uring_enter() is not forbidden where io_uring_setup() is allowed. */
+static int try_nop(struct io_uring *uring)
+{
+    io_uring_prep_nop(io_uring_get_sqe(uring));
+    int n;
+    do
+        n = io_uring_submit(uring);
+    while (n == -EINTR);
+    struct io_uring_cqe *cqe;
+    while (n >= 0 && (n = io_uring_wait_cqe(uring, &cqe)) == -EINTR)
+        n = 0;
+    if (n < 0)
+        return -n;
+    int e = -cqe->res;
+    io_uring_cqe_seen(uring, cqe);
+    return e;
+}
+
+static bool knows_all(struct io_uring *uring)
+{
+    static const int needed[] = {IORING_OP_READ, IORING_OP_WRITE, IORING_OP_READ_FIXED,
+                                 IORING_OP_WRITE_FIXED};
+    struct io_uring_probe *probe = io_uring_get_probe_ring(uring);
+    bool all = probe != NULL;
+    for (size_t i = 0; all && i < sizeof needed / sizeof *needed; i++)
+        all = io_uring_opcode_supported(probe, needed[i]);
+    io_uring_free_probe(probe);
+    return all && uring->features & IORING_FEAT_NODROP;
+}
+
+/* 0, or the errno that says why there is no io_uring. */
+static int begin_uring(struct ph_ring *ring)
+{
+    /* The best first. Completions as task work only when we wait: nothing interrupts the thread in between. */
+    static const unsigned ways[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+                                    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
+                                    IORING_SETUP_COOP_TASKRUN, 0};
+    int e = EINVAL;
+    for (size_t i = 0; e == EINVAL && i < sizeof ways / sizeof *ways; i++)
+        e = -io_uring_queue_init(ring->depth, &ring->uring, ways[i]);
+    if (e)
+        return e;
+    e = try_nop(&ring->uring);
+    if (!e && !knows_all(&ring->uring))
+        e = ENOSYS;
+    if (e)
+        io_uring_queue_exit(&ring->uring);
+    return e;
+}
+
+/* Pinned once instead of with each operation; but pinned memory counts against RLIMIT_MEMLOCK, of all the user's
+ * processes together. */
+static bool register_buffers(struct ph_ring *ring)
+{
+    struct iovec *all = calloc(ring->depth, sizeof *all);
+    for (unsigned i = 0; all && i < ring->depth; i++)
+        all[i] = (struct iovec){ph_ring_buffer(ring, i), ring->buffer};
+    bool ok = all && io_uring_register_buffers(&ring->uring, all, ring->depth) == 0;
+    free(all);
+    return ok;
+}
+
+static const char *why_not(int e, char *room, size_t size)
+{
+    switch (e) {
+    case EPERM:
+    case EACCES:
+        return "io_uring is forbidden here";
+    case ENOSYS:
+        return "this kernel has no io_uring, or one that is too old";
+    case ENOMEM:
+        return "no memory for io_uring, see ulimit -l";
+    default:
+        return strerror_r(e, room, size);
+    }
+}
+
+static bool choose(struct ph_ring *ring, enum ph_io io, struct ph_err *err)
+{
+    char room[96];
+    int e = io == PH_IO_POSIX ? 0 : begin_uring(ring);
+    if (io == PH_IO_URING && e)
+        return ph_err_set(err, PH_WRONG, "%s", why_not(e, room, sizeof room));
+    ring->by_uring = io != PH_IO_POSIX && !e;
+    ring->registered = ring->by_uring && register_buffers(ring);
+    if (ring->by_uring)
+        snprintf(ring->shown, sizeof ring->shown, "io_uring, %s",
+                 ring->registered ? "registered buffers" : "buffers not registered (ulimit -l)");
+    else if (e)
+        snprintf(ring->shown, sizeof ring->shown, "pread and pwrite (%s)",
+                 why_not(e, room, sizeof room));
+    else
+        snprintf(ring->shown, sizeof ring->shown, "pread and pwrite");
+    return true;
+}
+
+static char *map(size_t size)
+{
+    char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return NULL;
+    /* A forked child has no business with it, and would make old kernels part us from pinned pages. */
+    madvise(at, size, MADV_DONTFORK);
+    return at;
 }
 
 bool ph_ring_new(struct ph_ring **out, const struct ph_ring_opts *opts, struct ph_err *err)
 {
     *out = NULL;
     unsigned depth = opts->depth ? opts->depth : DEPTH;
-    size_t buffer = opts->buffer ? opts->buffer : BUFFER;
-    if (buffer % PH_IO_BLOCK != 0)
-        return ph_err_set(err, PH_FAILED, "a ring's buffers are multiples of %d bytes",
-                          PH_IO_BLOCK);
-    if (opts->io == PH_IO_URING)
-        return ph_err_set(err, PH_WRONG, "io_uring is not to be had here");
+    size_t buffer = opts->buffer ? opts->buffer : BUFFER, size;
+    if (buffer % PH_IO_BLOCK != 0 || __builtin_mul_overflow(buffer, depth, &size))
+        return ph_err_set(err, PH_FAILED, "a ring cannot have %u buffers of %zu bytes", depth,
+                          buffer);
     struct ph_ring *ring = calloc(1, sizeof *ring);
-    struct slot *slots = calloc(depth, sizeof *slots);
-    size_t size;
-    void *memory = MAP_FAILED;
-    if (!__builtin_mul_overflow(buffer, depth, &size))
-        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (!ring || !slots || memory == MAP_FAILED) {
-        if (memory != MAP_FAILED)
-            munmap(memory, size);
-        free(slots);
-        free(ring);
+    if (!ring)
         return ph_err_nomem(err);
+    ring->depth = depth;
+    ring->buffer = buffer;
+    ring->slots = calloc(depth, sizeof *ring->slots);
+    ring->memory = map(size);
+    bool ok = ring->slots && ring->memory ? choose(ring, opts->io, err) : ph_err_nomem(err);
+    if (!ok) {
+        ph_ring_free(ring);
+        return false;
     }
-    *ring = (struct ph_ring){.depth = depth, .buffer = buffer, .memory = memory, .slots = slots};
-    snprintf(ring->shown, sizeof ring->shown, "pread and pwrite");
     *out = ring;
     return true;
+}
+
+/* With a broken ring nobody knows when the kernel is done with them. */
+static bool buffers_in_use(const struct ph_ring *ring)
+{
+    for (unsigned i = 0; i < ring->depth; i++)
+        if (ring->slots[i].state == FLYING)
+            return true;
+    return false;
 }
 
 void ph_ring_free(struct ph_ring *ring)
 {
     if (!ring)
         return;
-    ph_ring_drain(ring, NULL);
-    munmap(ring->memory, ring->buffer * ring->depth);
+    if (ring->slots && ring->memory)
+        ph_ring_drain(ring, NULL);
+    if (ring->by_uring)
+        io_uring_queue_exit(&ring->uring);
+    if (ring->memory && !(ring->slots && buffers_in_use(ring)))
+        munmap(ring->memory, ring->buffer * ring->depth);
     free(ring->slots);
     free(ring);
 }
@@ -198,6 +396,9 @@ bool ph_ring_read(struct ph_ring *ring, int fd, unsigned i, size_t len, off_t of
 bool ph_ring_wait(struct ph_ring *ring, unsigned i, size_t *done, struct ph_err *err)
 {
     struct slot *slot = &ring->slots[i];
+    while (slot->state == FLYING)
+        if (!enter(ring, true))
+            return ph_io_fail(err, ring->broken, "io_uring has broken");
     if (done)
         *done = slot->done;
     bool fresh = slot->state == DONE;
