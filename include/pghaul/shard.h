@@ -24,7 +24,9 @@ struct ph_shard {
     const char
         *where;     /* SQL predicate that selects its rows in the source; "" for the whole table */
     int64_t weight; /* expected bytes, heap and TOAST */
-    int attempt;    /* fencing token: only grows */
+    const char *file;  /* in an archive: its file there; NULL: it is read from a server */
+    int snapshot;      /* in an archive: number of the snapshot that it was read under, else 0 */
+    int attempt;       /* fencing token: only grows */
     int64_t redo_xid;  /* replace the rows that this transaction landed; 0: none */
     int64_t redo_rows; /* so many must they be */
 

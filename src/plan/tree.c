@@ -158,6 +158,8 @@ static struct ph_relation *counterpart(struct ph_make *make, const struct ph_pic
 {
     if (leaf == pick->source)
         return pick->target;
+    if (make->plan->spec->route == PH_ROUTE_EXTRACT)
+        return ph_catalog_relation(&make->side[PH_TARGET], leaf->oid);
     const struct ph_catalog *target = &make->side[PH_TARGET];
     struct ph_relation *r = named_like(make, pick, leaf);
     bool inside = r && r->kind == 'r' && below->seen[r - target->relations];
@@ -308,6 +310,8 @@ static bool pair_pick(struct pairing *pairing, struct ph_pick *pick, struct ph_e
 static bool refuse_itself(struct ph_make *make, struct ph_err *err)
 {
     const struct ph_server *s = &make->side[PH_SOURCE].server, *t = &make->side[PH_TARGET].server;
+    if (make->plan->spec->route != PH_ROUTE_COPY)
+        return true; /* an archive may go back to where it came from */
     if (!s->system_id || s->system_id != t->system_id || s->database_oid != t->database_oid)
         return true;
     for (int i = 0; i < make->n_pairs; i++)
