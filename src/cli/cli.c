@@ -17,11 +17,34 @@ static void hide_arguments(const struct ph_cli *cli, const struct ph_option *sid
             memset(cli->line->secrets[i].value, '*', strlen(cli->line->secrets[i].value));
 }
 
+const char *ph_cli_archive(const char *text)
+{
+    static const char prefix[] = "archive:";
+    bool is_archive = text && !strncmp(text, prefix, strlen(prefix));
+    return is_archive ? text + strlen(prefix) : NULL;
+}
+
+static bool parse_archive(struct ph_cli *cli, const char *side, const char *directory,
+                          const char **out, struct ph_err *err)
+{
+    *out = directory;
+    if (!*directory) {
+        ph_err_set(err, PH_WRONG, "the %s is an archive without a directory", side);
+        return ph_err_hint(err, "archive:DIR, for example archive:/backup/orders");
+    }
+    if (cli->line->command->bit == PH_CMD_PLAN && !strcmp(side, "target"))
+        return true;
+    return ph_err_set(err, PH_WRONG, "%s does not take an archive for the %s",
+                      cli->line->command->name, side);
+}
+
 static bool parse_side(struct ph_cli *cli, const char *side, const char *text, struct ph_dsn **out,
-                       struct ph_err *err)
+                       const char **archive, struct ph_err *err)
 {
     if (!text)
         return true;
+    if (ph_cli_archive(text))
+        return parse_archive(cli, side, ph_cli_archive(text), archive, err);
     if (!ph_dsn_parse(out, side, text, err))
         return false;
     if (!ph_dsn_has_password(*out) ||
@@ -38,8 +61,8 @@ static bool parse_side(struct ph_cli *cli, const char *side, const char *text, s
 bool ph_cli_sides(struct ph_cli *cli, struct ph_err *err)
 {
     const struct ph_settings *s = cli->settings;
-    return parse_side(cli, "source", s->source, &cli->source, err) &&
-           parse_side(cli, "target", s->target, &cli->target, err);
+    return parse_side(cli, "source", s->source, &cli->source, &cli->source_archive, err) &&
+           parse_side(cli, "target", s->target, &cli->target, &cli->target_archive, err);
 }
 
 bool ph_cli_connect(struct ph_cli *cli, struct ph_conn **out, struct ph_err *err)

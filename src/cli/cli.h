@@ -24,7 +24,8 @@ struct ph_cli {
     char **argv;
     struct ph_log *log;
     struct ph_interrupt *interrupt;
-    struct ph_dsn *source, *target; /* NULL where not given */
+    struct ph_dsn *source, *target;              /* NULL where not given, or an archive */
+    const char *source_archive, *target_archive; /* the directory of archive:DIR, else NULL */
     struct ph_buf out;
     json_t *json; /* an object, or NULL */
 };
@@ -37,6 +38,9 @@ bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err);
 /* Parses the connection strings; a password on the command line is overwritten in argv and warned
  * of. */
 bool ph_cli_sides(struct ph_cli *cli, struct ph_err *err);
+
+/* The directory of "archive:DIR"; NULL when the text is a connection string or NULL. */
+const char *ph_cli_archive(const char *text);
 
 /* Connects to the target for reading the ledger. A server that cannot be reached is PH_WRONG here.
  */

@@ -64,12 +64,14 @@ static bool write_file(struct ph_cli *cli, const struct ph_job_spec *spec,
 
 static bool obstacles_error(const struct ph_plan *plan, struct ph_err *err)
 {
+    static const char *const commands[] = {"copy", "extract", "load"};
+    const char *command = commands[plan->spec->route];
     if (plan->n_obstacles == 1) {
-        ph_err_set(err, PH_WRONG, "copy would refuse: %s", plan->obstacles[0].text);
+        ph_err_set(err, PH_WRONG, "%s would refuse: %s", command, plan->obstacles[0].text);
         return plan->obstacles[0].hint ? ph_err_hint(err, "%s", plan->obstacles[0].hint) : false;
     }
-    ph_err_set(err, PH_WRONG, "copy would refuse: %d things stand in the way, the first is: %s",
-               plan->n_obstacles, plan->obstacles[0].text);
+    ph_err_set(err, PH_WRONG, "%s would refuse: %d things stand in the way, the first is: %s",
+               command, plan->n_obstacles, plan->obstacles[0].text);
     return plan->obstacles[0].hint ? ph_err_hint(err, "%s", plan->obstacles[0].hint) : false;
 }
 
@@ -82,6 +84,10 @@ bool ph_cmd_plan(struct ph_cli *cli, struct ph_err *err)
     struct ph_term term;
     if (!ph_settings_spec(s, &spec, err))
         return false;
+    if (cli->target_archive) {
+        spec.route = PH_ROUTE_EXTRACT;
+        spec.archive_shown = s->target;
+    }
     ph_cli_job_opts(cli, &spec, &opts);
     if (!ph_job_plan(&opts, &plan, err)) {
         if (err->code == PH_CONNECTION) /* nothing was begun: the environment is wrong */

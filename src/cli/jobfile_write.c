@@ -6,6 +6,7 @@
 
 #include <yaml.h>
 
+#include "cli/cli.h"
 #include "cli/dsntext.h"
 #include "cli/names.h"
 #include "cli/opts.h"
@@ -253,6 +254,10 @@ static void write_side(struct writer *w, struct ph_buf *head, const char *key, c
 {
     if (!text)
         return;
+    if (ph_cli_archive(text)) {
+        pair(w, key, text);
+        return;
+    }
     struct ph_dsn *dsn = NULL;
     const char *clean = ph_dsntext_without_password(&w->s->arena, text);
     bool known = clean && ph_dsn_parse(&dsn, key, clean, NULL) && !ph_dsn_has_password(dsn);

@@ -32,8 +32,11 @@ static bool first_connect(struct ph_run *run, bool source, struct ph_err *err)
     return true;
 }
 
+/* The source speaks the target's encoding; without a target, its own. */
 static bool connect_both(struct ph_run *run, struct ph_err *err)
 {
+    if (run->opts->spec->route == PH_ROUTE_EXTRACT)
+        return first_connect(run, true, err);
     if (!first_connect(run, false, err))
         return false;
     snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
@@ -54,6 +57,8 @@ static bool add_emptiness(struct ph_run *run, struct ph_err *err)
     struct ph_ledger_job *job = NULL;
     struct ph_err full;
     bool present = false;
+    if (!run->target)
+        return true;
     if (!ph_ledger_present(run->target, &present, err) ||
         (present && !ph_ledger_find(run->target, &plan->arena, plan->job_name, &job, err)))
         return false;

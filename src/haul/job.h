@@ -93,7 +93,7 @@ bool ph_job_copy(const struct ph_job_opts *opts, struct ph_job_result *result, s
 
 void ph_job_result_free(struct ph_job_result *result);
 
-/* Plans only, and changes nothing: connects, plans, cuts under a snapshot of its own. The plan
+/* Plans only (a copy, or an extract, which has no target), and changes nothing: connects, plans, cuts under a snapshot of its own. The plan
  * borrows spec. */
 bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct ph_err *err);
 

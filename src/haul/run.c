@@ -13,7 +13,7 @@ static bool open_control(struct ph_run *run, bool source, struct ph_interrupt *i
     struct ph_conn_opts how = {
         .dsn = source ? run->opts->source : run->opts->target,
         .application_name = name,
-        .encoding = source ? run->encoding : NULL,
+        .encoding = source && *run->encoding ? run->encoding : NULL,
         .read_only = source,
         .interrupt = interrupt,
         .interrupt_level = 1,
