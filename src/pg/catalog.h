@@ -125,8 +125,12 @@ struct ph_relation {
     int n_foreign_keys;
     struct ph_owned_sequence *sequences;
     int n_sequences;
-    const char *const *cut_key; /* in an archive: columns by which it was cut, so that rows which */
-    int n_cut_key;              /* are equal in them are in one shard; 0: by other things */
+
+    /* In an archive. */
+    const char *const *cut_key; /* it was cut by these: rows equal in them are in one shard */
+    int n_cut_key;
+    const char *const *without; /* parts below it that were left out, for people */
+    int n_without;
 };
 
 /* "table", "view", "partitioned table", ... */

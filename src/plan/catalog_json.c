@@ -171,6 +171,8 @@ static json_t *relation_json(const struct ph_relation *relation)
             json_array_append_new(indexes, index_json(&relation->indexes[i]));
     json_object_set_new(json, "columns", columns);
     json_object_set_new(json, "indexes", indexes);
+    if (relation->n_without)
+        json_object_set_new(json, "without", texts(relation->without, relation->n_without));
     if (relation->n_cut_key)
         json_object_set_new(json, "cut_key", texts(relation->cut_key, relation->n_cut_key));
     return json;

@@ -269,6 +269,8 @@ static void read_relation(struct reader *r, const json_t *json, struct ph_relati
     };
     read_columns(r, json, relation);
     read_indexes(r, json, relation);
+    if (json_object_get(json, "without"))
+        relation->without = get_texts(r, json, "without", &relation->n_without);
     if (json_object_get(json, "cut_key"))
         relation->cut_key = get_texts(r, json, "cut_key", &relation->n_cut_key);
 }

@@ -327,6 +327,10 @@ bool ph_extract_describe(struct ph_make *make, struct ph_err *err)
 {
     for (int i = 0; i < make->n_pairs; i++)
         note_cut(make, &make->plan->tables[i], make->pairs[i].target);
+    for (int i = 0; i < make->n_picks; i++) {
+        make->picks[i].target->without = make->picks[i].without;
+        make->picks[i].target->n_without = make->picks[i].n_without;
+    }
     make->plan->catalog_json = ph_catalog_json(&make->side[PH_TARGET]);
     return make->plan->catalog_json || ph_err_nomem(err);
 }

@@ -240,9 +240,29 @@ static void settle_replace(struct ph_make *make, const struct ph_pick *pick,
         make->pairs[i].target = pick->target;
 }
 
+static void leave_out(struct ph_make *make, struct ph_pick *pick, const char *name)
+{
+    void *items = pick->without;
+    const char **slot =
+        ph_make_push(arena_of(make), &items, &pick->n_without, &pick->room_without, sizeof *slot);
+    pick->without = items;
+    *slot = name;
+}
+
+/* What an extract left out is not in the archive's tree; all that stands above it says so. */
+static void leave_out_archived(struct ph_make *make, struct ph_pick *pick)
+{
+    const struct ph_catalog *source = &make->side[PH_SOURCE];
+    const struct ph_relation *r = pick->source;
+    for (; r; r = ph_catalog_relation(source, ph_catalog_parent(source, r->oid)))
+        for (int i = 0; i < r->n_without; i++)
+            leave_out(make, pick, r->without[i]);
+}
+
 static bool pair_tree(struct pairing *pairing, struct ph_pick *pick, struct ph_err *err)
 {
     struct ph_make *make = pairing->make;
+    leave_out_archived(make, pick);
     struct list here = {0}, there = {0};
     bool ok = list_init(&here, &make->side[PH_SOURCE], err) &&
               list_init(&there, &make->side[PH_TARGET], err);
@@ -257,11 +277,7 @@ static bool pair_tree(struct pairing *pairing, struct ph_pick *pick, struct ph_e
         if (leaf->kind == 'p')
             continue;
         if (leaf != pick->source && ph_select_is_excluded(make, leaf)) {
-            void *items = pick->without;
-            const char **slot = ph_make_push(arena_of(make), &items, &pick->n_without,
-                                             &pick->room_without, sizeof *slot);
-            pick->without = items;
-            *slot = ph_make_name(make, leaf);
+            leave_out(make, pick, ph_make_name(make, leaf));
             continue;
         }
         if (leaf->kind != 'r') {

@@ -241,6 +241,13 @@ def a_load_finds_the_leaves_of_a_tree(t):
     assert {x["source"]: x["target"] for x in plan["tables"]} == {"public.q_1": "public.q_1", "public.q_2": "public.q"}, plan
     plan = load(t, tables=("-t", "p", "--exclude-table", "p_2"), load=("-t", "p"))
     assert [x["source"] for x in plan["tables"]] == ["public.p_1"], plan
+    # what was left out is no reason to empty it: only leaf for leaf
+    replace = ("-t", "p", "--mode", "replace")
+    plan = load(t, tables=("-t", "p", "--exclude-table", "p_2"), load=replace)
+    assert [x["target"] for x in plan["tables"]] == ["public.p_1"] and obstacles(plan) == [], plan
+    t.target.query("alter table p_1 rename to p_0")
+    only_obstacle(load(t, tables=("-t", "p", "--exclude-table", "p_2"), load=replace), "while partitions of it are left out")
+    t.target.query("alter table p_0 rename to p_1")
     plan = load(t, tables=("-t", "p_1"), load=("-t", "p_1"))
     assert [x["target"] for x in plan["tables"]] == ["public.p_1"], plan
 
