@@ -283,3 +283,14 @@ def a_load_takes_over_the_shards_of_its_tables_alone(t):
     both = load(t, tables=("--all", "--shard-size", "100kB"))
     assert [x["source"] for x in both["tables"]] == ["public.big", "public.small"], both
     assert len(both["shards"]) == len(shards) + 1 and both["shards"][-1]["table"] == "small", both
+
+
+@story()
+def names_in_another_encoding_are_found_again(t):
+    old = t.new_database(t.source_cluster, t.id + "_l", "encoding 'LATIN1' locale 'C'")
+    old.query("set client_encoding to utf8; create table \"grüße\" (\"straße\" text, a int); create table plain (\"ß\" int)")
+    t.target.query("create table \"grüße\" (a int, \"straße\" text); create table plain (\"ß\" int)")
+    t.source = old
+    plan = load(t)
+    assert plan["comes_back"] and obstacles(plan) == [] and len(plan["tables"]) == 2, plan
+    assert all(x["source"] == x["target"] for x in plan["tables"]), plan
