@@ -74,25 +74,31 @@ bool ph_outfile_open(struct ph_outfile **out, struct ph_ring *ring,
     return true;
 }
 
-/* Sets room aside, so that a full file system is known early and the file lies in one piece. */
+static int allocate_more(const struct ph_outfile *file)
+{
+    if (PH_FAULT("io.allocate"))
+        return ENOSPC;
+    /* Direct writes beyond the end of the file are done one after the other (ext4 waits for each, so that its size can
+     * follow); so there the size goes ahead too, until the file is sealed. */
+    int mode = file->direct ? 0 : FALLOC_FL_KEEP_SIZE, e;
+    do
+        e = fallocate(file->fd, mode, (off_t)file->allocated, (off_t)file->ahead) == 0 ? 0 : errno;
+    while (e == EINTR);
+    return e;
+}
+
+/* Sets room aside for the next len bytes and more, so that a full file system is known early and the file lies in one
+ * piece. */
 static bool allocate(struct ph_outfile *file, size_t len, struct ph_err *err)
 {
     while (file->allocated < file->written + len) {
-        int e = ENOSPC;
-        if (!PH_FAULT("io.allocate"))
-            e = fallocate(file->fd, FALLOC_FL_KEEP_SIZE, (off_t)file->allocated,
-                          (off_t)file->ahead) == 0
-                    ? 0
-                    : errno;
-        if (e == EINTR)
-            continue;
-        if (e == EOPNOTSUPP || e == ENOSYS) {
-            file->allocated = UINT64_MAX;
-            return true;
-        }
-        if (e)
-            return ph_io_fail(err, e, "cannot set room aside");
+        int e = allocate_more(file);
         file->allocated += file->ahead;
+        /* Not every file system can; and ahead may be too large a file where what is to come is not. */
+        if (e == EOPNOTSUPP || e == ENOSYS || e == EFBIG)
+            file->allocated = UINT64_MAX;
+        else if (e)
+            return ph_io_fail(err, e, "cannot set room aside");
     }
     return true;
 }
