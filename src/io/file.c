@@ -45,6 +45,8 @@ bool ph_io_open(int *out, int dir, const char *name, int flags, bool absent, str
         close(fd);
         return ph_err_set(err, PH_FAILED, "not a regular file");
     }
+    /* With it io_uring would say EAGAIN where a file system cannot promise not to wait. */
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     *out = fd;
     return true;
 }

@@ -7,6 +7,10 @@
  * one fdatasync, rename from NAME.part to NAME, fsync of the directory. A file whose write or sync has failed is never
  * trusted again: it is unlinked, and whoever tries again takes another name.
  *
+ * O_DIRECT goes past the page cache: the least CPU, and nobody's pages are pushed out; for what is not read again soon. What
+ * was written through the page cache is read through it several times faster than any other way, so what is read back
+ * soon is best written and read without.
+ *
  * One file at a time on a ring. Names are plain, without a slash, below a directory that the caller holds open.
  */
 #ifndef PH_IO_FILE_H

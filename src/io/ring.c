@@ -15,6 +15,9 @@
 
 enum { DEPTH = 4, BUFFER = 512 * 1024 };
 
+/* How often, and how long in between, one is patient with a kernel that is short of something: half a minute. */
+enum { PATIENCE = 30000, PAUSE_US = 1000 };
+
 /*     IDLE ──put──► FLYING ──settle──► DONE ──ph_ring_wait──► IDLE      */
 enum state { IDLE, FLYING, DONE };
 
@@ -26,7 +29,8 @@ struct slot {
     char *data;
     size_t len, done;
     off_t offset;
-    int error; /* errno; 0 while all is well */
+    unsigned again; /* times that the kernel asked for patience */
+    int error;      /* errno; 0 while all is well */
 };
 
 struct ph_ring {
@@ -42,7 +46,8 @@ struct ph_ring {
     char shown[128];
 };
 
-/* Whether a read that came back short has met the end of the file. */
+/* Whether a read that came back short has met the end of the file. To read on there would show it too, but seldom at a
+ * block's edge, as O_DIRECT wants it. */
 static bool at_end(const struct slot *slot)
 {
     struct stat st;
@@ -64,12 +69,7 @@ static bool advance(struct slot *slot, size_t got)
         return finish(slot, 0);
     if (!slot->writes && (got == 0 || at_end(slot)))
         return finish(slot, 0);
-    if (got == 0)
-        return finish(slot, ENOSPC);
-    /* O_DIRECT can go on from a block's edge only. */
-    if (slot->done % PH_IO_BLOCK != 0)
-        ph_io_undirect(slot->fd);
-    return false;
+    return got == 0 && finish(slot, ENOSPC);
 }
 
 /* Judges the outcome of one attempt (bytes, or a negative errno); false when it takes another one, from
@@ -82,9 +82,14 @@ static bool settle(struct slot *slot, ssize_t outcome)
         outcome = -ENOSPC;
     if (!slot->writes && PH_FAULT("io.read"))
         outcome = -EIO;
-    if (outcome == -EINTR || outcome == -EAGAIN)
+    if (outcome == -EINTR)
         return false;
-    /* Some file systems open with O_DIRECT and refuse the first I/O, or want more alignment than ours. */
+    if (outcome == -EAGAIN && slot->again++ < PATIENCE) {
+        usleep(PAUSE_US);
+        return false;
+    }
+    /* Some file systems open with O_DIRECT and refuse the first I/O, or want more alignment than ours; and what was
+     * short may have to go on within a block. */
     if (outcome == -EINVAL && ph_io_undirect(slot->fd))
         return false;
     if (outcome < 0)
@@ -150,15 +155,14 @@ static bool is_passing(int e)
     return e == EAGAIN || e == EBUSY || e == ENOMEM;
 }
 
-/* Waits a little for a kernel that is short of something; false when it has been so for half a minute. */
+/* Whether to try again what failed with errno e, after a pause. */
 static bool be_patient(struct ph_ring *ring, unsigned *times, int e)
 {
-    enum { STEP_US = 1000, MOST = 30000 };
     if (e == EINTR)
         return true;
-    if (!is_passing(e) || ++*times > MOST)
+    if (!is_passing(e) || ++*times > PATIENCE)
         return false;
-    usleep(STEP_US);
+    usleep(PAUSE_US);
     io_uring_get_events(&ring->uring); /* busy is a kernel whose completions nobody takes */
     return true;
 }

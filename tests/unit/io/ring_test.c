@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -255,6 +256,40 @@ TEST(a_ring_that_is_freed_waits_for_what_is_in_flight)
     }
 }
 
+TEST(a_full_file_system_is_no_room_and_then_serves_again)
+{
+    char small[] = "/tmp/pghaul-small-XXXXXX";
+    assert_non_null(mkdtemp(small));
+    if (geteuid() != 0 || mount("none", small, "tmpfs", 0, "size=32k") != 0) {
+        rmdir(small);
+        skip();
+    }
+    int dir = open(small, O_RDONLY | O_DIRECTORY);
+    FOR_EACH_ENGINE(io)
+    {
+        struct ph_err err = {0};
+        struct ph_ring *ring = make_ring(*io);
+        int fd = openat(dir, "f", O_RDWR | O_CREAT, 0600);
+        bool ok = true;
+        for (unsigned i = 0; i < 3 * DEPTH; i++)
+            ok = ph_ring_write(ring, fd, i % DEPTH, BUFFER, (off_t)i * BUFFER, ok ? &err : NULL) &&
+                 ok;
+        ok = ph_ring_drain(ring, ok ? &err : NULL) && ok;
+        assert_false(ok);
+        assert_int_equal(err.code, PH_NO_ROOM);
+        assert_contains(err.text, "cannot write: No space left on device");
+        assert_true(err.transient);
+        assert_int_equal(ftruncate(fd, 0), 0);
+        assert_true(go_round(ring, fd));
+        close(fd);
+        unlinkat(dir, "f", 0);
+        ph_ring_free(ring);
+    }
+    close(dir);
+    assert_int_equal(umount(small), 0);
+    rmdir(small);
+}
+
 static void on_alarm(int number __attribute__((unused)))
 {
 }
@@ -485,6 +520,7 @@ int main(void)
                cmocka_unit_test(an_error_that_nobody_asked_for_is_not_lost),
                cmocka_unit_test(a_failed_sync_is_an_error),
                cmocka_unit_test(a_ring_that_is_freed_waits_for_what_is_in_flight),
+               cmocka_unit_test(a_full_file_system_is_no_room_and_then_serves_again),
                cmocka_unit_test(signals_disturb_nothing),
                cmocka_unit_test(two_threads_have_two_rings),
                cmocka_unit_test(where_io_uring_is_forbidden_plain_calls_do_it),
