@@ -327,19 +327,6 @@ TEST(a_file_that_was_swapped_has_another_size_or_hash)
     maker_fini(&other);
 }
 
-TEST(a_file_of_a_newer_version_is_told_from_a_damaged_one)
-{
-    struct ph_err err = {0};
-    make_small(&maker, PH_BINARY, PH_COMPRESS_ALWAYS);
-    size_t len;
-    char *data = maker_bytes(&maker, &len);
-    set_byte(&maker, len - PH_TAIL_FOOTER + 8, 2);
-    assert_false(maker_read(&maker, &err));
-    assert_int_equal(err.code, PH_FAILED);
-    free(data);
-    maker_fini(&maker);
-}
-
 TEST(a_tally_that_is_not_what_was_put_is_refused_and_the_file_is_gone)
 {
     struct ph_err err;
@@ -443,7 +430,6 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_of_a_file_is_found),
         cmocka_unit_test(a_file_of_any_other_length_is_refused),
         cmocka_unit_test(a_file_that_was_swapped_has_another_size_or_hash),
-        cmocka_unit_test(a_file_of_a_newer_version_is_told_from_a_damaged_one),
         cmocka_unit_test(a_tally_that_is_not_what_was_put_is_refused_and_the_file_is_gone),
         cmocka_unit_test(a_shard_that_is_discarded_leaves_nothing),
         cmocka_unit_test(a_receipt_that_could_not_be_read_is_refused_before_work_begins),
