@@ -60,10 +60,10 @@ static const char *plain(struct ph_arena *arena, const char *text, size_t most)
 {
     static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t n = strnlen(text, most);
-    char *out = ph_arena_alloc(arena, n + 1);
+    char *out = ph_arena_alloc(arena, n + 2);
     for (size_t i = 0; i < n; i++)
         out[i] = strchr(good, text[i]) ? text[i] : '_';
-    if (out[0] == '.' || out[0] == '-')
+    if (out[0] == '.' || out[0] == '-' || out[0] == '\0')
         out[0] = '_'; /* neither hidden nor an option */
     return out;
 }
