@@ -82,13 +82,8 @@ bool ph_cmd_plan(struct ph_cli *cli, struct ph_err *err)
     struct ph_job_opts opts;
     struct ph_plan *plan = NULL;
     struct ph_term term;
-    if (!ph_settings_spec(s, &spec, err))
+    if (!ph_cli_job(cli, &spec, &opts, err))
         return false;
-    if (cli->target_archive) {
-        spec.route = PH_ROUTE_EXTRACT;
-        spec.archive_shown = s->target;
-    }
-    ph_cli_job_opts(cli, &spec, &opts);
     if (!ph_job_plan(&opts, &plan, err)) {
         if (err->code == PH_CONNECTION) /* nothing was begun: the environment is wrong */
             err->code = PH_WRONG;

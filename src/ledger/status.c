@@ -192,7 +192,7 @@ static bool read_workers(struct ph_status *s, struct ph_conn *conn, struct ph_er
         " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
         " OPERATOR(pg_catalog.-) coalesce(s.claimed_at, l.started_at))"
         " FROM pghaul.live l LEFT JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) l.job"
-        " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state OPERATOR(pg_catalog.=) 'planned'"
+        " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state IN ('planned', 'spilled')"
         " LEFT JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
         " AND t.id OPERATOR(pg_catalog.=) s.tab"
         " WHERE l.job OPERATOR(pg_catalog.=) %D ORDER BY l.id, s.slot",
@@ -363,11 +363,13 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
         return true;
     return ph_conn_exec(
                target,
-               "DROP FUNCTION pghaul.claim, pghaul.land, pghaul.same_target, pghaul.fail, "
-               "pghaul.reopen_lost;"
+               "DROP FUNCTION pghaul.claim, pghaul.next_free, pghaul.land, pghaul.same_target,"
+               " pghaul.fail, pghaul.reopen_lost, pghaul.spilled, pghaul.adopt, pghaul.unspill,"
+               " pghaul.forget_spill;"
+               "DROP TYPE pghaul.claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
-               "DROP TABLE pghaul.receipt, pghaul.receipt_unlogged, pghaul.shard, pghaul.mover,"
-               " pghaul.tab, pghaul.snapshot, pghaul.job;"
+               "DROP TABLE pghaul.receipt, pghaul.receipt_unlogged, pghaul.spill, pghaul.shard,"
+               " pghaul.mover, pghaul.tab, pghaul.snapshot, pghaul.job;"
                "DROP SCHEMA pghaul",
                err) ||
            ph_err_prefix(err, "taking the ledger away");

@@ -126,7 +126,8 @@ static struct piece adopt(const struct ph_archive_shard *from, struct ph_table *
                                     .where = from->where ? from->where : "",
                                     .weight = (int64_t)from->tally.bytes,
                                     .file = from->file,
-                                    .snapshot = from->snapshot},
+                                    .snapshot = from->snapshot,
+                                    .expect = &from->tally},
                           .lo = from->lo,
                           .hi = from->hi};
 }

@@ -25,7 +25,7 @@ static bool parse(struct ph_settings *settings, struct ph_job_spec *spec, int ar
     ph_settings_init(settings);
     return ph_opts_parse(settings, &line, argc, argv, err) &&
            (!settings->file || ph_jobfile_read(settings, settings->file, err)) &&
-           ph_settings_spec(settings, spec, err);
+           ph_settings_spec(settings, spec, true, err);
 }
 
 static bool connect(struct ph_conn **out, const char *side, const char *text, const char *encoding,
