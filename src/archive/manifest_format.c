@@ -1,7 +1,7 @@
 /* struct ph_archive as the text of job.json or manifest.json.
  *
- * A large archive has a hundred thousand shards. They are written one by one, a line each, rather than collected in
- * one tree of JSON, which would need twenty times the memory of the text.
+ * A large archive has a hundred thousand shards. They are written one by one, a line each, and read so: collected in
+ * one tree of JSON they would need ten times the memory of the text.
  */
 #include <inttypes.h>
 #include <jansson.h>

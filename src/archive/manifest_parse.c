@@ -1,4 +1,9 @@
-/* job.json or manifest.json as a struct ph_archive: nothing is believed that was not checked. */
+/* job.json or manifest.json as a struct ph_archive: nothing is believed that was not checked.
+ *
+ * A large archive has a hundred thousand shards; as one tree of JSON they would need a quarter of a gigabyte. Each stands on a
+ * line of its own, which the format promises, and is read alone. A raw newline cannot be within a text of JSON, so a
+ * line that looks like the one that opens the list is that one, or the rest is no JSON.
+ */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -8,6 +13,7 @@
 #include "archive/manifest.h"
 #include "archive/manifest_line.h"
 #include "archive/receipt.h"
+#include "base/buf.h"
 
 const char *const ph_archive_splits[PH_ARCHIVE_SPLITS] = {"none", "block", "key", "hash"};
 
@@ -140,28 +146,82 @@ static void read_sealed(struct ph_fields *f, const struct ph_archive *a, struct 
         ph_fields_complain(f, "snapshot", "is of no snapshot of the archive");
 }
 
-static bool read_shards(struct ph_fields *outer, struct ph_archive *a)
+/* The lines of the shards. */
+struct lines {
+    const char *at, *end;
+};
+
+/* Takes the head of the document, without its shards, into *head; PH_FAILED when the layout is another. */
+static bool split(const char *data, size_t len, struct ph_buf *head, struct lines *lines,
+                  struct ph_err *err)
 {
-    const json_t *list = list_of(outer, "shards", &a->n_shards);
+    static const char opens[] = ",\n \"shards\": [\n", closes[] = " ]\n}\n";
+    const size_t n_opens = sizeof opens - 1, n_closes = sizeof closes - 1;
+    const char *open = memmem(data, len, opens, n_opens);
+    const char *end = open ? data + len - n_closes : NULL;
+    if (!open || end < open + n_opens || memcmp(end, closes, n_closes) != 0)
+        return ph_err_set(err, PH_FAILED, "its shards do not stand on a line each");
+    *lines = (struct lines){.at = open + n_opens, .end = end};
+    ph_buf_addn(head, data, (size_t)(open - data));
+    ph_buf_add(head, "\n}\n");
+    return true;
+}
+
+static int count(const struct lines *lines)
+{
+    int n = 0;
+    for (const char *p = lines->at; p < lines->end; n++) {
+        const char *newline = memchr(p, '\n', (size_t)(lines->end - p));
+        p = newline ? newline + 1 : lines->end;
+    }
+    return n;
+}
+
+/* The object on the next line, which a comma ends unless it is the last one. */
+static json_t *take(struct lines *lines, struct ph_err *err)
+{
+    const char *begin = lines->at, *end = memchr(begin, '\n', (size_t)(lines->end - begin));
+    lines->at = end ? end + 1 : lines->end;
+    bool last = lines->at == lines->end;
+    if (!end || (!last && *--end != ',')) {
+        ph_err_set(err, PH_FAILED, "its shards do not stand on a line each");
+        return NULL;
+    }
+    return ph_fields_load(begin, (size_t)(end - begin), err);
+}
+
+static void read_shard(struct ph_fields *f, const struct ph_archive *a, struct ph_archive_shard *s,
+                       int64_t id)
+{
+    *s = (struct ph_archive_shard){
+        .id = ph_fields_int(f, "id", id, id),
+        .tab = (int)ph_fields_int(f, "tab", 1, a->n_tables),
+        .where = ph_fields_text(f, "where"),
+        .lo = ph_fields_text_or_null(f, "lo"),
+        .hi = ph_fields_text_or_null(f, "hi"),
+        .weight = ph_fields_int(f, "weight", 0, INT64_MAX),
+    };
+    if (a->sealed_at)
+        read_sealed(f, a, s);
+}
+
+static bool read_shards(struct ph_fields *outer, struct ph_archive *a, struct lines *lines)
+{
+    a->n_shards = count(lines);
     a->shards = ph_arena_calloc(outer->arena, (size_t)a->n_shards, sizeof *a->shards);
     for (int i = 0; i < a->n_shards; i++) {
+        json_t *json = take(lines, outer->err);
+        if (!json)
+            return ph_err_prefix(outer->err, "shard %d", i + 1);
         struct ph_fields f;
-        ph_fields_begin_nth(&f, outer, json_array_get(list, (size_t)i), "shard", i + 1);
-        struct ph_archive_shard *s = &a->shards[i];
-        *s = (struct ph_archive_shard){
-            .id = ph_fields_int(&f, "id", i + 1, i + 1),
-            .tab = (int)ph_fields_int(&f, "tab", 1, a->n_tables),
-            .where = ph_fields_text(&f, "where"),
-            .lo = ph_fields_text_or_null(&f, "lo"),
-            .hi = ph_fields_text_or_null(&f, "hi"),
-            .weight = ph_fields_int(&f, "weight", 0, INT64_MAX),
-        };
-        if (a->sealed_at)
-            read_sealed(&f, a, s);
-        if (!ph_fields_end(&f))
+        ph_fields_begin_nth(&f, outer, json, "shard", i + 1);
+        read_shard(&f, a, &a->shards[i], i + 1);
+        bool ok = ph_fields_end(&f);
+        json_decref(json);
+        if (!ok)
             return false;
     }
-    return !outer->failed;
+    return true;
 }
 
 static int order_names(const void *a, const void *b)
@@ -208,23 +268,31 @@ static void read_head(struct ph_fields *f, struct ph_archive *a)
         a->sealed_at = ph_fields_time(f, "sealed_at");
 }
 
+static bool read_all(struct ph_archive *a, struct ph_arena *arena, const json_t *head,
+                     struct lines *lines, struct ph_err *err)
+{
+    struct ph_fields f;
+    ph_fields_begin(&f, head, arena, err, "archive");
+    if (!check_version(&f, err))
+        return false;
+    read_head(&f, a);
+    return read_snapshots(&f, a) && read_tables(&f, a) && ph_fields_end(&f) &&
+           read_shards(&f, a, lines) && check_files(a, arena, err);
+}
+
 bool ph_manifest_parse(struct ph_archive **archive, struct ph_arena *arena, const char *data,
                        size_t len, struct ph_err *err)
 {
-    if (!check_line(data, len, err))
-        return false;
-    json_t *json = ph_fields_load(data, len - PH_MANIFEST_LINE, err);
+    struct ph_buf head = {0};
+    struct lines lines = {0};
+    json_t *json = NULL;
+    if (check_line(data, len, err) && split(data, len - PH_MANIFEST_LINE, &head, &lines, err))
+        json = ph_fields_load(head.data, head.len, err);
+    ph_buf_fini(&head);
     if (!json)
         return false;
     struct ph_archive *a = ph_arena_alloc(arena, sizeof *a);
-    struct ph_fields f;
-    ph_fields_begin(&f, json, arena, err, "archive");
-    bool ok = check_version(&f, err);
-    if (ok) {
-        read_head(&f, a);
-        ok = read_snapshots(&f, a) && read_tables(&f, a) && read_shards(&f, a) &&
-             ph_fields_end(&f) && check_files(a, arena, err);
-    }
+    bool ok = read_all(a, arena, json, &lines, err);
     json_decref(json);
     if (ok)
         *archive = a;

@@ -374,7 +374,7 @@ TEST(fields_of_the_wrong_type_or_range_are_refused)
     refused("\"sealed_at\": \"2026-11-25T13:00:00Z\"", "\"sealed_at\": \"2026-11-25 13:00:00Z\"",
             "UTC");
     refused("\"lsn\": \"0/1\"", "\"lsn\": \"01\"", "no LSN");
-    refused("\"shards\": [", "\"shards\": [7,", "shard 1 is no object");
+    refused("\"shards\": [\n", "\"shards\": [\n  7,\n", "shard 1");
     refused("\"set\": \"00", "\"set\": \"", "hexadecimal");
 }
 
@@ -388,7 +388,21 @@ TEST(missing_doubled_and_unknown_fields_are_refused)
     refused("\"encoding\"", "\"x\": 1, \"encoding\"", "archive has fields");
     refused("\"tables\": [", "\"tables\": {}, \"tebles\": [",
             "\"tables\" of the archive is no list");
-    refused("]\n}\n", "]\n}\n{}\n", "JSON");
+    refused("]\n}\n", "]\n}\n{}\n", "a line each");
+}
+
+TEST(shards_that_are_laid_out_otherwise_are_refused)
+{
+    refused("\"shards\": [\n", "\"shards\": [ \n", "a line each");
+    refused("\"shards\": [\n", "\"shards\": [", "a line each");
+    refused("\n ]\n}\n", "]\n}\n", "a line each");
+    refused("\n ]\n}\n", ",\n ]\n}\n", "shard 2");
+    refused("},\n  {\"id\":2", "}\n  {\"id\":2", "shard 1");
+    refused("},\n  {\"id\":2", "},{\"id\":2", "shard 1");
+    refused("},\n  {\"id\":2", "},\n\n  {\"id\":2", "shard 2");
+    refused("\"where\":\"\"", "\"where\":\n\"\"", "shard 2");
+    refused("\"shards\": [\n", "\"shards\": [\n ],\n \"shards\": [\n", "shard 1");
+    refused("\"encoding\"", "\"shards\": [], \"encoding\"", "fields that this version has not");
 }
 
 TEST(a_job_has_no_files_and_a_manifest_has)
@@ -478,6 +492,7 @@ int main(void)
                cmocka_unit_test(file_names_that_lead_elsewhere_are_refused),
                cmocka_unit_test(fields_of_the_wrong_type_or_range_are_refused),
                cmocka_unit_test(missing_doubled_and_unknown_fields_are_refused),
+               cmocka_unit_test(shards_that_are_laid_out_otherwise_are_refused),
                cmocka_unit_test(a_job_has_no_files_and_a_manifest_has),
                cmocka_unit_test(they_are_written_to_a_directory_and_read_from_it),
                cmocka_unit_test(what_could_not_be_read_is_not_written),
