@@ -44,6 +44,7 @@ static inline struct ph_receipt maker_receipt(enum ph_format format)
 struct place {
     char path[40];
     int dir;
+    bool direct; /* without the page cache */
     struct ph_ring *ring;
 };
 
@@ -91,10 +92,13 @@ static inline void maker_open(struct maker *m, const struct place *place, const 
     struct ph_err err;
     *m = (struct maker){.place = place, .name = name, .receipt = maker_receipt(format), .seed = 1};
     place_remove(place, name); /* what a test that failed left behind */
-    struct ph_shardout_opts opts = {
-        .file = {.dir = place->dir, .dir_shown = "the archive", .name = name, .ahead = 4096},
-        .compress = compress,
-        .receipt = &m->receipt};
+    struct ph_shardout_opts opts = {.file = {.dir = place->dir,
+                                             .dir_shown = "the archive",
+                                             .name = name,
+                                             .direct = place->direct,
+                                             .ahead = 4096},
+                                    .compress = compress,
+                                    .receipt = &m->receipt};
     if (!ph_shardout_open(&m->out, place->ring, &opts, &err))
         fail_msg("%s", err.text);
     if (format == PH_BINARY)
@@ -196,7 +200,8 @@ static inline char *maker_bytes(const struct maker *m, size_t *len)
 static inline bool maker_read(const struct maker *m, struct ph_err *err)
 {
     struct ph_shardin *in;
-    if (!ph_shardin_open(&in, m->place->ring, m->place->dir, "the archive", m->name, false, err))
+    if (!ph_shardin_open(&in, m->place->ring, m->place->dir, "the archive", m->name,
+                         m->place->direct, err))
         return false;
     size_t at = 0, len = 1;
     const char *data;

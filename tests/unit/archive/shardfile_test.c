@@ -1,6 +1,9 @@
 /* Shard files, written to a directory and read back. */
 #include "archive/shard_maker.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "archive/tail.h"
 
 static struct place place;
@@ -358,6 +361,69 @@ TEST(a_shard_that_is_discarded_leaves_nothing)
     maker_fini(&maker);
 }
 
+TEST(after_a_write_has_failed_nothing_but_giving_up_is_left)
+{
+    struct ph_err err = {0};
+    struct rlimit old, small = {.rlim_cur = 3 << 20};
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small.rlim_max = old.rlim_max;
+    maker_open(&maker, &place, "t.lz4", PH_BINARY, PH_COMPRESS_NEVER);
+    maker_row(&maker, MAKER_BLOCK - 6, true);
+    uint32_t edge = MAKER_BLOCK;
+    struct ph_batch batch = {.data = maker.rows.data, .len = MAKER_BLOCK, .edge = &edge, .rows = 1};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    int n = 0;
+    while (n < 1000 && ph_shardout_put(maker.out, &batch, &err))
+        n++;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_in_range(n, 1, 999);
+    assert_contains(err.text, "the archive/t.lz4");
+    /* there would be room again, but what is in the file nobody knows */
+    assert_false(ph_shardout_put(maker.out, &batch, &err));
+    assert_false(ph_shardout_seal(maker.out, &maker.tally, &maker.sealed, &err));
+    maker.out = NULL;
+    assert_int_equal(faccessat(place.dir, "t.lz4", F_OK, 0), -1);
+    assert_int_equal(faccessat(place.dir, "t.lz4.part", F_OK, 0), -1);
+    maker_fini(&maker);
+}
+
+TEST(buffers_that_hold_no_frame_are_refused_when_it_is_opened)
+{
+    struct ph_err err;
+    struct ph_ring *ring;
+    struct ph_shardin *in;
+    maker_open(&maker, &place, "t.lz4", PH_BINARY, PH_COMPRESS_NEVER);
+    for (int i = 0; i < 8; i++) {
+        maker_row(&maker, 60000, true);
+        maker_put(&maker);
+    }
+    maker_seal(&maker);
+    struct ph_ring_opts opts = {.io = PH_IO_POSIX, .depth = 2, .buffer = 65536};
+    assert_true(ph_ring_new(&ring, &opts, &err));
+    assert_false(ph_shardin_open(&in, ring, place.dir, "x", "t.lz4", false, &err));
+    assert_contains(err.text, "x/t.lz4 cannot be used: the buffers are smaller");
+    ph_ring_free(ring);
+    maker_fini(&maker);
+}
+
+TEST(a_large_stream_comes_back_without_the_page_cache)
+{
+    struct ph_err err;
+    struct place fast = place;
+    fast.direct = true;
+    assert_true(ph_ring_new(&fast.ring, &(struct ph_ring_opts){.io = PH_IO_AUTO}, &err));
+    maker_open(&maker, &fast, "t.lz4", PH_BINARY, PH_COMPRESS_PAYS);
+    maker_row(&maker, 30000000, true);
+    maker_put_pieces(&maker, MAKER_BLOCK);
+    maker_seal(&maker);
+    assert_true(maker_read(&maker, &err));
+    maker.place = &place;
+    assert_true(maker_read(&maker, &err));
+    maker_fini(&maker);
+    ph_ring_free(fast.ring);
+}
+
 TEST(a_receipt_that_could_not_be_read_is_refused_before_work_begins)
 {
     struct ph_err err;
@@ -432,6 +498,9 @@ int main(void)
         cmocka_unit_test(a_file_that_was_swapped_has_another_size_or_hash),
         cmocka_unit_test(a_tally_that_is_not_what_was_put_is_refused_and_the_file_is_gone),
         cmocka_unit_test(a_shard_that_is_discarded_leaves_nothing),
+        cmocka_unit_test(after_a_write_has_failed_nothing_but_giving_up_is_left),
+        cmocka_unit_test(buffers_that_hold_no_frame_are_refused_when_it_is_opened),
+        cmocka_unit_test(a_large_stream_comes_back_without_the_page_cache),
         cmocka_unit_test(a_receipt_that_could_not_be_read_is_refused_before_work_begins),
         cmocka_unit_test(names_that_are_no_utf_8_come_back_byte_by_byte),
         cmocka_unit_test(a_file_is_not_believed_to_be_a_shard_for_its_name),
