@@ -148,6 +148,7 @@ static bool next_block(struct ph_shardin *file, const char **data, size_t *len, 
 
 static bool next(struct ph_shardin *file, const char **data, size_t *len, struct ph_err *err)
 {
+    *data = "";
     *len = 0;
     while (*len == 0 && (file->within || file->next < file->tail.n_entries)) {
         if (!file->within && !begin_frame(file, err))

@@ -99,6 +99,7 @@ bool ph_frame_next(struct ph_frame_view *view, char *out, const char **data, siz
         return broken(err, "it has no end mark");
     uint32_t word = read32(view->at), size = word & ~STORED;
     if (word == 0) {
+        *data = view->at;
         *len = 0;
         return left == PH_FRAME_END || broken(err, "there are bytes behind its end mark");
     }

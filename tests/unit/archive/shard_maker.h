@@ -208,7 +208,8 @@ static inline bool maker_read(const struct maker *m, struct ph_err *err)
     bool ok = true;
     while (ok && len > 0) {
         ok = ph_shardin_next(in, &data, &len, err);
-        if (ok && (len > m->stream.len - at || memcmp(m->stream.data + at, data, len) != 0))
+        if (ok &&
+            (len > m->stream.len - at || (len && memcmp(m->stream.data + at, data, len) != 0)))
             fail_msg("other bytes than the stream's are lent");
         at += ok ? len : 0;
     }
