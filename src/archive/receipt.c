@@ -19,7 +19,7 @@ uint64_t ph_receipt_stream(const struct ph_receipt *receipt)
 
 static json_t *to_json(const struct ph_receipt *r, struct ph_texts *texts)
 {
-    struct ph_tally tally = {.hash_lo = r->hash_lo, .hash_hi = r->hash_hi};
+    struct ph_tally tally = ph_receipt_tally(r);
     char hash[PH_TALLY_HASH_TEXT];
     json_t *json = json_object();
     json_object_set_new(json, "texts", json_string(ph_texts_name(texts)));

@@ -46,6 +46,14 @@ struct ph_receipt {
     uint64_t hash_lo, hash_hi;
 };
 
+static inline struct ph_tally ph_receipt_tally(const struct ph_receipt *receipt)
+{
+    return (struct ph_tally){.rows = receipt->rows,
+                             .bytes = receipt->bytes,
+                             .hash_lo = receipt->hash_lo,
+                             .hash_hi = receipt->hash_hi};
+}
+
 /* When a block is compressed. */
 enum ph_compress {
     PH_COMPRESS_PAYS,   /* when it costs less time than the medium would need for what it saves */

@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "archive/tail.h"
+#include "base/fault.h"
 #include "io/frame.h"
 
 struct ph_shardin {
@@ -117,7 +118,7 @@ static bool begin_frame(struct ph_shardin *file, struct ph_err *err)
     const char *data;
     if (!ph_infile_take(file->in, entry->stored, &data, err))
         return false;
-    if (XXH3_64bits(data, entry->stored) != entry->hash) {
+    if (PH_FAULT("archive.frame") || XXH3_64bits(data, entry->stored) != entry->hash) {
         ph_err_set(err, PH_FAILED, "the checksum of a frame is not right");
         return broken(file, err);
     }
