@@ -5,7 +5,8 @@
  *     tail        one skippable frame: index, receipt (JSON), footer; see include/pghaul/archive-format.md
  *
  * Every byte is covered by a hash: the index has the XXH3-64 of each frame as it is stored, the footer the XXH3-128 of the
- * tail. So a flipped bit, a truncated file and a file of a newer version are found before a byte is lent.
+ * tail. So a truncated file and a file of a newer version are found when it is opened, and a flipped bit then or before a
+ * byte of its frame is lent.
  *
  *     out:  ph_shardout_open → ph_shardout_put… → ph_shardout_seal, or ph_shardout_discard
  *     in:   ph_shardin_open → ph_shardin_next… until *len is 0 → ph_shardin_close
