@@ -341,6 +341,7 @@ TEST(a_tally_that_is_not_what_was_put_is_refused_and_the_file_is_gone)
         *(wrong ? &tally.rows : &tally.bytes) += 1;
         assert_false(ph_shardout_seal(maker.out, &tally, &maker.sealed, &err));
         assert_int_equal(err.code, PH_FAILED);
+        assert_contains(err.text, "what was tallied is not what was put");
         maker.out = NULL;
         assert_int_equal(faccessat(place.dir, "t.lz4", F_OK, 0), -1);
         assert_int_equal(faccessat(place.dir, "t.lz4.part", F_OK, 0), -1);
