@@ -16,7 +16,7 @@ esac
 seconds=${1:-10}
 shift $(($# > 0))
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=($(basename -s .c tests/fuzz/*.c))
+[ ${#names[@]} -gt 0 ] || mapfile -t names < <(basename -s .c tests/fuzz/*.c)
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 
