@@ -43,6 +43,7 @@ class Rig:
         self.seed = seed
         self.source = self.target = None
         self.binary = os.path.join(self.directory, "pghaul")
+        self.tools = os.path.join(os.path.dirname(os.path.abspath(binary or "")), "tests", "tools")
         if binary:
             shutil.copy(binary, self.binary)
             os.chmod(self.binary, 0o755)
