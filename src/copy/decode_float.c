@@ -5,6 +5,9 @@
  * Quickly and Accurately", 1996). The server's algorithm (Ryu) has the same result, with one rule of its own which rules out
  * trying printf's precisions in turn: a decimal exactly half-way between two numbers is never taken, though readers that
  * round to even would get it right. So 1e23 is printed 9.999999999999999e+22 there, and here.
+ *
+ * Three ways lead to the digits, each exact: few_digits() for what people type, shortest_near() where all fits into 128 bits,
+ * shortest_any() for the rest.
  */
 #include <math.h>
 
@@ -139,11 +142,16 @@ static void open_interval(struct interval *t, uint64_t mantissa, int exponent, b
     big_shift(&t->unit, extra + (exponent < 0 ? -exponent : 0));
 }
 
-/* Scales so that the first digit is next, and returns the decimal point's place. */
-static int find_point(struct interval *t, uint64_t mantissa, int exponent)
+/* Where the decimal point is: right, or one too small. */
+static int guess_point(uint64_t mantissa, int exponent)
 {
     int log2 = exponent + 63 - __builtin_clzll(mantissa);
-    int point = (int)ceil(log2 * 0.30102999566398120 - 1e-10); /* right, or one too small */
+    return (int)ceil(log2 * 0.30102999566398120 - 1e-10);
+}
+
+/* Scales so that the first digit is next, and returns the decimal point's place. */
+static int find_point(struct interval *t, int point)
+{
     if (point >= 0)
         big_mul_power10(&t->unit, point);
     else
@@ -165,24 +173,86 @@ static int next_digit(struct interval *t)
     return digit;
 }
 
-static void shortest(struct decimal *dec, uint64_t mantissa, int exponent, bool even_gaps)
+/* Whether and how digits end here: what is left is nearer to this number than to any other when they end (`stop`), or when the
+ * last is one more (`up`); when both are, the nearer of them, and of two as near the even one. `half` compares what is left
+ * with half a unit. Returns whether they end. */
+static bool settle(struct decimal *dec, int digit, bool stop, bool up, int half)
+{
+    if (stop && up)
+        stop = half < 0 || (half == 0 && digit % 2 == 0);
+    bool end = stop || up || dec->n == MAX_DIGITS - 1;
+    dec->digit[dec->n++] = (char)('0' + digit + (end && !stop && up));
+    return end;
+}
+
+static void shortest_any(struct decimal *dec, uint64_t mantissa, int exponent, bool even_gaps)
 {
     struct interval t;
     open_interval(&t, mantissa, exponent, even_gaps);
-    dec->point = find_point(&t, mantissa, exponent);
+    dec->point = find_point(&t, guess_point(mantissa, exponent));
     for (dec->n = 0;; times_power10(&t, 1)) {
         int digit = next_digit(&t);
-        bool may_stop = big_compare(&t.value, &t.below) < 0;
-        bool may_round_up = big_compare_sum(&t.value, above(&t), &t.unit) > 0;
-        if (may_stop && may_round_up) {
-            int half = big_compare_sum(&t.value, &t.value, &t.unit);
-            may_stop = half < 0 || (half == 0 && digit % 2 == 0);
-        }
-        bool last = may_stop || may_round_up || dec->n == MAX_DIGITS - 1;
-        dec->digit[dec->n++] = (char)('0' + digit + (last && !may_stop && may_round_up));
-        if (last)
+        bool stop = big_compare(&t.value, &t.below) < 0;
+        bool up = big_compare_sum(&t.value, above(&t), &t.unit) > 0;
+        int half = stop && up ? big_compare_sum(&t.value, &t.value, &t.unit) : 0;
+        if (settle(dec, digit, stop, up, half))
             return;
     }
+}
+
+/* The same in 128 bits: between these exponents nothing grows beyond 2^123. */
+__extension__ typedef unsigned __int128 u128;
+enum { NEAR_FROM = -112, NEAR_TO = 60 };
+
+static u128 power10(int power)
+{
+    u128 n = 1;
+    for (; power > 0; power--)
+        n *= 10;
+    return n;
+}
+
+static void shortest_near(struct decimal *dec, uint64_t mantissa, int exponent, bool even_gaps)
+{
+    int extra = even_gaps ? 1 : 2, up_bits = exponent > 0 ? exponent : 0;
+    u128 value = (u128)mantissa << (up_bits + extra);
+    u128 below = (u128)1 << up_bits, above_ = even_gaps ? below : below * 2;
+    u128 unit = (u128)1 << (extra + (exponent < 0 ? -exponent : 0));
+    dec->point = guess_point(mantissa, exponent);
+    u128 scale = power10(dec->point < 0 ? -dec->point : dec->point);
+    unit *= dec->point >= 0 ? scale : 1;
+    scale = dec->point >= 0 ? 1 : scale;
+    if (value * scale + above_ * scale > unit)
+        dec->point++;
+    else
+        scale *= 10;
+    value *= scale;
+    below *= scale;
+    above_ *= scale;
+    double per_unit = 1 / (double)unit;
+    for (dec->n = 0;; value *= 10, below *= 10, above_ *= 10) {
+        int digit = (int)((double)value * per_unit); /* right, or one beside it */
+        u128 whole = unit * (unsigned)digit;
+        if (whole > value) {
+            digit--;
+            whole -= unit;
+        } else if (value - whole >= unit) {
+            digit++;
+            whole += unit;
+        }
+        value -= whole;
+        int half = value * 2 < unit ? -1 : value * 2 > unit;
+        if (settle(dec, digit, value<below, value + above_> unit, half))
+            return;
+    }
+}
+
+static void shortest(struct decimal *dec, uint64_t mantissa, int exponent, bool even_gaps)
+{
+    if (exponent >= NEAR_FROM && exponent <= NEAR_TO)
+        shortest_near(dec, mantissa, exponent, even_gaps);
+    else
+        shortest_any(dec, mantissa, exponent, even_gaps);
 }
 
 /* Most numbers that people store have few digits: n / 10^k with both exact gives the very double only when that decimal lies

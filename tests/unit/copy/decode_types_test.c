@@ -331,6 +331,12 @@ TEST(addresses_are_short)
 #define ONE "3ff0000000000000"
 #define TWO "4000000000000000"
 
+TEST(the_halves_of_an_lsn_are_full_since_release_19)
+{
+    expect_of(180000, "pg_lsn", "0000000100000000", "1/0");
+    expect_of(190000, "pg_lsn", "0000000100000000", "1/00000000");
+}
+
 TEST(geometry_has_its_brackets)
 {
     expect("point", ONE TWO, "\"(1,2)\"");
@@ -505,7 +511,9 @@ int main(void)
                cmocka_unit_test(texts_are_what_they_are),
                cmocka_unit_test(a_char_that_is_no_ascii_is_octal_since_release_16),
                cmocka_unit_test(bits_are_as_many_as_they_say),
-               cmocka_unit_test(addresses_are_short), cmocka_unit_test(geometry_has_its_brackets),
+               cmocka_unit_test(addresses_are_short),
+               cmocka_unit_test(the_halves_of_an_lsn_are_full_since_release_19),
+               cmocka_unit_test(geometry_has_its_brackets),
                cmocka_unit_test(words_of_a_tsvector_have_places_and_weights),
                cmocka_unit_test(a_tsquery_has_only_the_parentheses_that_it_needs),
                cmocka_unit_test(a_tsquery_whose_tree_is_broken_is_malformed),
