@@ -17,7 +17,7 @@
  * Bytes are not trusted: a length, a flag or a count that cannot be is an error which names row, column and type, and never
  * the value. Types of pg_catalog inside arrays and composites must be those that the stream says they are. Texts are passed
  * on in the encoding that they have, which must be one in which an ASCII byte is always that character (all that servers
- * have).
+ * have are such).
  *
  * Ownership: a decoder copies what it is given. Threads: one decoder, one thread.
  */
@@ -56,12 +56,11 @@ struct ph_decode_opts {
     enum ph_format format;      /* of the streams */
     enum ph_decode_as as;       /* what is written */
     const char *const *columns; /* names */
-    const char *const *
-        types; /* as format_type() shows them, modifiers included; not looked at when the streams are text */
+    const char *const *types;   /* as format_type() shows them, modifiers included; not looked at
+                                 when the streams are text */
     int n_columns;
-    const struct ph_decode_type *
-        described; /* what the types consist of; a type of that is in nobody's description is taken for
-                                               PH_DECODE_BASE */
+    const struct ph_decode_type *described; /* what is not of pg_catalog; a type that is not in here
+                                               is taken for PH_DECODE_BASE */
     int n_described;
     int source_version; /* 150018: some texts changed between releases; 0 is the newest known */
 };
@@ -88,7 +87,8 @@ bool ph_decoder_end(struct ph_decoder *decoder, struct ph_err *err);
 /* Rows of all streams so far. */
 uint64_t ph_decoder_rows(const struct ph_decoder *decoder);
 
-/* One row by itself: `row` is a binary row with its field count, or a line of text with its newline. Failing as above, but for the decoder, which can go on. */
+/* One row by itself: a binary row with its field count, or a line of text with its newline. It fails as the above does, but
+ * the decoder can go on. Independent of what is fed. */
 bool ph_decoder_row(struct ph_decoder *decoder, const char *row, size_t len, struct ph_buf *out,
                     struct ph_err *err);
 

@@ -1,5 +1,5 @@
-/* Binary floating point as PostgreSQL 12 and later print it: the shortest digits that are read back as the same number, and of
- * those the nearest to it.
+/* Binary floating point as PostgreSQL 12 and later print it: the shortest digits that are read back as the same number, and
+ * of those the nearest to it.
  *
  * The digits are made with exact integers of any size, by the method of Burger and Dybvig ("Printing Floating-Point Numbers
  * Quickly and Accurately", 1996). The server's algorithm (Ryu) has the same result, with one rule of its own which rules out
@@ -173,9 +173,9 @@ static int next_digit(struct interval *t)
     return digit;
 }
 
-/* Whether and how digits end here: what is left is nearer to this number than to any other when they end (`stop`), or when the
- * last is one more (`up`); when both are, the nearer of them, and of two as near the even one. `half` compares what is left
- * with half a unit. Returns whether they end. */
+/* Adds a digit. It is the last one when the digits are read back as this number as they stand (`stop`) or with the last one
+ * more (`up`); when both is true the nearer is taken, and of two as near the even one. `half` compares what is left with
+ * half a unit. Returns whether it was the last. */
 static bool settle(struct decimal *dec, int digit, bool stop, bool up, int half)
 {
     if (stop && up)
@@ -241,8 +241,10 @@ static void shortest_near(struct decimal *dec, uint64_t mantissa, int exponent, 
             whole += unit;
         }
         value -= whole;
+        bool stop = value < below;
+        bool up = value + above_ > unit;
         int half = value * 2 < unit ? -1 : value * 2 > unit;
-        if (settle(dec, digit, value<below, value + above_> unit, half))
+        if (settle(dec, digit, stop, up, half))
             return;
     }
 }

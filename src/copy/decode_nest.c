@@ -1,5 +1,5 @@
-/* Values that hold values: arrays, composites, ranges. Each part's text is made first, at the end of the buffer, and then quoted
- * in its place by the rules of what it stands in. */
+/* Values that hold values: arrays, composites, ranges. Each part's text is made first, at the end of the buffer, and then
+ * quoted in its place by the rules of what it stands in. */
 #include <stdlib.h>
 
 #include "copy/decode_value.h"

@@ -4,7 +4,8 @@
  *           src/copy/decode*.c src/copy/stream.c src/base/arena.c src/base/buf.c src/base/err.c -lm
  *
  * The first byte says what the others are: a value of one of the types below, or a stream of three columns, which may be
- * text; the second how it is fed and what is written. Framing that is always the same is put around by us.
+ * text; the second how it is fed and what is written. Framing that is always the same is put around by us. Values of most
+ * types to begin with are in seeds/decode.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@ calendar), and what holds values is put together by the server.
 """
 
 import os
-import random
+import re
 import struct
 import subprocess
 
@@ -100,6 +100,7 @@ def float8s(rng, n):
     """All powers of two and of ten, their neighbours, decimals of few digits, and any bits there are."""
     values = [2.0 ** k for k in range(-1074, 1024)] + [float("1e%d" % k) for k in range(-323, 309)] + [0.0, -0.0, 5e-324]
     values += [float(k) for k in (2 ** 53 - 1, 2 ** 53, 2 ** 53 + 2, 10 ** 15 - 1, 10 ** 15, 999999999999999.9, 123456789012345678)]
+    values += [1e23 * 2.0 ** k for k in range(60)]  # beside decimals that lie half-way between two doubles
     patterns = [struct.unpack("!q", struct.pack("!d", v))[0] for v in values]
     patterns += [p + d for p in patterns for d in (1, -1)]
     patterns += [rng.getrandbits(64) - (1 << 63) for _ in range(n)]
@@ -453,7 +454,7 @@ def damaged_streams_are_refused_and_nothing_falls_over(t):
             data[t.random.randrange(19, len(data))] = t.random.choice((0, 1, 0x7f, 0x80, 0xff, t.random.randrange(256)))
         out = subprocess.run([os.path.join(t.rig.tools, "decode"), path, "binary", "csv", "65536"], input=bytes(data),
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert out.returncode in (0, 1), (out.returncode, out.stderr)
+        assert out.returncode == 0 or (out.returncode == 1 and re.search(b"malformed|ends", out.stderr)), (out.returncode, out.stderr)
         refused += out.returncode
     assert refused > 50, refused
     assert "ends" in decode(t, path, "binary", "text", "9", data=whole[:-2], expect=1)

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/num.h"
 #include "copy/decode.h"
 
@@ -61,14 +62,14 @@ static void add_type(char *word[MOST], int n)
     type->n_attributes = n - 2;
 }
 
-static bool read_spec(const char *path)
+static bool read_spec(struct ph_arena *arena, const char *path)
 {
     FILE *file = fopen(path, "r");
     char *line = NULL;
     size_t room = 0;
     while (file && getline(&line, &room, file) >= 0) {
         char *word[MOST];
-        int n = words(line, word);
+        int n = words(ph_arena_strdup(arena, line), word);
         int64_t version;
         if (strcmp(word[0], "version") == 0 && ph_num_int(word[1], 0, INT32_MAX, &version, NULL)) {
             opts.source_version = (int)version;
@@ -78,8 +79,8 @@ static bool read_spec(const char *path)
         } else {
             add_type(word, n);
         }
-        line = NULL; /* the words stay */
     }
+    free(line);
     if (file)
         fclose(file);
     return file != NULL;
@@ -109,12 +110,15 @@ int main(int argc, char **argv)
     struct ph_err err;
     struct ph_decoder *decoder;
     struct ph_buf out = {0};
+    struct ph_arena arena = {0};
     int64_t piece;
-    if (argc < 5 || !read_spec(argv[1]) || !ph_num_int(argv[4], 1, 1 << 24, &piece, &err))
+    if (argc < 5 || !read_spec(&arena, argv[1]) || !ph_num_int(argv[4], 1, 1 << 24, &piece, &err))
         return fail("usage: decode SPEC text|binary text|csv PIECE [header]", 64);
     opts.format = strcmp(argv[2], "text") == 0 ? PH_TEXT : PH_BINARY;
     opts.as = strcmp(argv[3], "text") == 0 ? PH_AS_TEXT : PH_AS_CSV;
-    if (!ph_decoder_new(&decoder, &opts, &err))
+    bool made = ph_decoder_new(&decoder, &opts, &err);
+    ph_arena_fini(&arena); /* a decoder copies what it is given */
+    if (!made)
         return fail(err.text, 2);
     if (argc > 5)
         ph_decoder_names(decoder, &out);
