@@ -243,11 +243,19 @@ static const struct ph_shape *make_described(struct maker *m, const struct ph_de
     return no(m, type->name, "of an unknown kind");
 }
 
+/* Names that are keywords of SQL may be quoted: a "bit" without a length is not a bit, which has one. */
+static bool is_named(const char *name, const char *known)
+{
+    size_t len = strlen(known);
+    return strcmp(name, known) == 0 || (name[0] == '"' && strncmp(name + 1, known, len) == 0 &&
+                                        strcmp(name + 1 + len, "\"") == 0);
+}
+
 static const struct ph_shape *make_catalogued(struct maker *m, const char *name, int depth)
 {
     for (size_t i = 0; i < COUNT(scalars); i++)
-        if (strcmp(scalars[i].name, name) == 0 ||
-            (scalars[i].shown && strcmp(scalars[i].shown, name) == 0))
+        if (is_named(name, scalars[i].name) ||
+            (scalars[i].shown && strcmp(name, scalars[i].shown) == 0))
             return make_scalar(m, &scalars[i]);
     for (size_t i = 0; i < COUNT(compounds); i++)
         if (strcmp(compounds[i].name, name) == 0)

@@ -421,9 +421,9 @@ def types_of_known_extensions_are_shown(t):
 @story()
 def modifiers_and_narrow_tables_change_nothing(t):
     t.source.query("""create type hollow_range as range (subtype = int); create table modified (a varchar(20), b char(6), c numeric(12, 3), d timestamp(3), e timestamptz(0), f time(2), g timetz(1),
-        h interval day to second(2), i interval year, j bit(5), k varbit(9), l numeric(10, 2)[], m char(3)[], n timestamp(2)[], "Odd, ""name\\" int);
+        h interval day to second(2), i interval year, j bit(5), k varbit(9), l numeric(10, 2)[], m char(3)[], n timestamp(2)[], o "bit", p "bit"[], "Odd, ""name\\" int);
         insert into modified values ('x', 'y', 1.5, '2024-02-29 12:34:56.789', '2024-02-29 12:34:56.789+03', '12:34:56.78', '12:34:56.7+05:30',
-          '1 day 02:03:04.56', '3 years', '10101', '101', '{1.5,NULL,2}', '{a,"b,",NULL}', '{"2024-01-01 00:00:00.25"}', 1);
+          '1 day 02:03:04.56', '3 years', '10101', '101', '{1.5,NULL,2}', '{a,"b,",NULL}', '{"2024-01-01 00:00:00.25"}', '1011', '{101,1}', 1);
         create table single (v text); insert into single values ('\\.'), (''), (null), ('\\N'), ('a'), ('"');
         create table bare (); insert into bare default values; insert into bare default values;
         create table vacant (a int, b text);

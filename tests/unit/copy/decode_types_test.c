@@ -297,6 +297,7 @@ TEST(a_char_that_is_no_ascii_is_octal_since_release_16)
 TEST(bits_are_as_many_as_they_say)
 {
     expect("bit(5)", "00000005 a8", "10101");
+    expect("\"bit\"", "00000001 80", "1");
     expect("bit varying", "00000009 ff80", "111111111");
     expect("bit varying(3)", "00000000", "\"\"");
     malformed("bit varying", "00000009 ff", "number of bits");
