@@ -160,6 +160,20 @@ static void fill_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
         opts->spill.compress = PH_COMPRESS_ALWAYS;
 }
 
+void ph_cli_clean_spill(const struct ph_cli *cli, const char *job, const char *tag)
+{
+    struct ph_spill spill;
+    const struct ph_spill_opts opts = {.when = PH_SPILL_NEVER,
+                                       .state_dir = cli->settings->state_dir,
+                                       .dir = cli->settings->spill_dir,
+                                       .state_base = state_base(cli)};
+    struct ph_err ignored;
+    if (*tag && ph_spill_init(&spill, &opts, "", job, tag, "", cli->log, &ignored)) {
+        ph_spill_end(&spill);
+        ph_spill_fini(&spill);
+    }
+}
+
 bool ph_cli_job(struct ph_cli *cli, struct ph_job_spec *spec, struct ph_job_opts *opts,
                 struct ph_err *err)
 {

@@ -55,6 +55,9 @@ bool ph_cli_connect(struct ph_cli *cli, struct ph_conn **out, struct ph_err *err
 bool ph_cli_job(struct ph_cli *cli, struct ph_job_spec *spec, struct ph_job_opts *opts,
                 struct ph_err *err);
 
+/* Takes away the spill files that the job has on this host. */
+void ph_cli_clean_spill(const struct ph_cli *cli, const char *job, const char *tag);
+
 /* Reads the manifest of an archive directory. PH_WRONG when there is none. */
 bool ph_cli_read_archive(struct ph_cli *cli, const char *path, struct ph_archive **archive,
                          struct ph_err *err);

@@ -78,9 +78,9 @@ const struct ph_command ph_commands[] = {
     {"clean",
      PH_CMD_CLEAN,
      "[JOB]",
-     "take away what a job left behind in the target, after asking",
-     "Removes the job's rows from the ledger, and the ledger's schema with the last job. Never "
-     "touches tables of "
+     "take away what a job left behind, after asking",
+     "Removes the job's rows from the ledger, the ledger's schema with the last job, and the job's "
+     "spill files on this host. Never touches tables of "
      "yours. A job that is taken away before it was complete cannot go on.",
      {"pghaul clean -d service=new shop-1f2e3d4c",
       "pghaul clean -d service=new --job nightly --yes"}},
@@ -198,8 +198,8 @@ const struct ph_option ph_options[] = {
      spills,
      .help = "by way of local files: auto (default) while the target is slow, held back or out of "
              "reach; always; or never"},
-    {"spill-dir", 0, "DIR", PH_OPT_TEXT, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_SPILL, PH_OPT_DIR,
-     F(spill_dir), .help = "where those files are, default below --state-dir"},
+    {"spill-dir", 0, "DIR", PH_OPT_TEXT, PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_CLEAN, PH_SECTION_SPILL,
+     PH_OPT_DIR, F(spill_dir), .help = "where those files are, default below --state-dir"},
     {"spill-size", 0, "SIZE", PH_OPT_SIZE, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_SPILL, 0,
      F(spill_size),
      .help = "so much they may take; then reading waits. Default: half of what is free, at most "

@@ -255,6 +255,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
     const struct ph_ledger_new what = {
         .name = plan->job_name,
         .set = run->set,
+        .tag = run->tag,
         .mode = ph_mode_name(run->opts->spec->mode),
         .fingerprint = plan->fingerprint,
         .definition = plan->definition,

@@ -108,6 +108,8 @@ bool ph_worker_files(struct ph_worker *w, struct ph_err *err)
     } else {
         w->place = crew->opts.place;
     }
+    if (w->slot > 1)
+        w->place.log = NULL; /* they all find the same */
     const struct ph_sink_archive_opts sink = {
         .place = &w->place,
         .roster = crew->opts.roster,

@@ -121,8 +121,8 @@ struct ph_crew {
     _Atomic int others;           /* other live movers of the job, when last heard */
     _Atomic int64_t stranded;     /* shards that are left, spilled where no mover works */
     struct ph_flow to_target, to_files;
-    uint64_t released_ns; /* when the snapshot was let go; 0: it is held */
-    pthread_mutex_t lock; /* of fatal */
+    _Atomic uint64_t released_ns; /* when the snapshot was let go; 0: it is held */
+    pthread_mutex_t lock;         /* of fatal */
     bool has_fatal;
     struct ph_err fatal; /* why everything stops */
 };

@@ -29,6 +29,7 @@ struct extract {
     struct ph_run run;
     struct ph_archive *archive; /* what job.json says */
     int resumed;                /* shards that earlier runs have sealed */
+    double taken_s;             /* when this run took the snapshot; 0: an earlier one did */
 };
 
 static const char *now_text(struct ph_arena *arena)
@@ -131,6 +132,7 @@ static void note_snapshot(struct extract *x, const struct ph_snapshot *taken)
         .taken_at = now_text(arena),
         .oldest = taken->xmin,
     };
+    x->taken_s = ph_clock_s();
     x->archive->snapshots = s;
     x->archive->n_snapshots = 1;
 }
@@ -385,6 +387,12 @@ static bool seal(struct extract *x, struct ph_err *err)
     return ph_manifest_write(a, run->archive_dir.fd, run->archive_dir.shown, true, err);
 }
 
+static double worked_s(const struct ph_crew_tab *tab)
+{
+    uint64_t first = atomic_load(&tab->first_ns), last = atomic_load(&tab->last_ns);
+    return first && last > first ? (double)(last - first) / 1e9 : 0;
+}
+
 /* What is in the archive so far. */
 static void fill_result(struct extract *x)
 {
@@ -396,11 +404,13 @@ static void fill_result(struct extract *x)
     result->shards = a->n_shards;
     for (int i = 0; i < a->n_tables; i++) {
         const struct ph_archive_table *t = &a->tables[i];
+        const struct ph_crew_tab *tab = run->crew.tabs ? &run->crew.tabs[i] : NULL;
+        const char *name = ph_plan_name(run->plan, t->schema, t->name);
         result->tables[i] = (struct ph_job_table){
-            .source = run->tables ? run->tables[i]->root_source
-                                  : ph_plan_name(run->plan, t->schema, t->name),
-            .target = ph_plan_name(run->plan, t->schema, t->name),
-            .split = t->split,
+            .source = ph_arena_strdup(run->arena, run->tables ? run->tables[i]->root_source : name),
+            .target = ph_arena_strdup(run->arena, name),
+            .split = ph_arena_strdup(run->arena, t->split),
+            .seconds = tab ? worked_s(tab) : 0,
         };
     }
     result->rows = result->bytes = result->spilled_bytes = 0;
@@ -428,9 +438,13 @@ static void take_from_roster(struct extract *x)
     }
 }
 
-static double held_s(const struct ph_archive *a)
+/* The archive says when the snapshot was taken to the second only. */
+static double held_s(const struct extract *x)
 {
+    const struct ph_archive *a = x->archive;
     struct tm tm = {0};
+    if (x->taken_s > 0)
+        return ph_clock_s() - x->taken_s;
     if (a->n_snapshots == 0 || !strptime(a->snapshots[0].taken_at, "%Y-%m-%dT%H:%M:%SZ", &tm))
         return 0;
     double s = difftime(time(NULL), timegm(&tm));
@@ -500,7 +514,7 @@ bool ph_job_extract(const struct ph_job_opts *given, struct ph_job_result *resul
         if (!ok)
             take_from_roster(&x);
         fill_result(&x);
-        result->snapshot_held_s = done ? 0 : held_s(x.archive);
+        result->snapshot_held_s = done ? 0 : held_s(&x);
         if (done)
             result->shards_resumed = result->shards;
     }

@@ -38,7 +38,7 @@ struct ph_progress {
         self_share; /* where workers' time goes, lately; sum 1 or 0 */
     double snapshot_held_s;
     bool snapshot_released;
-    uint64_t spilled_bytes; /* of files, written by this run */
+    uint64_t spilled_bytes; /* of rows, that this run has put into files */
     double throttled_s;     /* of workers, all together */
     const char *phase;      /* "planning", "copying", "waiting for the target", "finishing", ... */
 };

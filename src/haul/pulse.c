@@ -58,14 +58,14 @@ static void come_back(struct ph_crew *crew)
 
 static void let_go(struct ph_crew *crew, bool target)
 {
-    if (crew->released_ns == 0) {
-        crew->released_ns = ph_clock_ns();
+    if (atomic_load(&crew->released_ns) == 0) {
+        atomic_store(&crew->released_ns, ph_clock_ns());
         ph_log(crew->opts.log, PH_LOG_NOTE,
                "everything has been read: the source's snapshot is let go%s",
                target ? "" : ", though the target is out of reach");
     }
-    crew->opts.let_go(crew->opts.let_go_arg, (double)(ph_clock_ns() - crew->released_ns) / 1e9,
-                      target);
+    crew->opts.let_go(crew->opts.let_go_arg,
+                      (double)(ph_clock_ns() - atomic_load(&crew->released_ns)) / 1e9, target);
     crew->snapshot_released = target; /* else the ledger is still to be told */
 }
 
@@ -73,15 +73,16 @@ static void look_by_ledger(struct ph_crew *crew, const struct ph_pulse *heard)
 {
     if (!crew->opts.spill || crew->snapshot_released)
         return;
-    if (crew->released_ns > 0 ||
+    if (atomic_load(&crew->released_ns) > 0 ||
         (!heard->needs_source && !ph_roster_has_unnoted(crew->opts.roster)))
         let_go(crew, true);
 }
 
 static void look_by_roster(struct ph_crew *crew)
 {
-    if (crew->opts.spill && crew->released_ns == 0 && atomic_load(&crew->target_down) &&
-        atomic_load(&crew->others) == 0 && ph_roster_is_drained(crew->opts.roster))
+    if (crew->opts.spill && atomic_load(&crew->released_ns) == 0 &&
+        atomic_load(&crew->target_down) && atomic_load(&crew->others) == 0 &&
+        ph_roster_is_drained(crew->opts.roster))
         let_go(crew, false);
 }
 

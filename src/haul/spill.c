@@ -21,34 +21,40 @@ struct landed_file {
 static const uint64_t largest_cap = (uint64_t)50 << 30;
 static const uint64_t full_for_ns = 1000000000; /* after a full disk, so long nothing is begun */
 
+char *ph_spill_path(const struct ph_spill_opts *opts, const char *job, const char *tag)
+{
+    struct ph_buf path = {0};
+    const char *given = opts->dir ? opts->dir : opts->state_dir;
+    char *real = given ? realpath(given, NULL) : NULL;
+    if (opts->dir)
+        ph_buf_addf(&path, "%s/%s.%s", real ? real : given, job, tag);
+    else if (given)
+        ph_buf_addf(&path, "%s/spill.%s", real ? real : given, tag);
+    else if (opts->state_base)
+        ph_buf_addf(&path, "%s/%s/spill.%s", opts->state_base, job, tag);
+    free(real);
+    return path.data;
+}
+
 bool ph_spill_init(struct ph_spill *spill, const struct ph_spill_opts *opts, const char *host,
                    const char *job, const char *tag, const char *set, struct ph_log *log,
                    struct ph_err *err)
 {
-    struct ph_buf path = {0}, holder = {0};
+    struct ph_buf holder = {0};
     *spill =
         (struct ph_spill){.opts = *opts, .log = log, .set = set, .dir = {.fd = -1, .lock = -1}};
     pthread_mutex_init(&spill->lock, NULL);
-    const char *given = opts->dir ? opts->dir : opts->state_dir;
-    if (!given && !opts->state_base) {
-        if (opts->when != PH_SPILL_ALWAYS)
-            return true;
+    spill->path = ph_spill_path(opts, job, tag);
+    if (!spill->path && opts->when == PH_SPILL_ALWAYS) {
         ph_err_set(err, PH_WRONG,
                    "there is no directory to spill to: neither XDG_STATE_HOME nor"
                    " HOME is set");
         return ph_err_hint(err, "name one with --spill-dir");
     }
-    char *parent = given ? realpath(given, NULL) : NULL;
-    if (opts->dir)
-        ph_buf_addf(&path, "%s/%s.%s", parent ? parent : given, job, tag);
-    else if (given)
-        ph_buf_addf(&path, "%s/spill.%s", parent ? parent : given, tag);
-    else
-        ph_buf_addf(&path, "%s/%s/spill.%s", opts->state_base, job, tag);
-    ph_buf_addf(&holder, "%s:%s", host, path.data);
-    free(parent);
-    spill->path = path.data;
-    spill->holder = holder.data;
+    if (spill->path) {
+        ph_buf_addf(&holder, "%s:%s", host, spill->path);
+        spill->holder = holder.data;
+    }
     return true;
 }
 

@@ -52,6 +52,9 @@ struct ph_spill {
     size_t n_landed, room_landed;
 };
 
+/* The directory that a job's spill files would be in; malloc'ed, NULL when there is none. */
+char *ph_spill_path(const struct ph_spill_opts *opts, const char *job, const char *tag);
+
 /* Names the directory; makes nothing. set and log are borrowed. */
 bool ph_spill_init(struct ph_spill *spill, const struct ph_spill_opts *opts, const char *host,
                    const char *job, const char *tag, const char *set, struct ph_log *log,

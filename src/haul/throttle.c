@@ -19,7 +19,7 @@ static uint64_t longer(uint64_t a, uint64_t b)
 
 bool ph_throttle_wait(void *hop, uint64_t bytes, uint64_t rows, struct ph_err *err)
 {
-    const struct ph_throttle_hop *h = hop;
+    struct ph_throttle_hop *h = hop;
     struct ph_throttle *t = h->throttle;
     uint64_t now = ph_clock_ns(), wait = 0;
     if (h->source)
@@ -31,7 +31,9 @@ bool ph_throttle_wait(void *hop, uint64_t bytes, uint64_t rows, struct ph_err *e
     if (wait == 0)
         return true;
     bool ok = ph_interrupt_sleep(t->interrupt, 2, (double)wait / 1e9);
-    atomic_fetch_add(&t->rate_ns, ph_clock_ns() - now);
+    uint64_t slept = ph_clock_ns() - now;
+    atomic_fetch_add(&t->rate_ns, slept);
+    h->slept_ns += slept;
     return ok || ph_err_set(err, PH_INTERRUPTED, "interrupted");
 }
 

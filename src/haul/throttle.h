@@ -28,6 +28,7 @@ void ph_throttle_init(struct ph_throttle *throttle, const struct ph_rates *rates
 struct ph_throttle_hop {
     struct ph_throttle *throttle;
     bool source, target;
+    uint64_t slept_ns; /* so far */
 };
 bool ph_throttle_wait(void *hop, uint64_t bytes, uint64_t rows, struct ph_err *err);
 

@@ -253,9 +253,11 @@ static bool run_way(struct ph_worker *w, enum ph_way way, const struct ph_shard 
     if (way != PH_WAY_DIRECT && !ph_worker_files(w, err))
         return false;
     w->gauge.flow = way == PH_WAY_SPILL ? &crew->to_files : &crew->to_target;
-    return ph_hop_run(way == PH_WAY_LOAD ? w->file_source : w->source,
-                      way == PH_WAY_SPILL ? w->file_sink : w->sink, shard, tally, &w->gauge,
-                      crew->opts.throttle ? &brake : NULL, err);
+    bool ok = ph_hop_run(way == PH_WAY_LOAD ? w->file_source : w->source,
+                         way == PH_WAY_SPILL ? w->file_sink : w->sink, shard, tally, &w->gauge,
+                         crew->opts.throttle ? &brake : NULL, err);
+    w->busy_ns -= throttle.slept_ns; /* what it was not allowed to do it did not do */
+    return ok;
 }
 
 static bool hop(struct ph_worker *w, enum ph_way way, const struct ph_shard *shard,

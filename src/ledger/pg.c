@@ -173,12 +173,13 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
     char system[32];
     snprintf(system, sizeof system, "%llu", (unsigned long long)what->source_system);
     if (*job == 0)
-        ph_sql_add(&sql,
-                   "INSERT INTO pghaul.job (name, set_id, mode, fingerprint, definition, source,"
-                   " target, source_system, source_database)"
-                   " VALUES (%L, %L, %L, %L, %L, %L, %L, %L, %u) RETURNING id",
-                   what->name, what->set, what->mode, what->fingerprint, what->definition,
-                   what->source, what->target, system, what->source_database);
+        ph_sql_add(
+            &sql,
+            "INSERT INTO pghaul.job (name, set_id, tag, mode, fingerprint, definition, source,"
+            " target, source_system, source_database)"
+            " VALUES (%L, %L, %L, %L, %L, %L, %L, %L, %L, %u) RETURNING id",
+            what->name, what->set, what->tag, what->mode, what->fingerprint, what->definition,
+            what->source, what->target, system, what->source_database);
     else
         ph_sql_add(
             &sql,

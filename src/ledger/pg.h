@@ -37,7 +37,7 @@ struct ph_past_snapshot {
 
 /* What a new job, or a new round, is made of. Everything is borrowed. */
 struct ph_ledger_new {
-    const char *name, *set, *mode, *fingerprint, *definition, *source, *target;
+    const char *name, *set, *tag, *mode, *fingerprint, *definition, *source, *target;
     uint64_t source_system;
     uint32_t source_database;
     const struct ph_table *tables;

@@ -25,6 +25,7 @@ CREATE TABLE pghaul.job (
     state           text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'completed')),
     mode            text NOT NULL,
     set_id          text NOT NULL DEFAULT '', -- 32 hexadecimal digits: this round, in spill files; of a load, its archive
+    tag             text NOT NULL DEFAULT '', -- 8 hexadecimal digits: in application_name, and in spill directories
     fingerprint     text NOT NULL, -- of the definition
     definition      text NOT NULL, -- canonical JSON, without secrets
     source          text NOT NULL, -- for people, without secrets
