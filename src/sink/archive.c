@@ -17,6 +17,7 @@ struct sink_archive {
     struct ph_receipt receipt;
     const char *name;
     struct ph_shardout *file;
+    struct ph_pays pays; /* what is known of the medium, from file to file */
     uint64_t stored;
 };
 
@@ -102,6 +103,7 @@ static bool open_shard(struct ph_sink *sink, const struct ph_shard *shard, struc
                  .name = self->name,
                  .direct = place->direct_out},
         .compress = self->opts.compress,
+        .pays = &self->pays,
         .receipt = &self->receipt,
     };
     bool ok = ph_shardout_open(&self->file, place->ring, &how, err);
