@@ -97,7 +97,8 @@ static void add_rates(struct watch *watch, struct ph_progress *now, const struct
                 now->source_share /= waits;
                 now->target_share /= waits;
             }
-            now->self_share = 1 - now->source_share - now->target_share;
+            double rest = 1 - now->source_share - now->target_share;
+            now->self_share = rest > 0 ? rest : 0;
         }
     }
     double done = (double)(sample->weight - watch->weight_at_start),

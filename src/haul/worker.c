@@ -61,8 +61,9 @@ static bool bear_outage(struct ph_worker *w, struct ph_err *err)
     if (err->code == PH_INTERRUPTED)
         return false;
     if (w->outage_since == 0) {
-        w->outage_since = now;
-        ph_log(crew->opts.log, PH_LOG_WARN, "%s; trying again", err->text);
+        w->outage_since = now; /* one of the crew says it aloud */
+        ph_log(crew->opts.log, atomic_exchange(&crew->outage, true) ? PH_LOG_INFO : PH_LOG_WARN,
+               "%s; trying again", err->text);
     }
     atomic_store(&crew->outage, true);
     if (now - w->outage_since > crew->opts.max_outage_s) {
