@@ -423,6 +423,14 @@ static bool know_files(struct ph_run *run, const char *set, struct ph_err *err)
                          run->set, run->opts->log, err);
 }
 
+/* --spill always cannot do without it, so it is known to be good before anything is changed. */
+static bool make_directory(struct ph_run *run, struct ph_err *err)
+{
+    bool open = false;
+    return run->opts->spill.when != PH_SPILL_ALWAYS || run->opts->spec->archive ||
+           ph_spill_open(&run->spill, true, &open, err);
+}
+
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
 {
     bool present = false;
@@ -456,11 +464,12 @@ bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
             return true;
         }
         if (complete)
-            return ph_run_may_begin(run, err) && begin_job(run, true, err);
+            return ph_run_may_begin(run, err) && make_directory(run, err) &&
+                   begin_job(run, true, err);
         if (!ph_ledger_uncomplete(run->target, run->job, err))
             return false;
     }
-    if (!ph_run_may_begin(run, err))
+    if (!ph_run_may_begin(run, err) || !make_directory(run, err))
         return false;
     if (job)
         run->job = job->id;

@@ -51,7 +51,7 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
 }
 
 /* What the job has to do with files: an archive that it loads, or a directory that it may spill to. */
-static bool add_files(struct ph_run *run, struct ph_crew_opts *opts, struct ph_err *err)
+static void add_files(struct ph_run *run, struct ph_crew_opts *opts)
 {
     bool spilled = false;
     for (int i = 0; i < run->n_tabs; i++)
@@ -59,17 +59,26 @@ static bool add_files(struct ph_run *run, struct ph_crew_opts *opts, struct ph_e
     if (run->opts->spec->archive) {
         opts->load = true;
         opts->place = run->place;
-        return true; /* the directory was opened when the run began */
+        return; /* the directory was opened when the run began */
     }
     if (!run->spill.path || (run->opts->spill.when == PH_SPILL_NEVER && !spilled))
-        return true;
+        return;
     opts->spill = &run->spill;
+}
+
+/* What the crew knows by heart, anew for each phase: a recovery may have changed which shards there are. The ledger hears first of
+ * what lies in files that only the old roster knew. */
+static bool renew_roster(struct ph_run *run, struct ph_err *err)
+{
+    if (!run->crew.opts.spill)
+        return true;
+    bool ok = !run->roster ||
+              ph_spill_note(&run->spill, run->roster, run->target, run->job, run->mover, err);
     ph_roster_free(run->roster);
     run->roster = NULL;
-    if (!ph_ledger_roster(run->target, run->job, &run->roster, err))
-        return false;
-    opts->roster = run->roster;
-    return true;
+    ok = ok && ph_ledger_roster(run->target, run->job, &run->roster, err);
+    run->crew.opts.roster = run->roster;
+    return ok;
 }
 
 bool ph_run_prepare(struct ph_run *run, struct ph_err *err)
@@ -87,7 +96,8 @@ bool ph_run_prepare(struct ph_run *run, struct ph_err *err)
         run->result->shards_resumed += run->tabs[i].landed;
     }
     ph_run_crew_opts(run, open_shards, &opts);
-    return add_files(run, &opts, err) && ph_crew_init(&run->crew, &opts, err);
+    add_files(run, &opts);
+    return ph_crew_init(&run->crew, &opts, err);
 }
 
 /* Tells the crew how far the tables are: at the beginning, and after a recovery has changed it. */
@@ -136,7 +146,7 @@ static bool stranded(struct ph_run *run, struct ph_err *err)
 static bool run_phase(struct ph_run *run, struct ph_err *err)
 {
     struct ph_crew *crew = &run->crew;
-    if (!ph_run_brief(run, err))
+    if (!renew_roster(run, err) || !ph_run_brief(run, err))
         return false;
     run->phase = "copying";
     ph_conn_set_interrupt(run->target, run->opts->interrupt, 2);

@@ -92,7 +92,7 @@ static bool take(struct ph_spill *spill, struct ph_err *err)
     }
     if (!ph_dir_list(&spill->dir, ".lz4", add_size, spill, err))
         return false;
-    uint64_t room = ph_dir_room(&spill->dir) / 2;
+    uint64_t room = ph_dir_room(spill->dir.fd) / 2;
     spill->cap = spill->opts.cap ? spill->opts.cap : room < largest_cap ? room : largest_cap;
     return true;
 }
@@ -141,11 +141,18 @@ void ph_spill_place(const struct ph_spill *spill, struct ph_place *place)
 
 /* Room. */
 
+/* Lately there was no room; and where the disk itself was full, there is not that much more now. */
+static bool is_full(struct ph_spill *spill)
+{
+    uint64_t since = atomic_load(&spill->no_room_ns), wanted = atomic_load(&spill->wanted);
+    uint64_t ns = ph_clock_ns() - since;
+    return since && (ns < full_for_ns ||
+                     (wanted && ns < 10 * full_for_ns && ph_dir_room(spill->dir.fd) < wanted / 2));
+}
+
 bool ph_spill_has_room(struct ph_spill *spill)
 {
-    uint64_t full = atomic_load(&spill->no_room_ns);
-    if (!spill->path || spill->failed || spill->shared ||
-        (full && ph_clock_ns() - full < full_for_ns))
+    if (!spill->path || spill->failed || spill->shared || is_full(spill))
         return false;
     return spill->dir.fd < 0 || atomic_load(&spill->used) < spill->cap;
 }
@@ -158,6 +165,7 @@ bool ph_spill_reserve(struct ph_spill *spill, uint64_t bytes)
     if (before == 0 || spill->dir.fd < 0 || before + bytes <= spill->cap)
         return true;
     atomic_fetch_sub(&spill->used, bytes);
+    atomic_store(&spill->wanted, 0);
     if (atomic_exchange(&spill->no_room_ns, ph_clock_ns()) == 0)
         ph_log(spill->log, PH_LOG_INFO, "spill files have reached their limit; reading waits");
     return false;
@@ -175,6 +183,7 @@ void ph_spill_cancel(struct ph_spill *spill, uint64_t reserved, bool disk_full)
     atomic_fetch_sub(&spill->used, reserved);
     if (!disk_full)
         return;
+    atomic_store(&spill->wanted, reserved);
     if (atomic_exchange(&spill->no_room_ns, ph_clock_ns()) == 0)
         ph_log(spill->log, PH_LOG_WARN, "the file system of %s is full; spilling waits for room",
                spill->path);

@@ -47,8 +47,9 @@ struct ph_spill {
     _Atomic uint64_t
         used; /* bytes of files, and of those that are being written as far as they were expected */
     _Atomic uint64_t written;    /* by this run, compressed */
-    _Atomic uint64_t no_room_ns; /* the file system was full then; 0: never */
-    struct landed_file *landed;  /* waiting for the flush */
+    _Atomic uint64_t no_room_ns; /* there was no room then; 0: there is */
+    _Atomic uint64_t wanted; /* bytes that the file system did not have then; 0: it was the cap */
+    struct landed_file *landed; /* waiting for the flush */
     size_t n_landed, room_landed;
 };
 

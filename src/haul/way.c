@@ -68,10 +68,23 @@ static void leave_places(struct ph_worker *w)
     w->at_source = w->at_target = false;
 }
 
+/* The directory is made when it is first needed. Where it cannot be, rows go straight. (--spill always has made it before anything
+ * began.) */
+static bool can_spill(struct ph_crew *crew)
+{
+    bool open = false;
+    struct ph_err err;
+    if (ph_spill_open(crew->opts.spill, true, &open, &err))
+        return open;
+    ph_log(crew->opts.log, PH_LOG_WARN, "%s; nothing is spilled", err.text);
+    return false;
+}
+
 bool ph_way_begin(struct ph_worker *w, const struct ph_claim *claim, struct ph_way_pass *pass)
 {
     struct ph_crew *crew = w->crew;
-    bool to_file = !claim->file && (is_spilling(crew) || w->desk == &w->local.base);
+    bool to_file = !claim->file && (is_spilling(crew) || w->desk == &w->local.base) &&
+                   (crew->opts.extract || can_spill(crew));
     *pass = (struct ph_way_pass){.way = claim->file ? PH_WAY_LOAD
                                         : to_file   ? PH_WAY_SPILL
                                                     : PH_WAY_DIRECT};

@@ -106,6 +106,18 @@ static void evict(struct ph_worker *w, const struct ph_shard *shard)
                shard->id);
 }
 
+/* An archive's file system is full. To read a shard again only to find it full again would be the source's loss, so we wait for
+ * some room that was not there, but not for ever: this file may be smaller. */
+static void await_room(struct ph_worker *w, const struct ph_err *err)
+{
+    static const uint64_t some = (uint64_t)4 << 20;
+    uint64_t had = ph_dir_room(w->place.dir);
+    if (!atomic_exchange(&w->crew->outage, true))
+        ph_log(w->crew->opts.log, PH_LOG_WARN, "%s; waiting for room", err->text);
+    for (int i = 0; i < 40 && !must_stop(w->crew) && ph_dir_room(w->place.dir) < had + some; i++)
+        rest(w, 0.25);
+}
+
 /* The rows are not lost while the source has them. */
 static void lose_file(struct ph_worker *w, const struct ph_shard *shard, const struct ph_err *why)
 {
@@ -159,9 +171,8 @@ static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, ui
         return bear_outage(w, err);
     case PH_NO_ROOM:
         give_back(w, shard, false, false, err, 0);
-        if (crew->opts.extract && !atomic_exchange(&crew->outage, true))
-            ph_log(crew->opts.log, PH_LOG_WARN, "%s; waiting for room", err->text);
-        rest(w, 0.5);
+        if (crew->opts.extract)
+            await_room(w, err);
         return true;
     case PH_DAMAGED:
         lose_file(w, shard, err);
@@ -193,7 +204,7 @@ static void count_landing(struct ph_worker *w, const struct ph_shard *shard,
     atomic_store(&crew->last_landed_ns, now);
     atomic_store(&crew->outage, false);
     if (crew->opts.roster && !crew->opts.extract)
-        ph_roster_landed(crew->opts.roster, shard->id);
+        ph_roster_landed(crew->opts.roster, shard->id, shard->table->target_unlogged);
     w->outage_since = 0;
     w->failures = 0;
 }

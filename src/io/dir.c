@@ -132,10 +132,10 @@ bool ph_dir_list(const struct ph_dir *dir, const char *ending,
     return ok;
 }
 
-uint64_t ph_dir_room(const struct ph_dir *dir)
+uint64_t ph_dir_room(int fd)
 {
     struct statvfs fs;
-    if (fstatvfs(dir->fd, &fs) != 0)
+    if (fstatvfs(fd, &fs) != 0)
         return UINT64_MAX;
     return (uint64_t)fs.f_bavail * fs.f_frsize;
 }

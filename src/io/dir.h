@@ -35,8 +35,8 @@ bool ph_dir_list(const struct ph_dir *dir, const char *ending,
                  bool (*each)(void *arg, const char *name, uint64_t size, struct ph_err *err),
                  void *arg, struct ph_err *err);
 
-/* Bytes that this process may still write to the file system; UINT64_MAX when unknown. */
-uint64_t ph_dir_room(const struct ph_dir *dir);
+/* Bytes that may still be written to the file system of a directory; UINT64_MAX when unknown. */
+uint64_t ph_dir_room(int fd);
 
 /* Unlinks an empty directory; one that is not empty stays. */
 void ph_dir_remove(struct ph_dir *dir);

@@ -407,15 +407,16 @@ bool ph_ledger_beat(struct ph_conn *conn, int64_t job, int mover, struct ph_puls
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
+    /* Looked at first: whatever had landed when we looked is flushed by the commit behind it. */
     ph_sql_add(
         &sql,
-        "BEGIN;SET LOCAL synchronous_commit = on;"
-        "UPDATE pghaul.mover SET beat_at = pg_catalog.clock_timestamp()"
-        " WHERE id OPERATOR(pg_catalog.=) %d;COMMIT;"
         "SELECT (SELECT pg_catalog.count(*) FROM pghaul.live WHERE job OPERATOR(pg_catalog.=) %D"
         " AND id OPERATOR(pg_catalog.<>) %d), EXISTS (SELECT FROM pghaul.shard"
-        " WHERE job OPERATOR(pg_catalog.=) %D AND state IN ('planned', 'parked'))",
-        mover, job, mover, job);
+        " WHERE job OPERATOR(pg_catalog.=) %D AND state IN ('planned', 'parked'));"
+        "BEGIN;SET LOCAL synchronous_commit = on;"
+        "UPDATE pghaul.mover SET beat_at = pg_catalog.clock_timestamp()"
+        " WHERE id OPERATOR(pg_catalog.=) %d;COMMIT",
+        job, mover, job, mover);
     if (!run(conn, &sql, &rows, err))
         return false;
     pulse->others = (int)ph_rows_int(rows, 0, 0);

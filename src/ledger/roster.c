@@ -161,12 +161,12 @@ static void leave(struct ph_roster *r)
     pthread_mutex_unlock(&r->lock);
 }
 
-void ph_roster_landed(struct ph_roster *roster, int64_t id)
+void ph_roster_landed(struct ph_roster *roster, int64_t id, bool unlogged)
 {
     struct entry *e = enter(roster, id);
     if (e) {
         enter_state(roster, e, LANDED);
-        e->landed_ns = ph_clock_ns();
+        e->landed_ns = unlogged ? UINT64_MAX : ph_clock_ns();
     }
     leave(roster);
 }

@@ -40,7 +40,8 @@ const struct ph_roster_item *ph_roster_claim(struct ph_roster *roster, bool insu
                                              int *left, double *wait_s);
 
 /* What becomes of a shard, whoever claimed it. */
-void ph_roster_landed(struct ph_roster *roster, int64_t id);
+void ph_roster_landed(struct ph_roster *roster, int64_t id,
+                      bool unlogged); /* unlogged: no flush makes it safe */
 void ph_roster_sealed(struct ph_roster *roster, int64_t id, const struct ph_spill_note *note);
 void ph_roster_noted(struct ph_roster *roster, int64_t id);   /* the ledger knows the file */
 void ph_roster_planned(struct ph_roster *roster, int64_t id); /* it is to be read (again) */

@@ -133,8 +133,8 @@ static bool tell_ledger(struct sink_archive *self, const struct ph_spill_note *n
     }
     if (ph_desk_sealed(desk, self->shard, note, err))
         return true;
-    if (err->code == PH_CONNECTION || err->transient)
-        return true; /* the worker hears of it with the next claim */
+    if (err->code != PH_FENCED)
+        return true; /* whatever it is, the worker hears of it when it notes the file */
     ph_roster_planned(self->opts.roster, self->shard->id);
     ph_file_remove(place->dir, place->shown, note->file, &ignored);
     return false;

@@ -4,7 +4,7 @@
  *     put     a batch becomes a compressed block
  *     commit  the file is sealed: whole, durable, with its receipt inside; then the roster knows, then the ledger
  *
- * The file is a fact before the ledger knows of it. Where the ledger cannot be told now (PH_CONNECTION), commit succeeds
+ * The file is a fact before the ledger knows of it. Where the ledger cannot be told now, commit succeeds
  * nevertheless: the roster keeps the file as one that is to be noted later. PH_FENCED: somebody else has the shard; the file is
  * gone. PH_NO_ROOM: the file system is full; the file is gone.
  */
