@@ -119,6 +119,15 @@ static bool cat_shards(struct cat *cat, struct ph_err *err)
     return true;
 }
 
+/* A server takes a binary stream without a trailer for a whole one, and would commit a part of the table. A row of an
+ * impossible number of fields makes it refuse. */
+static void spoil(const struct ph_archive_cat_opts *o)
+{
+    static const char no_row[] = {(char)0x80, 0};
+    struct ph_err ignored;
+    o->put(o->arg, no_row, sizeof no_row, &ignored);
+}
+
 /* One header and one trailer around the rows of all shards. */
 static bool cat_table(struct cat *cat, struct ph_err *err)
 {
@@ -128,8 +137,13 @@ static bool cat_table(struct cat *cat, struct ph_err *err)
         bool ok = cat_shards(cat, err);
         return flush(cat, 0, ok ? err : &ignored) && ok;
     }
-    return o->put(o->arg, ph_stream_header, PH_STREAM_HEADER, err) && cat_shards(cat, err) &&
-           o->put(o->arg, ph_stream_trailer, PH_STREAM_TRAILER, err);
+    if (!o->put(o->arg, ph_stream_header, PH_STREAM_HEADER, err))
+        return false;
+    if (!cat_shards(cat, err)) {
+        spoil(o);
+        return false;
+    }
+    return o->put(o->arg, ph_stream_trailer, PH_STREAM_TRAILER, err);
 }
 
 bool ph_archive_cat(const struct ph_archive_cat_opts *opts, struct ph_err *err)

@@ -26,7 +26,7 @@ struct ph_archive_cat_opts {
 };
 
 /* PH_WRONG before a byte is put: the table is archived as text and cannot be had as binary, or a column cannot be shown.
- * PH_DAMAGED: what was put until then is right, and not all. PH_INTERRUPTED. What put fails with. */
+ * PH_DAMAGED: what was put until then is right, and not all; a binary stream then ends in a row that no server takes. PH_INTERRUPTED. What put fails with. */
 bool ph_archive_cat(const struct ph_archive_cat_opts *opts, struct ph_err *err);
 
 #endif
