@@ -104,7 +104,7 @@ def loading(name, table, directory):
     """How what a contender has written comes back."""
     if name == "pg_dump":
         return restore_argv(directory)
-    if name == "psql | lz4":
+    if name == "psql, lz4":
         return at_once(*["lz4 -dcq %s | %s" % (q(os.path.join(directory, f)), q(
             PGBIN + "/psql", "-Xqd", TARGET, "-c", "COPY %s FROM STDIN (FORMAT binary)" % table))
                          for f in ("1.lz4", "2.lz4")])
@@ -120,7 +120,7 @@ def extract(args):
         say("%s:" % table)
         wanted = content(SOURCE, table)
         commands = {"pg_dump": dump_argv(table, place("pg_dump", "out")),
-                    "psql | lz4": halves_argv(table, place("psql | lz4"))}
+                    "psql, lz4": halves_argv(table, place("psql, lz4"))}
         if pghaul_here(args):
             commands["pghaul -j 2"] = extract_argv(table, place("pghaul -j 2", "out"), "-j", "2")
             commands["pghaul"] = extract_argv(table, place("pghaul", "out"))
@@ -138,13 +138,13 @@ def extract(args):
         runs = rounds(args.rounds, {n: (lambda n=n: one(n)) for n in commands}, lambda: None, lambda: None, args.patience)
         for name in commands:
             empty([table])
-            Run(loading(name, table, place(name) if name == "psql | lz4" else place(name, "out")))
+            Run(loading(name, table, place(name) if name == "psql, lz4" else place(name, "out")))
             must_have(table, wanted, name)
             shutil.rmtree(place(name))
         out += ["", title(table, wanted), ""] + table_of(runs, "pg_dump", ("stored MB", "%.1f", "stored"))
         for name in [n for n in runs if n.startswith("pghaul")]:
             against(bars, table, runs, name, "pg_dump", 0.6)
-            against(bars, table, runs, name, "psql | lz4", 1.0)
+            against(bars, table, runs, name, "psql, lz4", 1.0)
     return out, bars
 
 
