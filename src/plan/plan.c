@@ -179,7 +179,11 @@ static bool make_plan(struct ph_make *make, struct ph_conn *source, struct ph_co
         !read_types(make, PH_TARGET, err) || !ph_match_probe_money(make, err))
         return false;
     ph_check_jobs(make, source, target);
-    if (!make_tables(make, err) || !ph_split_choose(plan, source, err))
+    if (!make_tables(make, err))
+        return false;
+    if (plan->spec->verify)
+        return ph_definition_make(make, err);
+    if (!ph_split_choose(plan, source, err))
         return false;
     limit_jobs_to_shards(plan);
     ph_check_servers(make, source, target);
