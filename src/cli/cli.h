@@ -31,6 +31,7 @@ struct ph_cli {
 
 bool ph_cmd_plan(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_status(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err);
 

@@ -15,7 +15,8 @@ enum {
     PH_CMD_COPY = 2,
     PH_CMD_STATUS = 4,
     PH_CMD_CLEAN = 8,
-    PH_CMD_ALL = 15,
+    PH_CMD_VERIFY = 16,
+    PH_CMD_ALL = 31,
 };
 
 struct ph_command {
@@ -57,6 +58,7 @@ enum ph_section {
     PH_SECTION_TABLES,
     PH_SECTION_LOAD,
     PH_SECTION_CUT,
+    PH_SECTION_VERIFY,
     PH_SECTION_RUN,
     PH_SECTION_OUTPUT,
     PH_SECTION_OTHER,

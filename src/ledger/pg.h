@@ -36,7 +36,8 @@ struct ph_ledger_new {
     const struct ph_shard *shards;
     const char *const *lo, *const *hi;
     int n_shards;
-    bool replace; /* empty the targets in the same transaction */
+    bool nonempty; /* the targets may have rows of their own */
+    bool replace;  /* empty the targets in the same transaction */
     const struct ph_snapshot *snapshot;
     const char *host;
 };

@@ -30,6 +30,7 @@ CREATE TABLE pghaul.job (
     target          text NOT NULL,
     source_system   text NOT NULL, -- system identifier, as text: it is an unsigned 64-bit number
     source_database oid NOT NULL,
+    nonempty        boolean NOT NULL DEFAULT false, -- appends to tables that have rows of their own
     created_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     started_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(), -- this round
     completed_at    timestamptz,

@@ -35,6 +35,7 @@ struct ph_plan_column {
      * equal values differs between servers, or there is none. */
     const char *verify_source, *verify_target;
     bool by_text;
+    bool unfit; /* no value of the source's type gets into the target's: it can only be looked at */
     bool generated; /* by the target itself: verified, never copied */
 };
 

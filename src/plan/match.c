@@ -263,6 +263,7 @@ static void add_verify(struct ph_make *make, uint32_t source_type, const struct 
                    (fit->money && make->money_differs) ||
                    !ph_format_is_portable(there, target->type) ||
                    (fit->kind != PH_FIT_CAST && !ph_format_is_portable(here, source_type));
+    out->unfit = fit->kind == PH_FIT_NONE;
     out->verify_source = out->select;
     ph_sql_add(&sql, "%I", target->name);
     if (out->by_text) {

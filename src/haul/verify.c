@@ -1,0 +1,343 @@
+/* Verify from beginning to end.
+ *
+ *     plan ─► look at the target ─► units ─┬─ receipt ───────────────────► settled
+ *                                          ├─ readback ─┬─ equal ────────► settled
+ *                                          │            └─ no, or not so ─┐
+ *                                          ├─ source ─────────────────────┴► survey ─┬─ equal ─► settled
+ *                                          └─ sample ─► settled                      └─ drill ─► name ─► repair
+ *     after a repair: from the survey on again
+ */
+#include "haul/verify.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "haul/verify_run.h"
+#include "pg/sql.h"
+#include "pg/tag.h"
+
+enum { REPAIR_ROUNDS = 100, DEFAULT_DIFFERENCES = 100 };
+static const uint64_t default_memory = (uint64_t)512 << 20;
+
+const char *ph_verify_level_name(enum ph_verify_level level)
+{
+    static const char *const names[] = {"receipt", "readback", "source", "sample"};
+    return names[level];
+}
+
+const char *ph_difference_kind_name(enum ph_difference_kind kind)
+{
+    static const char *const names[] = {"missing", "extra", "changed"};
+    return names[kind];
+}
+
+/* Snapshots. */
+
+static void add_locks(const struct ph_verify *v, int side, struct ph_buf *sql)
+{
+    const struct ph_plan *plan = v->run.plan;
+    int n = 0;
+    for (int i = 0; i < plan->n_tables; i++) {
+        const struct ph_table *t = &plan->tables[i];
+        bool lockable = side == PH_READ_TARGET || t->source_kind == 'r';
+        if (!lockable)
+            continue;
+        bool only = side == PH_READ_SOURCE;
+        ph_sql_add(sql, "%s%s%I.%I", n++ ? ", " : "LOCK TABLE ", only ? "ONLY " : "",
+                   only ? t->source_schema : t->target_schema,
+                   only ? t->source_name : t->target_name);
+    }
+    if (n)
+        ph_buf_add(sql, " IN ACCESS SHARE MODE;");
+}
+
+bool ph_verify_look(struct ph_verify *v, int side, struct ph_err *err)
+{
+    struct ph_conn *conn = side == PH_READ_SOURCE ? v->run.source : v->run.target;
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    if (v->snapshot[side])
+        return true;
+    ph_buf_add(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+    add_locks(v, side, &sql);
+    ph_buf_add(&sql, "SELECT pg_catalog.pg_export_snapshot()");
+    bool ok = ph_conn_query(conn, sql.data, &rows, err);
+    if (ok)
+        v->snapshot[side] = strdup(ph_rows_text(rows, 0, 0));
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    if (!ok)
+        return ph_err_prefix(err, "taking a snapshot of the %s", ph_conn_side(conn));
+    return v->snapshot[side] || ph_err_nomem(err);
+}
+
+void ph_verify_look_away(struct ph_verify *v)
+{
+    struct ph_conn *conn[2] = {v->run.source, v->run.target};
+    for (int side = 0; side < 2; side++) {
+        if (v->snapshot[side])
+            ph_conn_recover(conn[side]);
+        free(v->snapshot[side]);
+        v->snapshot[side] = NULL;
+    }
+}
+
+struct ph_readout_opts ph_verify_readout(struct ph_verify *v)
+{
+    return (struct ph_readout_opts){
+        .dsn = {v->job.source, v->job.target},
+        .snapshot = {v->snapshot[0], v->snapshot[1]},
+        .encoding = v->run.encoding,
+        .tag = v->run.tag,
+        .jobs = v->result->jobs,
+        .gate = &v->run.gate,
+        .interrupt = v->job.interrupt,
+        .rows = &v->rows,
+        .bytes = &v->bytes,
+    };
+}
+
+/* Stages. */
+
+static bool connect_and_plan(struct ph_verify *v, struct ph_err *err)
+{
+    struct ph_run *run = &v->run;
+    if (!ph_run_connect(run, false, err))
+        return ph_run_unchanged(err);
+    snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
+    if (!ph_run_connect(run, true, err) ||
+        !ph_plan_make(&run->plan, &v->spec, run->source, run->target, err))
+        return ph_run_unchanged(err);
+    const struct ph_plan *plan = run->plan;
+    if (plan->n_obstacles > 0) {
+        ph_err_set(err, PH_WRONG, "%s", plan->obstacles[0].text);
+        return plan->obstacles[0].hint ? ph_err_hint(err, "%s", plan->obstacles[0].hint) : false;
+    }
+    ph_tag_of_job(plan->job_name, plan->target.system_id, plan->target.database_oid, run->tag);
+    v->result->job = ph_arena_strdup(v->arena, plan->job_name);
+    v->result->jobs = plan->jobs > 0 ? plan->jobs : 1;
+    ph_gate_init(&run->gate, v->job.memory ? v->job.memory : default_memory);
+    return true;
+}
+
+static int order_hashes(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Notes which keys differ, for the second look; more than fit are none, so that all count. */
+static bool remember(struct ph_verify *v, struct ph_unit *unit, const struct ph_odds *odds,
+                     struct ph_err *err)
+{
+    const struct ph_verify_table *r = unit->result;
+    uint64_t rows = 0;
+    if (v->opts->recheck_s <= 0 || unit->suspects)
+        return true;
+    for (size_t i = 0; i < odds->n; i++)
+        rows += odds->items[i].count[0] + odds->items[i].count[1];
+    if (rows < r->missing + r->extra + r->changed)
+        return true;
+    unit->suspects = calloc(odds->n + 1, sizeof *unit->suspects);
+    if (!unit->suspects)
+        return ph_err_nomem(err);
+    for (size_t i = 0; i < odds->n; i++)
+        unit->suspects[unit->n_suspects++] = odds->items[i].key;
+    qsort(unit->suspects, unit->n_suspects, sizeof *unit->suspects, order_hashes);
+    return true;
+}
+
+/* Differences of one unit, down to the row. */
+static bool drill(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *odds,
+                  struct ph_err *err)
+{
+    struct ph_verify_table *r = unit->result;
+    if (!ph_verify_drill(v, unit, odds, err))
+        return false;
+    r->equal = r->missing + r->extra + r->changed == 0;
+    r->n_differences = 0;
+    return r->equal || (remember(v, unit, odds, err) && ph_verify_name(v, unit, odds, err));
+}
+
+static void add_columns_verdict(struct ph_verify_table *r)
+{
+    if (r->n_only_source + r->n_only_target > 0)
+        r->equal = false;
+}
+
+/* Surveys what is not settled yet, drills where it differs, mends when asked to. *again says that
+ * something was mended. */
+static bool compare(struct ph_verify *v, bool mend, bool *again, struct ph_err *err)
+{
+    *again = false;
+    if (!ph_verify_look(v, PH_READ_SOURCE, err) || !ph_verify_look(v, PH_READ_TARGET, err) ||
+        !ph_verify_survey(v, err))
+        return false;
+    for (int i = 0; i < v->n_units; i++) {
+        struct ph_unit *unit = &v->units[i];
+        struct ph_odds odds = {0};
+        if (unit->settled)
+            continue;
+        bool ok = drill(v, unit, &odds, err);
+        unit->settled = ok;
+        if (ok && !unit->result->equal && mend) {
+            uint64_t before = unit->result->repaired;
+            ok = ph_verify_repair(v, unit, &odds, err);
+            if (ok && unit->result->repaired > before) {
+                unit->settled = false;
+                *again = true;
+            }
+        }
+        free(odds.items);
+        if (!ok)
+            return ph_err_prefix(err, "comparing %s", unit->result->source);
+    }
+    return true;
+}
+
+static bool recheck(struct ph_verify *v, struct ph_err *err)
+{
+    bool differs = false, again;
+    for (int i = 0; i < v->n_units; i++)
+        differs = differs || !v->units[i].result->equal;
+    if (!differs || v->opts->recheck_s <= 0)
+        return true;
+    ph_verify_look_away(v);
+    if (!ph_interrupt_sleep(v->job.interrupt, 1, v->opts->recheck_s))
+        return ph_err_set(err, PH_INTERRUPTED, "interrupted");
+    for (int i = 0; i < v->n_units; i++)
+        v->units[i].settled = v->units[i].result->equal;
+    return compare(v, false, &again, err);
+}
+
+/* The verdict by rows; columns that one side lacks are added at the end. */
+static bool judge(struct ph_verify *v, struct ph_err *err)
+{
+    const struct ph_verify_opts *o = v->opts;
+    bool again = false;
+    if (o->level == PH_VERIFY_RECEIPT)
+        return ph_verify_receipts(v, err);
+    if (o->level == PH_VERIFY_SAMPLE)
+        if (!ph_verify_look(v, PH_READ_SOURCE, err) || !ph_verify_sample(v, err))
+            return false;
+    if (o->level == PH_VERIFY_READBACK && !ph_verify_back(v, err))
+        return false;
+    int open = 0;
+    for (int i = 0; i < v->n_units; i++)
+        open += !v->units[i].settled;
+    if (open == 0)
+        return true;
+    bool at_once = o->repair && o->recheck_s <= 0;
+    if (!compare(v, at_once, &again, err) || !recheck(v, err))
+        return false;
+    for (int round = 0; (again || (o->repair && !at_once)) && round < REPAIR_ROUNDS; round++) {
+        ph_verify_look_away(v);
+        for (int i = 0; i < v->n_units; i++)
+            v->units[i].settled = v->units[i].settled && v->units[i].result->equal;
+        at_once = true;
+        if (!compare(v, round + 1 < REPAIR_ROUNDS, &again, err))
+            return false;
+    }
+    return true;
+}
+
+/* The ledger learns what was proven, where we may write to it; a proof is none the worse without. */
+static void mark_verified(struct ph_verify *v)
+{
+    struct ph_err ignored;
+    ph_verify_look_away(v);
+    for (int i = 0; i < v->n_units; i++) {
+        const struct ph_unit *unit = &v->units[i];
+        bool proven = unit->result->equal &&
+                      (v->opts->level == PH_VERIFY_READBACK || v->opts->level == PH_VERIFY_SOURCE);
+        for (int k = 0; k < unit->n_tables && proven; k++)
+            if (unit->loads[k] && !ph_ledger_mark_verified(v->run.target, unit->loads[k]->job,
+                                                           unit->loads[k]->tab, &ignored))
+                return;
+    }
+}
+
+static bool run_all(struct ph_verify *v, struct ph_err *err)
+{
+    struct ph_verify_result *r = v->result;
+    if (!connect_and_plan(v, err) || !ph_verify_look(v, PH_READ_TARGET, err) ||
+        !ph_unit_make(v, err))
+        return false;
+    if (!judge(v, err))
+        return false;
+    r->equal = true;
+    for (int i = 0; i < r->n_tables; i++) {
+        add_columns_verdict(&r->tables[i]);
+        r->equal = r->equal && r->tables[i].equal;
+    }
+    if (!v->opts->dry_run)
+        mark_verified(v);
+    return true;
+}
+
+static bool say_differs(const struct ph_verify_result *r, struct ph_err *err)
+{
+    int differing = 0;
+    const char *name = "", *refused = NULL;
+    for (int i = 0; i < r->n_tables; i++)
+        if (!r->tables[i].equal) {
+            differing++;
+            name = *name ? name : r->tables[i].source;
+            refused = refused ? refused : r->tables[i].repair_refused;
+        }
+    if (differing == 1)
+        ph_err_set(err, PH_DIFFERS, "source and target differ in %s", name);
+    else
+        ph_err_set(err, PH_DIFFERS, "source and target differ in %d of %d tables, %s among them",
+                   differing, r->n_tables, name);
+    if (refused)
+        ph_err_hint(err, "%s", refused);
+    return false;
+}
+
+bool ph_verify_run(const struct ph_verify_opts *opts, struct ph_verify_result *result,
+                   struct ph_err *err)
+{
+    struct ph_verify_opts all = *opts;
+    if (all.max_differences <= 0)
+        all.max_differences = DEFAULT_DIFFERENCES;
+    *result = (struct ph_verify_result){.level = opts->level, .in_server = opts->in_server};
+    struct ph_verify v = {.opts = &all,
+                          .result = result,
+                          .arena = &result->arena,
+                          .spec = *opts->job->spec,
+                          .job = *opts->job};
+    double begin_s = ph_clock_s();
+    v.spec.verify = true;
+    v.run = (struct ph_run){.opts = &v.job, .arena = v.arena, .phase = "verifying"};
+    bool ok = run_all(&v, err);
+    ph_verify_look_away(&v);
+    result->rows = atomic_load(&v.rows);
+    result->bytes = atomic_load(&v.bytes);
+    result->seconds = ph_clock_s() - begin_s;
+    result->cpu_s = ph_clock_cpu_s();
+    result->max_rss = ph_clock_max_rss();
+    if (ok && !result->equal)
+        ok = say_differs(result, err);
+    for (int i = 0; i < v.n_units; i++) {
+        free(v.units[i].bounds);
+        free(v.units[i].differing);
+        free(v.units[i].weight);
+        free(v.units[i].suspects);
+    }
+    if (v.run.gate.limit)
+        ph_gate_fini(&v.run.gate);
+    ph_conn_close(v.run.source);
+    ph_conn_close(v.run.target);
+    result->plan = v.run.plan;
+    return ok;
+}
+
+void ph_verify_result_free(struct ph_verify_result *result)
+{
+    ph_plan_free(result->plan);
+    ph_arena_fini(&result->arena);
+}
