@@ -135,6 +135,8 @@ const struct ph_option ph_options[] = {
     {"shard-rows", 0, "N", PH_OPT_SIZE, HAUL, PH_SECTION_CUT, 0, F(shard_rows),
      .help = "rows to a shard, like 200k"},
 
+    {"verify", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_VERIFY, 0, F(verify),
+     .help = "when all has landed, read it back and prove it; exit status 3 when it differs"},
     {"level", 0, "LEVEL", PH_OPT_CHOICE, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(level), levels,
      .min = 1,
      .help = "receipt: what was accepted is what was read, free; readback (default): the target's "

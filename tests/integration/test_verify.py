@@ -409,3 +409,25 @@ def options_that_make_no_sense_are_refused(t):
     for args in (["--level", "sourse"], ["--repair", "--level", "receipt"], ["--in-server"], ["--max-delete", "-1"]):
         t.run("verify", *t.ends(), "-t", "narrow", *args).expect(2)
     t.run("verify", *t.ends(), "-t", "nowhere").expect(2)
+
+
+@story()
+def a_copy_with_verify_proves_what_it_loaded(t):
+    data.mixed(t, 4000)
+    result = t.copy("-t", "mixed", "--verify", "--json").expect(0).json
+    assert result["state"] == "completed" and result["verify"]["equal"] and result["verify"]["tables"][0]["level"] == "readback", result
+    t.target.query("update mixed set small = -1 where id = 5")
+    result = t.copy("-t", "mixed", "--verify", "--json").expect(3).json
+    assert found(result["verify"]["tables"][0]) == {5: "changed"}, result
+
+
+@story(heavy=True)
+def a_million_differences_are_counted_in_bounded_memory(t):
+    data.narrow(t, 500000)
+    t.target.query("insert into narrow select i + 500000, 1, 1, 1 from generate_series(1, 500000) i")
+    for args in ((), ("--key", "c")):
+        result = t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--memory", "64MiB", "-j", 2, "--json", *args).expect(3).json
+        table = result["tables"][0]
+        assert table["missing"] + table["changed"] + table["extra"] >= 500000 and len(table["differences"]) == 100, table
+        assert args or (table["missing"], table["extra"]) == (500000, 500000), table
+        assert result["max_rss"] < 64 << 20, result["max_rss"]
