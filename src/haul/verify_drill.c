@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "haul/verify_run.h"
 #include "pg/sql.h"
@@ -23,9 +24,8 @@
 #pragma GCC diagnostic pop
 
 enum { STRIPES = 64, FIRST_SLOTS = 64, MOST_RANGES = 100 };
-enum {
-    BYTES_PER_ROW = 3 * sizeof(struct ph_odd)
-}; /* a table that has just doubled, and its odds */
+/* At worst: a table that has just doubled, its odds, and what sorting them takes. */
+enum { BYTES_PER_ROW = 5 * sizeof(struct ph_odd) };
 static const uint64_t least_memory = (uint64_t)8 << 20;
 
 /* A table of odds: open addressing, locked for itself, chosen by the key's hash. */
@@ -56,18 +56,35 @@ static struct ph_odd *find_slot(struct ph_odd *slots, size_t room, uint64_t key,
     return &slots[i];
 }
 
+/* Straight from the kernel and back to it: the heaps of threads keep what they have had. */
+static struct ph_odd *new_slots(size_t room)
+{
+    void *slots = mmap(NULL, room * sizeof(struct ph_odd), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return slots == MAP_FAILED ? NULL : slots;
+}
+
+static void free_slots(struct stripe *s)
+{
+    if (s->slots)
+        munmap(s->slots, s->room * sizeof *s->slots);
+    s->slots = NULL;
+    s->n = s->room = 0;
+}
+
 static bool grow(struct stripe *s)
 {
-    size_t room = s->room ? s->room * 2 : FIRST_SLOTS;
-    struct ph_odd *slots = calloc(room, sizeof *slots);
+    size_t room = s->room ? s->room * 2 : FIRST_SLOTS, n = s->n;
+    struct ph_odd *slots = new_slots(room);
     if (!slots)
         return false;
     for (size_t i = 0; i < s->room; i++)
         if (is_used(&s->slots[i]))
             *find_slot(slots, room, s->slots[i].key, s->slots[i].row) = s->slots[i];
-    free(s->slots);
+    free_slots(s);
     s->slots = slots;
     s->room = room;
+    s->n = n;
     return true;
 }
 
@@ -246,9 +263,7 @@ static bool harvest(struct drill *d, struct ph_odds *odds, struct ph_err *err)
             if (is_used(&odd))
                 odds->items[odds->n++] = odd;
         }
-        free(d->stripes[i].slots);
-        d->stripes[i].slots = NULL;
-        d->stripes[i].room = d->stripes[i].n = 0;
+        free_slots(&d->stripes[i]);
     }
     qsort(odds->items, odds->n, sizeof *odds->items, order_odds);
     return true;
@@ -308,8 +323,7 @@ static bool drill_slice(struct ph_verify *v, struct ph_unit *unit, struct drill 
               take(unit, &found, odds, most, err);
     free(found.items);
     for (int i = 0; i < STRIPES; i++)
-        free(d->stripes[i].slots);
-    memset(d->stripes, 0, sizeof d->stripes);
+        free_slots(&d->stripes[i]);
     return ok;
 }
 
@@ -332,13 +346,15 @@ static uint64_t next_group(const struct ph_unit *unit, bool *in_group, int *at, 
 bool ph_verify_drill(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *odds,
                      struct ph_err *err)
 {
-    uint64_t memory = v->run.gate.limit / 3;
+    uint64_t memory = v->run.gate.limit / 2;
     uint64_t most = (memory > least_memory ? memory : least_memory) / BYTES_PER_ROW;
     size_t keep =
         v->opts->repair || v->opts->recheck_s > 0 ? (size_t)most : (size_t)v->opts->max_differences;
     bool *in_group = calloc((size_t)unit->n_buckets, sizeof *in_group);
     struct drill *d = calloc(1, sizeof *d);
     bool ok = (in_group && d) || ph_err_nomem(err);
+    for (int i = 0; ok && i < STRIPES; i++)
+        pthread_mutex_init(&d->stripes[i].lock, NULL);
     struct ph_verify_table *r = unit->result;
     r->missing = r->extra = r->changed = r->extra_ignored = 0;
     for (int at = 0; ok && at < unit->n_buckets;) {
@@ -354,6 +370,8 @@ bool ph_verify_drill(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *
             ok = drill_slice(v, unit, d, odds, keep, err);
         }
     }
+    for (int i = 0; d && in_group && i < STRIPES; i++)
+        pthread_mutex_destroy(&d->stripes[i].lock);
     free(in_group);
     free(d);
     return ok;

@@ -86,43 +86,31 @@ static uint64_t read_number(const struct ph_unit *unit, const char *text)
     return strtoull(digits, NULL, 16);
 }
 
-static int order_numbers(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static bool sample_keys(struct ph_verify *v, struct ph_unit *unit, uint64_t **out, size_t *n,
+/* Up to n - 1 quantiles of the keys in some of the source's blocks, rising; the server sorts them. */
+static bool sample_keys(struct ph_verify *v, struct ph_unit *unit, int n, struct ph_rows **rows,
                         struct ph_err *err)
 {
     const struct ph_unit_rel *rels = unit->rels[PH_READ_SOURCE];
+    const char *column = unit->first->columns[unit->first->identity[0]].source;
+    struct ph_buf sql = {0};
     int64_t blocks = 0;
     for (int i = 0; i < unit->n_rels[PH_READ_SOURCE]; i++)
         blocks += rels[i].blocks;
     double percent = blocks > BLOCKS_SAMPLED ? 100.0 * BLOCKS_SAMPLED / (double)blocks : 100;
-    *n = 0;
-    *out = NULL;
-    for (int i = 0; i < unit->n_rels[PH_READ_SOURCE]; i++) {
-        struct ph_buf sql = {0};
-        struct ph_rows *rows = NULL;
-        const char *column = unit->first->columns[unit->first->identity[0]].source;
-        char share[32];
-        snprintf(share, sizeof share, "%.6f", percent);
-        ph_sql_add(&sql, "SELECT %I FROM %s TABLESAMPLE SYSTEM (%s) REPEATABLE (1)", column,
-                   rels[i].from, share);
-        bool ok = ph_conn_query(v->run.source, sql.data, &rows, err);
-        ph_buf_fini(&sql);
-        size_t more = ok ? (size_t)ph_rows_count(rows) : 0;
-        uint64_t *bigger = realloc(*out, (*n + more + 1) * sizeof *bigger);
-        if (bigger)
-            *out = bigger;
-        for (size_t k = 0; bigger && k < more; k++)
-            bigger[(*n)++] = read_number(unit, ph_rows_text(rows, (int)k, 0));
-        ph_rows_free(rows);
-        if (!ok || !bigger)
-            return ok ? ph_err_nomem(err) : false;
-    }
-    return true;
+    char share[32];
+    snprintf(share, sizeof share, "%.6f", percent);
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.unnest(pg_catalog.percentile_disc((SELECT pg_catalog.array_agg("
+               "pg_catalog.float8(i) OPERATOR(pg_catalog./) %d) FROM pg_catalog.generate_series(1,"
+               " %d) i)) WITHIN GROUP (ORDER BY s.k)) FROM (",
+               n, n - 1);
+    for (int i = 0; i < unit->n_rels[PH_READ_SOURCE]; i++)
+        ph_sql_add(&sql, "%sSELECT %I AS k FROM %s TABLESAMPLE SYSTEM (%s) REPEATABLE (1)",
+                   i ? " UNION ALL " : "", column, rels[i].from, share);
+    ph_buf_add(&sql, ") s");
+    bool ok = ph_conn_query(v->run.source, sql.data, rows, err);
+    ph_buf_fini(&sql);
+    return ok;
 }
 
 static double rows_expected(const struct ph_unit *unit)
@@ -153,24 +141,19 @@ static bool choose_bounds(struct ph_verify *v, struct ph_unit *unit, struct ph_e
     unit->bounds = NULL;
     if (unit->order == PH_ORDER_NONE || n == 1)
         return true;
-    uint64_t *keys;
-    size_t n_keys;
-    bool ok = sample_keys(v, unit, &keys, &n_keys, err);
-    unit->bounds = ok ? calloc((size_t)n, sizeof *unit->bounds) : NULL;
-    if (ok && !unit->bounds)
-        ok = ph_err_nomem(err);
-    if (ok) {
-        qsort(keys, n_keys, sizeof *keys, order_numbers);
-        int kept = 0;
-        for (int i = 1; i < n && n_keys > 0; i++) {
-            uint64_t bound = keys[n_keys * (size_t)i / (size_t)n];
-            if (kept == 0 || bound > unit->bounds[kept - 1])
-                unit->bounds[kept++] = bound;
-        }
-        unit->n_buckets = kept + 1;
+    struct ph_rows *keys = NULL;
+    if (!sample_keys(v, unit, n, &keys, err))
+        return false;
+    unit->bounds = calloc((size_t)n, sizeof *unit->bounds);
+    unit->n_buckets = 1;
+    for (int i = 0; unit->bounds && i < ph_rows_count(keys); i++) {
+        uint64_t bound = read_number(unit, ph_rows_text(keys, i, 0));
+        int kept = unit->n_buckets - 1;
+        if (kept == 0 || bound > unit->bounds[kept - 1])
+            unit->bounds[unit->n_buckets++ - 1] = bound;
     }
-    free(keys);
-    return ok;
+    ph_rows_free(keys);
+    return unit->bounds || ph_err_nomem(err);
 }
 
 /* Adding up. */
