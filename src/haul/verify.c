@@ -150,16 +150,31 @@ static bool remember(struct ph_verify *v, struct ph_unit *unit, const struct ph_
     return true;
 }
 
-/* Differences of one unit, down to the row. */
-static bool drill(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *odds,
-                  struct ph_err *err)
+/* What was found is a verdict, and gets names. */
+static bool conclude(struct ph_verify *v, struct ph_unit *unit, const struct ph_odds *odds,
+                     struct ph_err *err)
 {
     struct ph_verify_table *r = unit->result;
-    if (!ph_verify_drill(v, unit, odds, err))
-        return false;
     r->equal = r->missing + r->extra + r->changed == 0;
     r->n_differences = 0;
+    unit->settled = true;
     return r->equal || (remember(v, unit, odds, err) && ph_verify_name(v, unit, odds, err));
+}
+
+/* Mends what differs; what was mended is to be looked at again. */
+static bool mend(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *odds, bool *again,
+                 struct ph_err *err)
+{
+    uint64_t before = unit->result->repaired;
+    if (unit->result->equal)
+        return true;
+    if (!ph_verify_repair(v, unit, odds, err))
+        return false;
+    if (unit->result->repaired > before) {
+        unit->settled = false;
+        *again = true;
+    }
+    return true;
 }
 
 static void add_columns_verdict(struct ph_verify_table *r)
@@ -168,34 +183,42 @@ static void add_columns_verdict(struct ph_verify_table *r)
         r->equal = false;
 }
 
-/* Surveys what is not settled yet, drills where it differs, mends when asked to. *again says that
- * something was mended. */
-static bool compare(struct ph_verify *v, bool mend, bool *again, struct ph_err *err)
+/* Down to the row: by receipts where these tell where to look, else by buckets. */
+static bool drill(struct ph_verify *v, bool by_receipts, bool mending, bool *again,
+                  struct ph_err *err)
 {
-    *again = false;
-    if (!ph_verify_look(v, PH_READ_SOURCE, err) || !ph_verify_look(v, PH_READ_TARGET, err) ||
-        !ph_verify_survey(v, err))
-        return false;
     for (int i = 0; i < v->n_units; i++) {
         struct ph_unit *unit = &v->units[i];
         struct ph_odds odds = {0};
-        if (unit->settled)
+        bool done = !by_receipts, ok = true;
+        if (unit->settled || (by_receipts && !unit->bad))
             continue;
-        bool ok = drill(v, unit, &odds, err);
-        unit->settled = ok;
-        if (ok && !unit->result->equal && mend) {
-            uint64_t before = unit->result->repaired;
-            ok = ph_verify_repair(v, unit, &odds, err);
-            if (ok && unit->result->repaired > before) {
-                unit->settled = false;
-                *again = true;
-            }
-        }
+        ok = by_receipts ? ph_verify_shards(v, unit, &odds, &done, err)
+                         : ph_verify_drill(v, unit, &odds, err);
+        ok = ok && (!done || (conclude(v, unit, &odds, err) &&
+                              (!mending || mend(v, unit, &odds, again, err))));
         free(odds.items);
         if (!ok)
             return ph_err_prefix(err, "comparing %s", unit->result->source);
     }
     return true;
+}
+
+/* Surveys what is not settled yet, drills where it differs, mends when asked to. *again says that
+ * something was mended. */
+static bool compare(struct ph_verify *v, bool mending, bool *again, struct ph_err *err)
+{
+    *again = false;
+    return ph_verify_look(v, PH_READ_SOURCE, err) && ph_verify_look(v, PH_READ_TARGET, err) &&
+           ph_verify_survey(v, err) && drill(v, false, mending, again, err);
+}
+
+static int count_open(const struct ph_verify *v)
+{
+    int open = 0;
+    for (int i = 0; i < v->n_units; i++)
+        open += !v->units[i].settled;
+    return open;
 }
 
 static bool recheck(struct ph_verify *v, struct ph_err *err)
@@ -217,7 +240,7 @@ static bool recheck(struct ph_verify *v, struct ph_err *err)
 static bool judge(struct ph_verify *v, struct ph_err *err)
 {
     const struct ph_verify_opts *o = v->opts;
-    bool again = false;
+    bool again = false, mended = false, at_once = o->repair && o->recheck_s <= 0;
     if (o->level == PH_VERIFY_RECEIPT)
         return ph_verify_receipts(v, err);
     if (o->level == PH_VERIFY_SAMPLE)
@@ -225,13 +248,14 @@ static bool judge(struct ph_verify *v, struct ph_err *err)
             return false;
     if (o->level == PH_VERIFY_READBACK && !ph_verify_back(v, err))
         return false;
-    int open = 0;
-    for (int i = 0; i < v->n_units; i++)
-        open += !v->units[i].settled;
-    if (open == 0)
+    if (count_open(v) == 0)
         return true;
-    bool at_once = o->repair && o->recheck_s <= 0;
-    if (!compare(v, at_once, &again, err) || !recheck(v, err))
+    if (o->level == PH_VERIFY_READBACK &&
+        (!ph_verify_look(v, PH_READ_SOURCE, err) || !drill(v, true, at_once, &mended, err)))
+        return false;
+    if (mended)
+        ph_verify_look_away(v);
+    if ((count_open(v) > 0 && !compare(v, at_once, &again, err)) || !recheck(v, err))
         return false;
     for (int round = 0; (again || (o->repair && !at_once)) && round < REPAIR_ROUNDS; round++) {
         ph_verify_look_away(v);

@@ -177,7 +177,7 @@ struct back {
     int *last;                /* for each worker: the receipt that it found last */
 };
 
-static int find_receipt(const struct ph_unit *unit, uint32_t xid)
+int ph_back_find(const struct ph_unit *unit, uint32_t xid)
 {
     int lo = 0, hi = unit->n_receipts;
     while (lo < hi) {
@@ -203,7 +203,7 @@ static void visit(void *arg, int worker, const struct ph_readout_row *row)
     int *last = &back->last[worker];
     if (*last >= unit->n_receipts || (uint32_t)unit->receipts[*last].xid != xid ||
         !unit->receipts[*last].landed)
-        *last = find_receipt(unit, xid);
+        *last = ph_back_find(unit, xid);
     add_row(&back->tallies[(size_t)worker * back->n_tallies + b->first + (size_t)*last], row);
 }
 
@@ -240,14 +240,18 @@ static bool read_back(struct ph_verify *v, struct back *back, struct ph_err *err
     return ok;
 }
 
-static void judge(struct ph_unit *unit, const struct ph_tally *seen)
+static void judge(struct ph_verify *v, struct ph_unit *unit, const struct ph_tally *seen)
 {
     struct ph_verify_table *r = unit->result;
     struct ph_tally sum = seen[unit->n_receipts], sent = sum_receipts(unit);
     r->shards = unit->n_receipts;
     r->differing_shards = 0;
+    unit->bad = ph_arena_calloc(v->arena, (size_t)unit->n_receipts, sizeof *unit->bad);
+    unit->stray = sum.rows;
     for (int i = 0; i < unit->n_receipts; i++) {
-        r->differing_shards += !same_tally(&seen[i], &unit->receipts[i].tally);
+        unit->bad[i] = !same_tally(&seen[i], &unit->receipts[i].tally);
+        unit->stray += unit->bad[i] ? seen[i].rows : 0;
+        r->differing_shards += unit->bad[i];
         ph_tally_merge(&sum, &seen[i]);
     }
     r->source_rows = (int64_t)sent.rows;
@@ -288,7 +292,7 @@ bool ph_verify_back(struct ph_verify *v, struct ph_err *err)
     bool ok = n == 0 || read_back(v, &back, err);
     for (int i = 0; ok && i < v->n_units; i++)
         if (back.units[i].unit)
-            judge(&v->units[i], back.tallies + back.units[i].first);
+            judge(v, &v->units[i], back.tallies + back.units[i].first);
     free(back.tallies);
     free(back.last);
     return ok;

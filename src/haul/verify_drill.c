@@ -7,10 +7,8 @@
  * in slices of its keys' hashes.
  */
 #include <endian.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "haul/verify_run.h"
 #include "pg/sql.h"
@@ -23,72 +21,29 @@
 #include <xxhash.h>
 #pragma GCC diagnostic pop
 
-enum { STRIPES = 64, FIRST_SLOTS = 64, MOST_RANGES = 100 };
-/* At worst: a table that has just doubled, its odds, and what sorting them takes. */
-enum { BYTES_PER_ROW = 5 * sizeof(struct ph_odd) };
+enum { MOST_RANGES = 100 };
 static const uint64_t least_memory = (uint64_t)8 << 20;
-
-/* A table of odds: open addressing, locked for itself, chosen by the key's hash. */
-struct stripe {
-    pthread_mutex_t lock;
-    struct ph_odd *slots; /* unused: no counts */
-    size_t n, room;       /* room is a power of two */
-};
 
 struct drill {
     const struct ph_unit *unit;
     const bool *in_group; /* by bucket */
     uint64_t slice, slices;
-    struct stripe stripes[STRIPES];
-    _Atomic bool no_memory;
+    struct ph_meeting *meeting;
 };
 
-static bool is_used(const struct ph_odd *slot)
+/* Half of the memory is for this. */
+uint64_t ph_drill_room(const struct ph_verify *v)
 {
-    return slot->count[0] || slot->count[1];
+    uint64_t memory = v->run.gate.limit / 2;
+    return (memory > least_memory ? memory : least_memory) / PH_MEETING_ROW;
 }
 
-static struct ph_odd *find_slot(struct ph_odd *slots, size_t room, uint64_t key, uint64_t row)
+uint64_t ph_drill_key(const struct ph_unit *unit, const struct ph_readout_row *row)
 {
-    size_t i = (size_t)(key ^ row * 0x9E3779B97F4A7C15u) & (room - 1);
-    while (is_used(&slots[i]) && (slots[i].key != key || slots[i].row != row))
-        i = (i + 1) & (room - 1);
-    return &slots[i];
+    return unit->first->n_identity ? XXH3_64bits(row->key, row->key_len) : row->hash_lo;
 }
 
-/* Straight from the kernel and back to it: the heaps of threads keep what they have had. */
-static struct ph_odd *new_slots(size_t room)
-{
-    void *slots = mmap(NULL, room * sizeof(struct ph_odd), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return slots == MAP_FAILED ? NULL : slots;
-}
-
-static void free_slots(struct stripe *s)
-{
-    if (s->slots)
-        munmap(s->slots, s->room * sizeof *s->slots);
-    s->slots = NULL;
-    s->n = s->room = 0;
-}
-
-static bool grow(struct stripe *s)
-{
-    size_t room = s->room ? s->room * 2 : FIRST_SLOTS, n = s->n;
-    struct ph_odd *slots = new_slots(room);
-    if (!slots)
-        return false;
-    for (size_t i = 0; i < s->room; i++)
-        if (is_used(&s->slots[i]))
-            *find_slot(slots, room, s->slots[i].key, s->slots[i].row) = s->slots[i];
-    free_slots(s);
-    s->slots = slots;
-    s->room = room;
-    s->n = n;
-    return true;
-}
-
-static struct ph_place place_of(const struct ph_readout_row *row)
+struct ph_place ph_drill_place(const struct ph_readout_row *row)
 {
     uint32_t block;
     uint16_t offset;
@@ -102,24 +57,11 @@ static void visit(void *arg, int worker, const struct ph_readout_row *row)
     struct drill *d = arg;
     const struct ph_unit *unit = d->unit;
     (void)worker;
-    uint64_t key = unit->first->n_identity ? XXH3_64bits(row->key, row->key_len) : row->hash_lo;
+    uint64_t key = ph_drill_key(unit, row);
     int bucket = unit->n_buckets > 1 ? ph_survey_bucket(unit, row->key, row->key_len, key) : 0;
-    if (!d->in_group[bucket] || (key >> 20) % d->slices != d->slice)
-        return;
-    uint64_t content = row->hash_hi ^ row->hash_lo;
-    struct stripe *s = &d->stripes[key >> 58];
-    pthread_mutex_lock(&s->lock);
-    if (s->n * 3 >= s->room * 2 && !grow(s)) {
-        atomic_store(&d->no_memory, true);
-    } else {
-        struct ph_odd *slot = find_slot(s->slots, s->room, key, content);
-        s->n += !is_used(slot);
-        slot->key = key;
-        slot->row = content;
-        slot->count[row->rel->side]++;
-        slot->place[row->rel->side] = place_of(row);
-    }
-    pthread_mutex_unlock(&s->lock);
+    if (d->in_group[bucket] && (key >> 20) % d->slices == d->slice)
+        ph_meeting_add(d->meeting, row->rel->side, key, row->hash_hi ^ row->hash_lo,
+                       ph_drill_place(row));
 }
 
 /* What is read. */
@@ -214,59 +156,7 @@ static bool read_group(struct ph_verify *v, struct ph_unit *unit, struct drill *
         }
     }
     const struct ph_readout_opts opts = ph_verify_readout(v);
-    if (!ph_readout_run(&opts, rels, n, visit, d, err))
-        return false;
-    return !atomic_load(&d->no_memory) || ph_err_nomem(err);
-}
-
-/* What is left. */
-
-static int order_odds(const void *a, const void *b)
-{
-    const struct ph_odd *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return (x->row > y->row) - (x->row < y->row);
-}
-
-size_t ph_odds_group(const struct ph_odds *odds, size_t at, struct ph_verdict *out)
-{
-    size_t n = 0;
-    uint64_t count[2] = {0, 0};
-    while (at + n < odds->n && odds->items[at + n].key == odds->items[at].key) {
-        count[0] += odds->items[at + n].count[0];
-        count[1] += odds->items[at + n].count[1];
-        n++;
-    }
-    uint64_t changed = count[0] < count[1] ? count[0] : count[1];
-    *out = (struct ph_verdict){
-        .missing = count[0] - changed, .extra = count[1] - changed, .changed = changed};
-    return n;
-}
-
-/* Empties the stripes into a sorted list of what does not match. */
-static bool harvest(struct drill *d, struct ph_odds *odds, struct ph_err *err)
-{
-    size_t room = 0;
-    for (int i = 0; i < STRIPES; i++)
-        for (size_t k = 0; k < d->stripes[i].room; k++)
-            room += d->stripes[i].slots[k].count[0] != d->stripes[i].slots[k].count[1];
-    *odds = (struct ph_odds){.items = calloc(room + 1, sizeof *odds->items), .room = room};
-    if (!odds->items)
-        return ph_err_nomem(err);
-    for (int i = 0; i < STRIPES; i++) {
-        for (size_t k = 0; k < d->stripes[i].room; k++) {
-            struct ph_odd odd = d->stripes[i].slots[k];
-            uint32_t same = odd.count[0] < odd.count[1] ? odd.count[0] : odd.count[1];
-            odd.count[0] -= same;
-            odd.count[1] -= same;
-            if (is_used(&odd))
-                odds->items[odds->n++] = odd;
-        }
-        free_slots(&d->stripes[i]);
-    }
-    qsort(odds->items, odds->n, sizeof *odds->items, order_odds);
-    return true;
+    return ph_readout_run(&opts, rels, n, visit, d, err);
 }
 
 /* At a second look only those count that differed at the first. */
@@ -286,9 +176,11 @@ static bool is_suspect(const struct ph_unit *unit, uint64_t key)
 }
 
 /* Counts what was found, and keeps what is still of use. */
-static bool take(struct ph_unit *unit, const struct ph_odds *found, struct ph_odds *kept,
-                 size_t most, struct ph_err *err)
+bool ph_drill_take(struct ph_verify *v, struct ph_unit *unit, const struct ph_odds *found,
+                   struct ph_odds *kept, struct ph_err *err)
 {
+    size_t most = v->opts->repair || v->opts->recheck_s > 0 ? (size_t)ph_drill_room(v)
+                                                            : (size_t)v->opts->max_differences;
     struct ph_verify_table *r = unit->result;
     struct ph_verdict verdict;
     for (size_t at = 0, n; at < found->n; at += n) {
@@ -316,14 +208,15 @@ static bool take(struct ph_unit *unit, const struct ph_odds *found, struct ph_od
 }
 
 static bool drill_slice(struct ph_verify *v, struct ph_unit *unit, struct drill *d,
-                        struct ph_odds *odds, size_t most, struct ph_err *err)
+                        struct ph_odds *odds, struct ph_err *err)
 {
     struct ph_odds found = {0};
-    bool ok = read_group(v, unit, d, err) && harvest(d, &found, err) &&
-              take(unit, &found, odds, most, err);
+    d->meeting = ph_meeting_new();
+    bool ok = (d->meeting || ph_err_nomem(err)) && read_group(v, unit, d, err) &&
+              ph_meeting_harvest(d->meeting, &found, err) &&
+              ph_drill_take(v, unit, &found, odds, err);
+    ph_meeting_free(d->meeting);
     free(found.items);
-    for (int i = 0; i < STRIPES; i++)
-        free_slots(&d->stripes[i]);
     return ok;
 }
 
@@ -346,16 +239,10 @@ static uint64_t next_group(const struct ph_unit *unit, bool *in_group, int *at, 
 bool ph_verify_drill(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *odds,
                      struct ph_err *err)
 {
-    uint64_t memory = v->run.gate.limit / 2;
-    uint64_t most = (memory > least_memory ? memory : least_memory) / BYTES_PER_ROW;
-    size_t keep =
-        v->opts->repair || v->opts->recheck_s > 0 ? (size_t)most : (size_t)v->opts->max_differences;
+    uint64_t most = ph_drill_room(v);
     bool *in_group = calloc((size_t)unit->n_buckets, sizeof *in_group);
-    struct drill *d = calloc(1, sizeof *d);
-    bool ok = (in_group && d) || ph_err_nomem(err);
-    for (int i = 0; ok && i < STRIPES; i++)
-        pthread_mutex_init(&d->stripes[i].lock, NULL);
     struct ph_verify_table *r = unit->result;
+    bool ok = in_group || ph_err_nomem(err);
     r->missing = r->extra = r->changed = r->extra_ignored = 0;
     for (int at = 0; ok && at < unit->n_buckets;) {
         uint64_t weight = next_group(unit, in_group, &at, most);
@@ -363,16 +250,10 @@ bool ph_verify_drill(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *
             break;
         uint64_t slices = (weight + most - 1) / most;
         for (uint64_t slice = 0; ok && slice < slices; slice++) {
-            d->unit = unit;
-            d->in_group = in_group;
-            d->slice = slice;
-            d->slices = slices;
-            ok = drill_slice(v, unit, d, odds, keep, err);
+            struct drill d = {.unit = unit, .in_group = in_group, .slice = slice, .slices = slices};
+            ok = drill_slice(v, unit, &d, odds, err);
         }
     }
-    for (int i = 0; d && in_group && i < STRIPES; i++)
-        pthread_mutex_destroy(&d->stripes[i].lock);
     free(in_group);
-    free(d);
     return ok;
 }

@@ -3,6 +3,7 @@
  *     verify.c          the order of the stages; what becomes of each unit
  *     verify_unit.c     tables of the plan → units: what is compared with what
  *     verify_back.c     readback: the target against the receipts
+ *     verify_shards.c   shards whose receipts do not match, compared with the source
  *     verify_survey.c   both sides, as sums in buckets
  *     verify_drill.c    buckets that differ → rows that differ
  *     verify_name.c     rows that differ → keys and columns
@@ -13,6 +14,7 @@
 #ifndef PH_HAUL_VERIFY_RUN_H
 #define PH_HAUL_VERIFY_RUN_H
 
+#include "haul/meeting.h"
 #include "haul/readout.h"
 #include "haul/run.h"
 #include "haul/verify.h"
@@ -51,6 +53,8 @@ struct ph_unit {
     const struct ph_ledger_load **loads; /* by table; NULL: not loaded by a job */
     struct ph_ledger_receipt *receipts;  /* of all its tables, by xid */
     int n_receipts;
+    bool *bad;      /* by receipt: its rows are not there as it has them; NULL: not read back */
+    uint64_t stray; /* rows of receipts that are bad, and of nobody's */
 
     enum ph_unit_order order;
     uint64_t *bounds;   /* of buckets, where order is known; n_buckets - 1 of them, rising */
@@ -93,43 +97,31 @@ struct ph_readout_rel ph_unit_readout(struct ph_verify *v, const struct ph_unit 
  * reading it; the others stay unsettled and have a reason. */
 bool ph_verify_receipts(struct ph_verify *v, struct ph_err *err);
 bool ph_verify_back(struct ph_verify *v, struct ph_err *err);
+/* The receipt of a transaction; n_receipts where there is none. */
+int ph_back_find(const struct ph_unit *unit, uint32_t xid);
 
 /* verify_survey.c: compares both sides of all unsettled units; settles the equal ones. */
 bool ph_verify_survey(struct ph_verify *v, struct ph_err *err);
 /* The bucket of a key; hash is its XXH3. */
 int ph_survey_bucket(const struct ph_unit *unit, const char *key, size_t len, uint64_t hash);
 
-/* A row on one side: in which relation, and where there. */
-struct ph_place {
-    uint32_t block;
-    uint16_t offset;
-    uint16_t rel;
-};
-
-/* A row that differs: so many copies more on one side than on the other. */
-struct ph_odd {
-    uint64_t key, row; /* hashes */
-    uint32_t count[2]; /* copies in source and target */
-    struct ph_place place[2];
-};
-
-/* Rows of a unit that differ, sorted by key: all of them, or as many as are of use now. Freed by
- * free(items). */
-struct ph_odds {
-    struct ph_odd *items;
-    size_t n, room;
-};
-
 /* verify_drill.c: counts all differences in unit->result, and keeps those that are to be named or
  * mended. */
 bool ph_verify_drill(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *odds,
                      struct ph_err *err);
 
-/* verify_drill.c: what a run of odds with one key means; returns their number. */
-struct ph_verdict {
-    uint64_t missing, extra, changed;
-};
-size_t ph_odds_group(const struct ph_odds *odds, size_t at, struct ph_verdict *out);
+/* verify_drill.c: how many rows may meet at a time; a row's key and place; counts what was found,
+ * and keeps what is to be named or mended. */
+uint64_t ph_drill_room(const struct ph_verify *v);
+uint64_t ph_drill_key(const struct ph_unit *unit, const struct ph_readout_row *row);
+struct ph_place ph_drill_place(const struct ph_readout_row *row);
+bool ph_drill_take(struct ph_verify *v, struct ph_unit *unit, const struct ph_odds *found,
+                   struct ph_odds *kept, struct ph_err *err);
+
+/* verify_shards.c: compares only the shards whose rows are not those of their receipts; *done is
+ * false where the source has moved on, or they are too many for that. */
+bool ph_verify_shards(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *odds, bool *done,
+                      struct ph_err *err);
 
 /* verify_name.c: fills result->differences. */
 bool ph_verify_name(struct ph_verify *v, struct ph_unit *unit, const struct ph_odds *odds,

@@ -14,6 +14,23 @@ static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows,
     return ok || ph_err_prefix(err, "ledger");
 }
 
+/* A role that may read the tables need not be one that may read the ledger. */
+static bool may_read(struct ph_conn *conn, bool *yes, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    bool ok = ph_conn_query(
+        conn,
+        "SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND coalesce("
+        "(SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, 'SELECT'))"
+        " FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) n.oid"
+        " AND c.relkind IN ('r', 'v')), false)"
+        " FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'pghaul'",
+        &rows, err);
+    *yes = ok && ph_rows_bool(rows, 0, 0);
+    ph_rows_free(rows);
+    return ok && (!*yes || ph_ledger_present(conn, yes, err));
+}
+
 static void take_load(struct ph_arena *arena, const struct ph_rows *rows, int i,
                       struct ph_ledger_load *load)
 {
@@ -43,7 +60,7 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     *out = (struct ph_ledger_loads){0};
-    if (!ph_ledger_present(conn, &present, err))
+    if (!may_read(conn, &present, err))
         return false;
     if (!present)
         return true;
@@ -98,6 +115,8 @@ bool ph_ledger_receipts(struct ph_conn *conn, struct ph_arena *arena,
     for (int i = 0; i < *n; i++) {
         struct ph_ledger_receipt *r = &(*out)[i];
         const char *state = ph_rows_text(rows, i, 2);
+        r->job = load->job;
+        r->tab = load->tab;
         r->shard = ph_rows_int(rows, i, 0);
         r->where = ph_arena_strdup(arena, ph_rows_text(rows, i, 1));
         r->landed = (!strcmp(state, "landed") || !strcmp(state, "verified")) &&

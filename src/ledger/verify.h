@@ -34,7 +34,8 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
 
 /* The shards of one table of a job, and their receipts where they have landed. */
 struct ph_ledger_receipt {
-    int64_t shard;
+    int64_t job, shard;
+    int tab;
     const char *where; /* what selects its rows in the source */
     bool landed;
     uint64_t xid;

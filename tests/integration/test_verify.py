@@ -439,3 +439,42 @@ def keys_without_a_known_order_are_compared_in_slices_when_memory_is_short(t):
     result = t.run("verify", *t.ends(), "-t", "w", "--memory", "48MiB", "-j", 1, "--json").expect(3).json
     assert result["tables"][0]["changed"] == 200000 and result["max_rss"] < 48 << 20, result["max_rss"]
     assert result["rows"] > 1200000, "it was to be read several times: %d" % result["rows"]
+
+
+@story(heavy=True)
+def where_receipts_tell_where_to_look_little_else_is_read(t):
+    data.narrow(t, 300000)
+    t.copy("-t", "narrow", "--shard-rows", "5k").expect(0)
+    t.target.query("update narrow set a = -1 where id between 100000 and 100004; delete from narrow where id = 200000; insert into narrow values (-1, 1, 1, 1)")
+    result = t.run("verify", *t.ends(), "-t", "narrow", "--json").expect(3).json
+    table = result["tables"][0]
+    assert found(table) == {**{100000 + i: "changed" for i in range(5)}, 200000: "missing", -1: "extra"} and table["level"] == "readback", table
+    assert result["rows"] < 350000, "%d rows were read" % result["rows"]
+    t.source.query("update narrow set c = 0 where id = 100001")
+    table = verify(t, "-t", "narrow", rc=3)
+    assert table["level"] == "source" and table["changed"] == 5, "the source has moved on: all of it is compared: %s" % table
+
+
+@story()
+def an_interrupt_ends_it_and_changes_nothing(t):
+    import signal
+    import time
+    data.narrow(t, 300000)
+    t.target.query("insert into narrow select -i, 1, 1, 1 from generate_series(1, 300000) i")
+    with t.mover.start("verify", *t.ends(), "-t", "narrow", "--level", "source", "-j", 1, "--json", fault="readout.chunk:1:slow") as run:
+        time.sleep(0.3)
+        run.signal(signal.SIGINT)
+        assert run.wait().rc == 130
+    t.nothing_left()
+
+
+@story()
+def a_role_without_rights_on_the_ledger_compares_both_sides(t):
+    copied(t)
+    t.target.query("create role looker login; grant select on narrow to looker")
+    dsn = t.target.dsn.replace("user=tester", "user=looker")
+    try:
+        table = t.run("verify", "-s", t.source.dsn, "-d", dsn, "-t", "narrow", "--json").expect(0).json["tables"][0]
+        assert table["level"] == "source" and table["equal"], table
+    finally:
+        t.target.query("drop owned by looker; drop role looker")
