@@ -8,9 +8,9 @@
 #include "cli/names.h"
 
 /* Commands that the contract names and that come with later releases. */
-static const char *const later_commands[] = {"verify", "extract", "load",    "archive", "stage",
-                                             "mirror", "cutover", "backout", "control", "runbook",
-                                             "tune",   "report",  "sync"};
+static const char *const later_commands[] = {"extract", "load",    "archive", "stage",
+                                             "mirror",  "cutover", "backout", "control",
+                                             "runbook", "tune",    "report",  "sync"};
 
 struct parser {
     struct ph_settings *s;
@@ -127,20 +127,20 @@ static bool find_command(struct parser *p, struct ph_err *err)
     p->line->command = ph_command_find(name);
     if (p->line->command)
         return true;
-    const char *known[8] = {"help"};
+    const char *known[16] = {"help"};
     for (size_t i = 0; i < ph_n_commands; i++)
         known[i + 1] = ph_commands[i].name;
     for (size_t i = 0; i < sizeof later_commands / sizeof *later_commands; i++)
         if (!strcmp(later_commands[i], name)) {
             ph_err_set(err, PH_WRONG, "%s is not in this release", name);
-            return ph_err_hint(err, "this one has plan, copy, status and clean");
+            return ph_err_hint(err, "this one has plan, copy, verify, status and clean");
         }
     bool is_dsn = strchr(name, '=') || strstr(name, "://");
     ph_err_set(err, PH_WRONG, is_dsn ? "no command is given" : "unknown command \"%.40s\"", name);
     const char *near = is_dsn ? NULL : ph_near(name, known, ph_n_commands + 1);
     if (near)
         return ph_err_hint(err, "did you mean %s?", near);
-    return ph_err_hint(err, "commands are plan, copy, status and clean; see pghaul --help");
+    return ph_err_hint(err, "commands are plan, copy, verify, status and clean; see pghaul --help");
 }
 
 /* Options that the command does not take are refused, and where they belong is said. */
