@@ -21,6 +21,8 @@
 #include <xxhash.h>
 #pragma GCC diagnostic pop
 
+/* Few hashed ones, for they serve memory alone, and these fit into the nearest cache. */
+enum { MOST_HASHED = 512 };
 /* Buckets: some thousand rows each; so many of all units together that memory stays small. */
 enum {
     ROWS_PER_BUCKET = 1024,
@@ -128,15 +130,15 @@ static double rows_expected(const struct ph_unit *unit)
 static bool choose_bounds(struct ph_verify *v, struct ph_unit *unit, struct ph_err *err)
 {
     double want = rows_expected(unit) / ROWS_PER_BUCKET;
-    int n = 1;
-    while (n < MOST_BUCKETS && n < want)
-        n *= 2;
-    unit->n_buckets = n;
     bool heaps = true;
     for (int i = 0; i < unit->n_rels[PH_READ_SOURCE]; i++)
         heaps = heaps && unit->tables[i]->source_kind == 'r';
     if (!heaps)
         unit->order = PH_ORDER_NONE;
+    int n = 1, most = unit->order == PH_ORDER_NONE ? MOST_HASHED : MOST_BUCKETS;
+    while (n < most && n < want)
+        n *= 2;
+    unit->n_buckets = n;
     free(unit->bounds);
     unit->bounds = NULL;
     if (unit->order == PH_ORDER_NONE || n == 1)

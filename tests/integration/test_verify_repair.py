@@ -186,3 +186,35 @@ def mutate_and_verify(t, rows):
     verify(t, "-t", "mixed", "--repair", "--max-delete", len(expected))
     t.same("mixed")
     agrees(t, "-t", "mixed")
+
+
+@story(heavy=True, timeout=600)
+def a_repair_survives_every_fault(t):
+    """Killed or failed at any point, what is there is the old or the new; the same command goes on."""
+    import os
+    data.narrow(t, 6000)
+    t.copy("-t", "narrow", "--shard-size", "64kB").expect(0)
+    log = os.path.join(t.directory, "points")
+    args = ["verify", *t.ends(), "-t", "narrow", "--repair", "--max-delete", 10, "--json"]
+
+    def damage():
+        t.target.query("delete from narrow where id in (5, 6); update narrow set a = -1 where id in (7, 4000); insert into narrow values (-1, 1, 1, 1)")
+
+    damage()
+    t.run(*args, env={"PGHAUL_FAULT_LOG": log}).expect(0)
+    with open(log) as f:
+        points = sorted(set(f.read().split()))
+    assert "repair.mended" in points and "readout.chunk" in points, points
+    todo = [(n, "%s:%d:%s" % (p, n, what)) for p in points for n in (1, 2, 5) for what in ("kill", "error")]
+    t.random.shuffle(todo)
+    end = time.monotonic() + (20 if not t.rig.campaign else 500)
+    for _, fault in sorted(todo, key=lambda x: x[0]):
+        if time.monotonic() > end:
+            break
+        damage()
+        hurt = t.run(*args, fault=fault)
+        assert hurt.rc in ((0, -signal.SIGKILL) if fault.endswith("kill") else (0, 1, 2)), "%s: %s" % (fault, hurt)
+        again = t.run(*args)
+        assert again.rc == 0, "after %s: %s\nit had said %s" % (fault, again, hurt)
+        t.same("narrow")
+    t.nothing_left()
