@@ -15,11 +15,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "haul/verify_run.h"
 #include "pg/sql.h"
 #include "pg/tag.h"
 
-enum { REPAIR_ROUNDS = 100, DEFAULT_DIFFERENCES = 100 };
+enum { REPAIR_ROUNDS = 100, DEFAULT_DIFFERENCES = 100, WINDOW_BLOCKS = 32768 };
 static const uint64_t default_memory = (uint64_t)512 << 20;
 
 const char *ph_verify_level_name(enum ph_verify_level level)
@@ -268,37 +269,98 @@ static bool judge(struct ph_verify *v, struct ph_err *err)
     return true;
 }
 
-/* The ledger learns what was proven, where we may write to it; a proof is none the worse without. */
-static void mark_verified(struct ph_verify *v)
+/* The ledger learns what was proven, where we may write to it; a proof is none the worse without.
+ * While the verify goes on it notes units, on a connection of its own, since the other one looks. */
+
+static void note_window(struct ph_verify *v)
 {
     struct ph_err ignored;
-    ph_verify_look_away(v);
-    for (int i = 0; i < v->n_units; i++) {
+    struct ph_conn *conn = NULL;
+    const struct ph_conn_opts how = {.dsn = v->job.target,
+                                     .application_name = "pghaul verify",
+                                     .interrupt = v->job.interrupt,
+                                     .interrupt_level = 1};
+    bool ok = ph_conn_open(&conn, &how, &ignored);
+    for (int i = 0; ok && i < v->n_units; i++) {
         const struct ph_unit *unit = &v->units[i];
-        bool proven = unit->result->equal &&
-                      (v->opts->level == PH_VERIFY_READBACK || v->opts->level == PH_VERIFY_SOURCE);
-        for (int k = 0; k < unit->n_tables && proven; k++)
-            if (unit->loads[k] && !ph_ledger_mark_verified(v->run.target, unit->loads[k]->job,
-                                                           unit->loads[k]->tab, &ignored))
-                return;
+        for (int k = 0; ok && k < unit->n_tables && unit->result->equal; k++)
+            ok = !unit->loads[k] || ph_ledger_note_proven(conn, unit->loads[k]->job,
+                                                          unit->loads[k]->tab, v->how, &ignored);
     }
+    ph_conn_close(conn);
+}
+
+static bool mark_unit(struct ph_verify *v, const struct ph_unit *unit)
+{
+    struct ph_err ignored;
+    bool proven = unit->result->equal &&
+                  (v->opts->level == PH_VERIFY_READBACK || v->opts->level == PH_VERIFY_SOURCE);
+    for (int k = 0; k < unit->n_tables; k++) {
+        const struct ph_ledger_load *load = unit->loads[k];
+        if (load &&
+            (!ph_ledger_forget_proven(v->run.target, load->job, load->tab, &ignored) ||
+             (proven && !ph_ledger_mark_verified(v->run.target, load->job, load->tab, &ignored))))
+            return false;
+    }
+    return true;
+}
+
+/* Windows. */
+
+static int64_t blocks_of(const struct ph_unit *unit)
+{
+    int64_t blocks = 0;
+    for (int i = 0; i < unit->n_rels[PH_READ_TARGET]; i++)
+        blocks += unit->rels[PH_READ_TARGET][i].blocks;
+    return blocks;
+}
+
+/* So many units that what is lost when we are stopped is little, and what is done at once is much. */
+static int window_size(const struct ph_unit *units, int n)
+{
+    int64_t blocks = 0;
+    for (int i = 0; i < n; i++) {
+        blocks += blocks_of(&units[i]);
+        if (blocks >= WINDOW_BLOCKS || PH_FAULT("verify.window"))
+            return i + 1;
+    }
+    return n;
+}
+
+static bool judge_all(struct ph_verify *v, struct ph_err *err)
+{
+    struct ph_unit *all = v->units;
+    int n = v->n_units;
+    bool ok = true;
+    for (int begin = 0; ok && begin < n; begin += v->n_units) {
+        v->units = all + begin;
+        v->n_units = window_size(v->units, n - begin);
+        ok = count_open(v) == 0 || (ph_verify_look(v, PH_READ_TARGET, err) && judge(v, err));
+        if (ok && begin + v->n_units < n)
+            note_window(v);
+        if (ok && PH_FAULT("verify.noted"))
+            ok = ph_err_set(err, PH_FAILED, "fault point verify.noted");
+    }
+    v->units = all;
+    v->n_units = n;
+    return ok;
 }
 
 static bool run_all(struct ph_verify *v, struct ph_err *err)
 {
     struct ph_verify_result *r = v->result;
     if (!connect_and_plan(v, err) || !ph_verify_look(v, PH_READ_TARGET, err) ||
-        !ph_unit_make(v, err))
+        !ph_unit_make(v, err) || !judge_all(v, err))
         return false;
-    if (!judge(v, err))
-        return false;
+    ph_verify_look_away(v);
     r->equal = true;
     for (int i = 0; i < r->n_tables; i++) {
         add_columns_verdict(&r->tables[i]);
         r->equal = r->equal && r->tables[i].equal;
     }
-    if (!v->opts->dry_run)
-        mark_verified(v);
+    for (int i = 0; i < v->n_units && !v->opts->dry_run; i++)
+        if (!mark_unit(v, &v->units[i]))
+            break;
     return true;
 }
 
@@ -336,6 +398,8 @@ bool ph_verify_run(const struct ph_verify_opts *opts, struct ph_verify_result *r
                           .job = *opts->job};
     double begin_s = ph_clock_s();
     v.spec.verify = true;
+    snprintf(v.how, sizeof v.how, "%s%s%s", ph_verify_level_name(opts->level),
+             opts->in_server ? ", in server" : "", opts->exact ? ", exact" : "");
     v.run = (struct ph_run){.opts = &v.job, .arena = v.arena, .phase = "verifying"};
     bool ok = run_all(&v, err);
     ph_verify_look_away(&v);

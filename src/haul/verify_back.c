@@ -276,6 +276,8 @@ bool ph_verify_back(struct ph_verify *v, struct ph_err *err)
     for (int i = 0; i < v->n_units; i++) {
         struct ph_unit *unit = &v->units[i];
         bool whole = true;
+        if (unit->settled)
+            continue;
         unit->result->why = why_not(v, unit);
         if (unit->result->why)
             continue;

@@ -72,9 +72,10 @@ struct ph_verify {
     struct ph_arena *arena; /* the result's */
     struct ph_job_spec spec;
     struct ph_job_opts job;
-    struct ph_run run; /* connections, plan, gate */
-    struct ph_unit *units;
+    struct ph_run run;     /* connections, plan, gate */
+    struct ph_unit *units; /* those that are being verified: a window of all */
     int n_units;
+    char how[64];      /* level and ways, by which a verify that was stopped is known */
     char *snapshot[2]; /* exported by run.source, run.target; NULL: none is held */
     _Atomic uint64_t rows, bytes;
 };

@@ -247,6 +247,8 @@ bool ph_verify_sample(struct ph_verify *v, struct ph_err *err)
                              .n_key = unit->first->n_identity,
                              .n_columns = unit->first->n_columns};
         int chosen[2] = {0, 0};
+        if (unit->settled)
+            continue;
         if (s.n_key == 0) {
             r->why = "it has no key by which rows can be found";
             continue;

@@ -255,6 +255,15 @@ static void take_loads(struct ph_verify *v, struct ph_unit *unit,
             own_rows = own_rows || load->nonempty || !strcmp(load->mode, "upsert");
         }
     unit->ignore_extra = own_rows && !v->opts->exact;
+    const char *proven_at = NULL;
+    for (int i = 0; i < unit->n_tables; i++) {
+        proven_at = unit->loads[i] ? unit->loads[i]->proven_at : NULL;
+        if (!proven_at)
+            return;
+    }
+    unit->settled = unit->result->equal = true;
+    unit->result->proof =
+        ph_arena_printf(v->arena, "proven at %s UTC, before this verify was stopped", proven_at);
 }
 
 static void make_unit(struct ph_verify *v, int first, const struct leaf *leaves, int n_leaves,
@@ -310,7 +319,7 @@ bool ph_unit_make(struct ph_verify *v, struct ph_err *err)
     const char *job = v->spec.job_name;
     if (!read_leaves(v, &leaves, &n_leaves, err) ||
         !ph_ledger_loads(v->run.target, v->arena, job, plan->source.system_id,
-                         plan->source.database_oid, &loads, err))
+                         plan->source.database_oid, v->how, &loads, err))
         return false;
     size_t n = (size_t)plan->n_tables;
     bool *taken = ph_arena_calloc(v->arena, n, sizeof *taken);

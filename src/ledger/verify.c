@@ -48,12 +48,13 @@ static void take_load(struct ph_arena *arena, const struct ph_rows *rows, int i,
         .select_list = ph_arena_strdup(arena, ph_rows_text(rows, i, 10)),
         .target_columns = ph_arena_strdup(arena, ph_rows_text(rows, i, 11)),
         .definition = ph_arena_strdup(arena, ph_rows_text(rows, i, 12)),
+        .proven_at = ph_arena_strdup(arena, ph_rows_get(rows, i, 13)),
     };
 }
 
 bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *job,
-                     uint64_t source_system, uint32_t source_database, struct ph_ledger_loads *out,
-                     struct ph_err *err)
+                     uint64_t source_system, uint32_t source_database, const char *how,
+                     struct ph_ledger_loads *out, struct ph_err *err)
 {
     bool present = false;
     char system[32];
@@ -68,11 +69,15 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
     ph_sql_add(&sql,
                "SELECT DISTINCT ON (t.source_oid, t.target_oid) j.id, j.name, j.mode, j.nonempty,"
                " pghaul.same_target(j.id, t.id), t.id, t.source_oid, t.source_filenode,"
-               " t.target_oid, t.format, t.select_list, t.target_columns, j.definition"
-               " FROM pghaul.tab t JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) t.job"
+               " t.target_oid, t.format, t.select_list, t.target_columns, j.definition,"
+               " pg_catalog.to_char(p.verified_at, 'YYYY-MM-DD HH24:MI:SS') FROM pghaul.tab t"
+               " JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) t.job LEFT JOIN pghaul.verified p"
+               " ON p.job OPERATOR(pg_catalog.=) t.job AND p.tab OPERATOR(pg_catalog.=) t.id"
+               " AND p.how OPERATOR(pg_catalog.=) %L AND p.verified_at OPERATOR(pg_catalog.>)"
+               " (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval)"
                " WHERE j.source_system OPERATOR(pg_catalog.=) %L"
                " AND j.source_database OPERATOR(pg_catalog.=) %u",
-               system, source_database);
+               how, system, source_database);
     if (job)
         ph_sql_add(&sql, " AND j.name OPERATOR(pg_catalog.=) %L", job);
     ph_buf_add(&sql, " ORDER BY t.source_oid, t.target_oid, j.started_at DESC, j.id DESC");
@@ -136,6 +141,28 @@ bool ph_ledger_mark_verified(struct ph_conn *conn, int64_t job, int tab, struct 
     ph_sql_add(&sql,
                "UPDATE pghaul.shard SET state = 'verified' WHERE job OPERATOR(pg_catalog.=) %D"
                " AND tab OPERATOR(pg_catalog.=) %d AND state OPERATOR(pg_catalog.=) 'landed'",
+               job, tab);
+    return run(conn, &sql, NULL, err);
+}
+
+bool ph_ledger_note_proven(struct ph_conn *conn, int64_t job, int tab, const char *how,
+                           struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "INSERT INTO pghaul.verified (job, tab, how) VALUES (%D, %d, %L)"
+               " ON CONFLICT (job, tab) DO UPDATE SET how = excluded.how,"
+               " verified_at = pg_catalog.clock_timestamp()",
+               job, tab, how);
+    return run(conn, &sql, NULL, err);
+}
+
+bool ph_ledger_forget_proven(struct ph_conn *conn, int64_t job, int tab, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "DELETE FROM pghaul.verified WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND tab OPERATOR(pg_catalog.=) %d",
                job, tab);
     return run(conn, &sql, NULL, err);
 }

@@ -478,3 +478,20 @@ def a_role_without_rights_on_the_ledger_compares_both_sides(t):
         assert table["level"] == "source" and table["equal"], table
     finally:
         t.target.query("drop owned by looker; drop role looker")
+
+
+@story()
+def a_verify_that_was_stopped_goes_on_and_one_that_ended_starts_anew(t):
+    import signal
+    tables = ["t%d" % i for i in range(4)]
+    args = [x for name in tables for x in ("-t", name)]
+    for name in tables:
+        data.narrow(t, 3000, name)
+    t.copy(*args).expect(0)
+    t.run("verify", *t.ends(), *args, fault="verify.window:*:error,verify.noted:2:kill").expect(-signal.SIGKILL)
+    t.target.query("update t3 set a = -1 where id = 7")
+    parts = verify(t, *args, rc=3)
+    assert sum("before this verify was stopped" in x["proof"] for x in parts) == 2, parts
+    assert sorted(found(x).get(7, "") for x in parts) == ["", "", "", "changed"], parts
+    parts = verify(t, *args, rc=3)
+    assert not any("before this verify was stopped" in x["proof"] for x in parts), parts
