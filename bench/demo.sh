@@ -232,6 +232,65 @@ run build/pghaul copy "${upsert[@]}" --no-progress --again
 check "a second round ends with status 0" [ "$status" = 0 ]
 check "and has changed no row (not one row version is new)" [ "$(sql_t "$versions")" = "$seen" ]
 
+# --- the target stops ----------------------------------------------------------------------------------------------------
+
+keepers() { sql_s "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^pghaul/.*/keeper$'"; }
+files_left() { find "$XDG_STATE_HOME" -name '*.lz4' 2>/dev/null | wc -l; }
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+    local until=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$until" ] || return 1
+        sleep 0.1
+    done
+}
+let_go() { [ "$(keepers)" = 0 ]; }
+
+step "The target stops in the middle: the source is read to its end into files, and let go"
+spill=(-s service=old -d service=new -t mixed --mode replace --job spilled)
+typed build/pghaul copy "${spill[@]}"
+build/pghaul copy "${spill[@]}" &
+mover=$!
+begun() { [ "$(sql_t "SELECT count(*) FROM pghaul.all_receipts r JOIN pghaul.job j ON j.id = r.job WHERE j.name = 'spilled'" 2>/dev/null || echo 0)" -ge 3 ]; }
+wait_for 30 begun || stop_here "the copy did not begin"
+bench_as "$BENCH_PGBIN/pg_ctl" -D "$BENCH_DIR/target" -m immediate -s stop
+printf '\n'
+typed pg_ctl -D target -m immediate stop
+check "with the target down, everything is read and the source's snapshot is let go" wait_for 60 let_go
+check "what was read lies in $(files_left) files here" [ "$(files_left)" -gt 0 ]
+check "the mover waits" kill -0 "$mover"
+bench_start target
+typed pg_ctl -D target start
+wait "$mover"
+status=$?
+check "copy ends with status 0" [ "$status" = 0 ]
+content | sql_t >"$BENCH_DIR/content.new"
+check "every row is there, once" same
+check "no file is left" [ "$(files_left)" = 0 ]
+
+# --- archive -------------------------------------------------------------------------------------------------------------
+
+step "A copy in two halves: an archive that can be kept, proven and read by other tools"
+archive=$BENCH_DIR/archive
+run build/pghaul extract -s service=old -d "archive:$archive" -t mixed --no-progress
+check "extract ends with status 0" [ "$status" = 0 ]
+run build/pghaul archive ls "$archive"
+run build/pghaul archive verify "$archive"
+check "the archive is whole, says itself, without a database" [ "$status" = 0 ]
+sql_t 'TRUNCATE mixed'
+run build/pghaul load -s "archive:$archive" -d service=new --no-progress
+check "load ends with status 0" [ "$status" = 0 ]
+content | sql_t >"$BENCH_DIR/content.new"
+check "every row is there, once" same
+sql_t 'TRUNCATE mixed'
+printf '\n%s$ for f in archive/*.lz4; do lz4 -dc $f | psql -c "copy mixed from stdin (format binary)"; done%s\n' "$cyan" "$plain"
+for file in "$archive"/*.lz4; do
+    lz4 -dc "$file" | "$BENCH_PGBIN/psql" -X -q -d service=new -c 'COPY mixed FROM STDIN (FORMAT binary)'
+done
+content | sql_t >"$BENCH_DIR/content.new"
+check "the same with lz4 and psql alone" same
+
 # --- the end -------------------------------------------------------------------------------------------------------------
 
 step "Done"

@@ -7,18 +7,31 @@
 #include "pghaul/sink.h"
 #include "pghaul/source.h"
 
+/* What has passed one way, all hops together, for as long as anybody counts. */
+struct ph_flow {
+    _Atomic uint64_t bytes, rows;
+};
+
 /* What a hop tells others while it runs; written by its thread, read by anyone. */
 struct ph_hop_gauge {
     _Atomic uint64_t rows;  /* of the shard in hand */
     _Atomic uint64_t bytes; /* of the shard in hand */
     _Atomic uint64_t source_wait_ns;
     _Atomic uint64_t sink_wait_ns;
+    struct ph_flow *flow; /* may be NULL */
+};
+
+/* What holds a hop back: asked after every batch, it returns when the next one may follow. */
+struct ph_brake {
+    bool (*wait)(void *arg, uint64_t bytes, uint64_t rows, struct ph_err *err);
+    void *arg;
 };
 
 /* Opens both, moves batch after batch through the tally, commits, closes both. On failure both have
  * been abandoned and can be used again, and *err says whether to try again; *tally holds what had
- * passed. gauge may be NULL. */
+ * passed. gauge and brake may be NULL. */
 bool ph_hop_run(struct ph_source *source, struct ph_sink *sink, const struct ph_shard *shard,
-                struct ph_tally *tally, struct ph_hop_gauge *gauge, struct ph_err *err);
+                struct ph_tally *tally, struct ph_hop_gauge *gauge, const struct ph_brake *brake,
+                struct ph_err *err);
 
 #endif

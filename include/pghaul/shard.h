@@ -14,6 +14,7 @@ enum ph_format { PH_BINARY, PH_TEXT };
 
 enum { PH_BUNDLE_MAX = 16 };
 
+struct ph_tally;
 struct ph_table; /* pg/table.h; opaque to sources and sinks that know no PostgreSQL */
 
 struct ph_shard {
@@ -24,9 +25,13 @@ struct ph_shard {
     const char
         *where;     /* SQL predicate that selects its rows in the source; "" for the whole table */
     int64_t weight; /* expected bytes, heap and TOAST */
-    int attempt;    /* fencing token: only grows */
+    const char *file;  /* that it lies in: it is spilled, or in an archive; NULL: in a server */
+    int snapshot;      /* number of the one it was read under; 0: of the one in force */
+    int attempt;       /* fencing token: only grows */
     int64_t redo_xid;  /* replace the rows that this transaction landed; 0: none */
     int64_t redo_rows; /* so many must they be */
+
+    const struct ph_tally *expect; /* what must pass, where that is known; else NULL */
 
     /* A bundle: tiny shards that were claimed together and land in one transaction, in order. Its
      * first one opens the transaction, its last one commits it with the receipts of all. */

@@ -39,4 +39,10 @@ enum { PH_TALLY_HASH_TEXT = 33 };
 /* The fingerprint as 32 hexadecimal digits, high half first. */
 const char *ph_tally_hash_text(const struct ph_tally *tally, char out[static PH_TALLY_HASH_TEXT]);
 
+/* The way back; false (and a fingerprint of 0) when the text is none. */
+bool ph_tally_read_hash(struct ph_tally *tally, const char *text);
+
+/* Whether both say the same: rows, bytes and fingerprint. */
+bool ph_tally_equal(const struct ph_tally *a, const struct ph_tally *b);
+
 #endif

@@ -38,8 +38,9 @@ struct ph_archive_shard {
 
 struct ph_archive_snapshot {
     int no;
-    const char *id, *pg_snapshot, *lsn, *taken_at; /* taken_at: ISO 8601, UTC */
-    uint64_t oldest;                               /* its xmin */
+    const char *id, *pg_snapshot, *lsn,
+        *taken_at;   /* pg_snapshot, lsn: or NULL; taken_at: as below */
+    uint64_t oldest; /* its xmin */
 };
 
 /* Texts belong to the arena of whoever made it. */
@@ -52,9 +53,9 @@ struct ph_archive {
     uint32_t source_database_oid;
     int source_version; /* 150018 */
     const char *encoding;
-    const char *created_at, *sealed_at; /* ISO 8601, UTC; sealed_at NULL while unfinished */
+    const char *created_at, *sealed_at; /* 2026-11-25T11:00:00Z; sealed_at NULL while unfinished */
     const char *
-        catalog; /* JSON of the source's catalog as far as it concerns the tables; opaque here, kept verbatim */
+        catalog; /* JSON of the source's catalog as far as it concerns the tables; opaque here, kept verbatim; may be NULL */
     struct ph_archive_snapshot *snapshots; /* the last one is in force */
     int n_snapshots;
     struct ph_archive_table *tables;
@@ -68,17 +69,17 @@ struct ph_archive {
 bool ph_manifest_read(struct ph_archive **archive, struct ph_arena *arena, int dir,
                       const char *dir_shown, bool sealed, struct ph_err *err);
 
-/* Writes one of them, durably. */
+/* Writes one of them, durably; nothing that ph_manifest_read would refuse: PH_FAILED then, and nothing is changed. */
 bool ph_manifest_write(const struct ph_archive *archive, int dir, const char *dir_shown,
                        bool sealed, struct ph_err *err);
 
-/* From and to memory, for tests and fuzzing. The text is malloc'ed. */
+/* From and to memory, for tests and fuzzing. The text is malloc'ed; NULL without memory. */
 bool ph_manifest_parse(struct ph_archive **archive, struct ph_arena *arena, const char *data,
                        size_t len, struct ph_err *err);
 char *ph_manifest_format(const struct ph_archive *archive, bool sealed, size_t *len);
 
 /* A file name for a shard: "public.orders.s000012.lz4", with `token` (may be NULL) before the ending; what is not a plain
- * letter, digit, dot, dash or underscore of the names becomes '_', and they are cut. Within the arena. */
+ * letter, digit, dot, dash or underscore of the names becomes '_', they are cut, and the name is never hidden or like an option. Within the arena. */
 const char *ph_archive_file_name(struct ph_arena *arena, const char *schema, const char *table,
                                  int64_t shard, const char *token);
 

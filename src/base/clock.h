@@ -14,6 +14,9 @@ double ph_clock_s(void);
 /* CPU seconds, user and system, of this process, all threads. */
 double ph_clock_cpu_s(void);
 
+/* Nanoseconds of CPU that this thread has used. */
+uint64_t ph_clock_thread_ns(void);
+
 /* Peak resident memory of this process, in bytes. */
 uint64_t ph_clock_max_rss(void);
 

@@ -8,9 +8,10 @@
 #include "cli/names.h"
 
 /* Commands that the contract names and that come with later releases. */
-static const char *const later_commands[] = {"extract", "load",    "archive", "stage",
-                                             "mirror",  "cutover", "backout", "control",
-                                             "runbook", "tune",    "report",  "sync"};
+static const char *const later_commands[] = {"stage",   "mirror", "cutover", "backout", "control",
+                                             "runbook", "tune",   "report",  "sync"};
+
+enum { OPERANDS_MAX = 4 };
 
 struct parser {
     struct ph_settings *s;
@@ -19,7 +20,7 @@ struct parser {
     char **argv;
     int at; /* the argument in hand */
     bool given[PH_OPTIONS_MAX];
-    const char *operand[3];
+    const char *operand[OPERANDS_MAX];
     int n_operands;
 };
 
@@ -111,14 +112,32 @@ static bool take_letters(struct parser *p, char *letters, struct ph_err *err)
     return true;
 }
 
+static bool too_many(struct ph_err *err)
+{
+    ph_err_set(err, PH_WRONG, "too many arguments");
+    return ph_err_hint(err, "tables are named with -t, connection strings with -s and -d");
+}
+
 static bool take_operand(struct parser *p, const char *arg, struct ph_err *err)
 {
-    if (p->n_operands == 2) {
-        ph_err_set(err, PH_WRONG, "too many arguments");
-        return ph_err_hint(err, "tables are named with -t, connection strings with -s and -d");
-    }
+    if (p->n_operands == OPERANDS_MAX)
+        return too_many(err);
     p->operand[p->n_operands++] = arg;
     return true;
+}
+
+static bool hint_commands(struct ph_err *err, const char *words)
+{
+    struct ph_buf list = {0};
+    for (size_t i = 0; i < ph_n_commands; i++)
+        ph_buf_addf(&list, "%s%s",
+                    i == 0                  ? ""
+                    : i + 1 < ph_n_commands ? ", "
+                                            : " and ",
+                    ph_commands[i].name);
+    ph_err_hint(err, "%s%s; see pghaul --help", words, ph_buf_text(&list));
+    ph_buf_fini(&list);
+    return false;
 }
 
 static bool find_command(struct parser *p, struct ph_err *err)
@@ -133,14 +152,14 @@ static bool find_command(struct parser *p, struct ph_err *err)
     for (size_t i = 0; i < sizeof later_commands / sizeof *later_commands; i++)
         if (!strcmp(later_commands[i], name)) {
             ph_err_set(err, PH_WRONG, "%s is not in this release", name);
-            return ph_err_hint(err, "this one has plan, copy, verify, status and clean");
+            return hint_commands(err, "this one has ");
         }
     bool is_dsn = strchr(name, '=') || strstr(name, "://");
     ph_err_set(err, PH_WRONG, is_dsn ? "no command is given" : "unknown command \"%.40s\"", name);
     const char *near = is_dsn ? NULL : ph_near(name, known, ph_n_commands + 1);
     if (near)
         return ph_err_hint(err, "did you mean %s?", near);
-    return ph_err_hint(err, "commands are plan, copy, verify, status and clean; see pghaul --help");
+    return hint_commands(err, "commands are ");
 }
 
 /* Options that the command does not take are refused, and where they belong is said. */
@@ -180,6 +199,13 @@ static bool take_operands(struct parser *p, struct ph_err *err)
         return true;
     if (!check_options(p, err))
         return false;
+    if (p->line->command->bit == PH_CMD_ARCHIVE) {
+        for (int i = 1; i < p->n_operands; i++)
+            ph_words_add(&p->s->arena, &p->s->operands, p->operand[i]);
+        return true;
+    }
+    if (p->n_operands > 2)
+        return too_many(err);
     if (p->n_operands == 2 &&
         !ph_option_set(p->s, ph_option_find("job"), p->operand[1], PH_FROM_ARGUMENTS, err))
         return ph_err_prefix(err, "argument after %s", p->operand[0]);

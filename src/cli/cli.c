@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,11 +18,38 @@ static void hide_arguments(const struct ph_cli *cli, const struct ph_option *sid
             memset(cli->line->secrets[i].value, '*', strlen(cli->line->secrets[i].value));
 }
 
+const char *ph_cli_archive(const char *text)
+{
+    static const char prefix[] = "archive:";
+    bool is_archive = text && !strncmp(text, prefix, strlen(prefix));
+    return is_archive ? text + strlen(prefix) : NULL;
+}
+
+static bool parse_archive(struct ph_cli *cli, const char *side, const char *directory,
+                          const char **out, struct ph_err *err)
+{
+    *out = directory;
+    if (!*directory) {
+        ph_err_set(err, PH_WRONG, "the %s is an archive without a directory", side);
+        return ph_err_hint(err, "archive:DIR, for example archive:/backup/orders");
+    }
+    unsigned fit = PH_CMD_PLAN | (!strcmp(side, "target") ? PH_CMD_EXTRACT : PH_CMD_LOAD);
+    if (cli->line->command->bit & fit)
+        return true;
+    ph_err_set(err, PH_WRONG, "%s does not take an archive for the %s", cli->line->command->name,
+               side);
+    if (cli->line->command->bit == PH_CMD_COPY)
+        ph_err_hint(err, "pghaul extract writes archives, pghaul load reads them");
+    return false;
+}
+
 static bool parse_side(struct ph_cli *cli, const char *side, const char *text, struct ph_dsn **out,
-                       struct ph_err *err)
+                       const char **archive, struct ph_err *err)
 {
     if (!text)
         return true;
+    if (ph_cli_archive(text))
+        return parse_archive(cli, side, ph_cli_archive(text), archive, err);
     if (!ph_dsn_parse(out, side, text, err))
         return false;
     if (!ph_dsn_has_password(*out) ||
@@ -38,8 +66,8 @@ static bool parse_side(struct ph_cli *cli, const char *side, const char *text, s
 bool ph_cli_sides(struct ph_cli *cli, struct ph_err *err)
 {
     const struct ph_settings *s = cli->settings;
-    return parse_side(cli, "source", s->source, &cli->source, err) &&
-           parse_side(cli, "target", s->target, &cli->target, err);
+    return parse_side(cli, "source", s->source, &cli->source, &cli->source_archive, err) &&
+           parse_side(cli, "target", s->target, &cli->target, &cli->target_archive, err);
 }
 
 bool ph_cli_connect(struct ph_cli *cli, struct ph_conn **out, struct ph_err *err)
@@ -56,20 +84,114 @@ bool ph_cli_connect(struct ph_cli *cli, struct ph_conn **out, struct ph_err *err
     return false;
 }
 
-void ph_cli_job_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
-                     struct ph_job_opts *opts)
+bool ph_cli_read_archive(struct ph_cli *cli, const char *path, struct ph_archive **archive,
+                         struct ph_err *err)
+{
+    struct ph_dir dir;
+    struct ph_arena *arena = &cli->settings->arena;
+    struct ph_archive *begun = NULL;
+    if (!ph_dir_open(&dir, path, PH_DIR_EXISTS, err))
+        return false;
+    bool ok = ph_manifest_read(archive, arena, dir.fd, dir.shown, true, err);
+    if (ok && !*archive) {
+        ok = ph_manifest_read(&begun, arena, dir.fd, dir.shown, false, err);
+        ok = ok &&
+             ph_err_set(err, PH_WRONG,
+                        begun ? "the archive in %s is not complete" : "there is no archive in %s",
+                        dir.shown);
+        if (begun)
+            ph_err_hint(err, "the extract that began it has to be run to its end");
+    } else if (!ok && err->code == PH_FAILED) {
+        err->code = PH_WRONG; /* nothing was changed */
+    }
+    ph_dir_close(&dir);
+    return ok;
+}
+
+/* Where a job keeps its files when nobody says: the XDG base directory for state. */
+static const char *state_base(const struct ph_cli *cli)
+{
+    const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    struct ph_arena *arena = &cli->settings->arena;
+    if (xdg && *xdg == '/')
+        return ph_arena_printf(arena, "%s/pghaul", xdg);
+    return home && *home == '/' ? ph_arena_printf(arena, "%s/.local/state/pghaul", home) : NULL;
+}
+
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+    return a == 0 ? b : b == 0 ? a : a < b ? a : b;
+}
+
+static void fill_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
+                      struct ph_job_opts *opts)
 {
     const struct ph_settings *s = cli->settings;
-    *opts = (struct ph_job_opts){.source = cli->source,
-                                 .target = cli->target,
-                                 .spec = spec,
-                                 .join = s->join,
-                                 .again = s->again,
-                                 .memory = s->memory,
-                                 .keep_snapshot_s = s->keep_snapshot_s,
-                                 .max_outage_s = s->max_outage_s,
-                                 .log = cli->log,
-                                 .interrupt = cli->interrupt};
+    *opts = (struct ph_job_opts){
+        .source = cli->source,
+        .target = cli->target,
+        .spec = spec,
+        .join = s->join,
+        .again = s->again,
+        .memory = s->memory,
+        .keep_snapshot_s = s->keep_snapshot_s,
+        .max_outage_s = s->max_outage_s,
+        .source_jobs = s->source_jobs,
+        .target_jobs = s->target_jobs,
+        .rates = {.source_bytes = lower(s->max_rate, s->source_max_rate),
+                  .source_rows = lower(s->max_rows, s->source_max_rows),
+                  .target_bytes = lower(s->max_rate, s->target_max_rate),
+                  .target_rows = lower(s->max_rows, s->target_max_rows)},
+        .spill = {.when = (enum ph_spill_when)s->spill,
+                  .dir = s->spill_dir,
+                  .state_dir = s->state_dir,
+                  .state_base = state_base(cli),
+                  .cap = s->spill_size,
+                  .keep = s->keep_spill,
+                  .io = s->io,
+                  .compress = (enum ph_compress)s->compress},
+        .forget_spill = s->forget_spill,
+        .archive_dir = cli->target_archive ? cli->target_archive : cli->source_archive,
+        .log = cli->log,
+        .interrupt = cli->interrupt,
+    };
+    /* an archive is kept, so its size counts whatever the medium */
+    if (cli->target_archive && s->compress == PH_COMPRESS_PAYS)
+        opts->spill.compress = PH_COMPRESS_ALWAYS;
+}
+
+void ph_cli_clean_spill(const struct ph_cli *cli, const char *job, const char *tag)
+{
+    struct ph_spill spill;
+    const struct ph_spill_opts opts = {.when = PH_SPILL_NEVER,
+                                       .state_dir = cli->settings->state_dir,
+                                       .dir = cli->settings->spill_dir,
+                                       .state_base = state_base(cli)};
+    struct ph_err ignored;
+    if (*tag && ph_spill_init(&spill, &opts, "", job, tag, "", cli->log, &ignored)) {
+        ph_spill_end(&spill);
+        ph_spill_fini(&spill);
+    }
+}
+
+bool ph_cli_job(struct ph_cli *cli, struct ph_job_spec *spec, struct ph_job_opts *opts,
+                struct ph_err *err)
+{
+    if (cli->source_archive && cli->target_archive)
+        return ph_err_set(err, PH_WRONG, "source and target are both archives");
+    if (cli->source_archive && !ph_cli_read_archive(cli, cli->source_archive, &cli->archive, err))
+        return false;
+    if (!ph_settings_spec(cli->settings, spec, cli->archive != NULL, err))
+        return false;
+    spec->route = cli->target_archive   ? PH_ROUTE_EXTRACT
+                  : cli->source_archive ? PH_ROUTE_LOAD
+                                        : PH_ROUTE_COPY;
+    spec->archive = cli->archive;
+    spec->archive_shown = cli->target_archive   ? cli->settings->target
+                          : cli->source_archive ? cli->settings->source
+                                                : NULL;
+    fill_opts(cli, spec, opts);
+    return true;
 }
 
 static void add_quoted(struct ph_buf *out, const char *arg)

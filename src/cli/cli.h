@@ -24,7 +24,9 @@ struct ph_cli {
     char **argv;
     struct ph_log *log;
     struct ph_interrupt *interrupt;
-    struct ph_dsn *source, *target; /* NULL where not given */
+    struct ph_dsn *source, *target;              /* NULL where not given, or an archive */
+    const char *source_archive, *target_archive; /* the directory of archive:DIR, else NULL */
+    struct ph_archive *archive; /* what source_archive holds; in the settings' arena */
     struct ph_buf out;
     json_t *json; /* an object, or NULL */
 };
@@ -32,6 +34,9 @@ struct ph_cli {
 bool ph_cmd_plan(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_extract(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_load(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_archive(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_status(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err);
 
@@ -39,13 +44,24 @@ bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err);
  * of. */
 bool ph_cli_sides(struct ph_cli *cli, struct ph_err *err);
 
+/* The directory of "archive:DIR"; NULL when the text is a connection string or NULL. */
+const char *ph_cli_archive(const char *text);
+
 /* Connects to the target for reading the ledger. A server that cannot be reached is PH_WRONG here.
  */
 bool ph_cli_connect(struct ph_cli *cli, struct ph_conn **out, struct ph_err *err);
 
-/* Options of haul/job.h, all but the progress. */
-void ph_cli_job_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
-                     struct ph_job_opts *opts);
+/* What the command is about: the settings' tables, and the route that source and target make; opts of haul/job.h, all but
+ * the progress. An archive that is a source is read here. */
+bool ph_cli_job(struct ph_cli *cli, struct ph_job_spec *spec, struct ph_job_opts *opts,
+                struct ph_err *err);
+
+/* Takes away the spill files that the job has on this host. */
+void ph_cli_clean_spill(const struct ph_cli *cli, const char *job, const char *tag);
+
+/* Reads the manifest of an archive directory. PH_WRONG when there is none. */
+bool ph_cli_read_archive(struct ph_cli *cli, const char *path, struct ph_archive **archive,
+                         struct ph_err *err);
 
 /* The command as it was typed, quoted for a shell, to be run again: without --again and without
  * secrets. */

@@ -1,4 +1,4 @@
-/* pghaul clean: takes away what a job left behind in the target. */
+/* pghaul clean: takes away what a job left behind in the target, and its spill files here. */
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -31,12 +31,13 @@ static bool ask(struct ph_cli *cli, const struct ph_status *status, struct ph_er
                    status->job);
         return ph_err_hint(err, "--yes removes it without asking");
     }
-    fprintf(stderr,
-            "Job %s is %s: %d tables, %s rows landed. Its ledger is removed from the target; the "
-            "rows stay.\n"
-            "%sRemove it? [y/N] ",
-            status->job, status->state, status->n_tables, ph_num_show_count(rows, status->rows),
-            strcmp(status->state, "completed") == 0 ? "" : "It cannot go on afterwards. ");
+    fprintf(
+        stderr,
+        "Job %s is %s: %d tables, %s rows landed. Its ledger is removed from the target, and its "
+        "spill files from this host; the rows stay.\n"
+        "%sRemove it? [y/N] ",
+        status->job, status->state, status->n_tables, ph_num_show_count(rows, status->rows),
+        strcmp(status->state, "completed") == 0 ? "" : "It cannot go on afterwards. ");
     if (is_agreed())
         return true;
     return ph_err_set(err, PH_FAILED, "nothing was removed");
@@ -51,6 +52,8 @@ bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err)
         return false;
     bool ok = ph_status_read(&status, conn, cli->settings->job, false, false, err) &&
               (dry || ask(cli, status, err)) && (dry || ph_ledger_clean(conn, status->job, err));
+    if (ok && !dry)
+        ph_cli_clean_spill(cli, status->job, status->tag);
     if (status && cli->settings->json) {
         cli->json = json_pack("{s:o, s:o, s:b, s:b}", "job", ph_json_text(status->job), "state",
                               ph_json_text(status->state), "removed", ok && !dry, "dry_run", dry);

@@ -1,4 +1,4 @@
-/* pghaul copy: runs the job, or goes on with it. */
+/* pghaul copy, and its two halves extract and load: runs the job, or goes on with it. */
 #include "cli/cli.h"
 
 #include <stdlib.h>
@@ -58,7 +58,9 @@ static void render(struct ph_cli *cli, const struct ph_job_result *result, bool 
         return;
     } else if (ok && result->was_complete) {
         ph_buf_addf(&cli->out,
-                    "nothing to do: job %s completed before; --again starts a new round\n",
+                    cli->target_archive ? "nothing to do: the archive is complete\n"
+                                        : "nothing to do: job %s completed before; --again starts a"
+                                          " new round\n",
                     result->job);
     } else if (result->job && result->n_tables > 0 && (ok || !was_refused(err))) {
         ph_render_copy(&cli->out, result, &term);
@@ -100,20 +102,21 @@ static bool read_back(struct ph_cli *cli, const struct ph_job_opts *job, struct 
     return ok;
 }
 
-bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err)
+static bool run(struct ph_cli *cli,
+                bool (*job)(const struct ph_job_opts *, struct ph_job_result *, struct ph_err *),
+                struct ph_err *err)
 {
     struct ph_job_spec spec;
     struct ph_job_opts opts;
     struct ph_job_result result = {0};
-    if (!ph_settings_spec(cli->settings, &spec, err))
+    if (!ph_cli_job(cli, &spec, &opts, err))
         return false;
-    ph_cli_job_opts(cli, &spec, &opts);
     if (cli->settings->dry_run)
         return dry_run(cli, &opts, err);
     struct ph_view *view = ph_view_new(cli->log, cli->settings, cli->interrupt);
     opts.progress = ph_view_tick;
     opts.arg = view;
-    bool ok = ph_job_copy(&opts, &result, err);
+    bool ok = job(&opts, &result, err);
     ph_view_free(view);
     if (!ok && err->code == PH_CONNECTION && !result.job)
         err->code = PH_WRONG; /* no server at all: nothing was changed */
@@ -124,4 +127,28 @@ bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err)
         ok = read_back(cli, &opts, err);
     ph_job_result_free(&result);
     return ok;
+}
+
+bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err)
+{
+    return run(cli, ph_job_copy, err);
+}
+
+static bool wants_archive(const char *command, const char *side, const char *option,
+                          struct ph_err *err)
+{
+    ph_err_set(err, PH_WRONG, "the %s of %s is an archive", side, command);
+    return ph_err_hint(err, "name it as %s archive:DIR", option);
+}
+
+bool ph_cmd_extract(struct ph_cli *cli, struct ph_err *err)
+{
+    return cli->target_archive ? run(cli, ph_job_extract, err)
+                               : wants_archive("extract", "target", "-d", err);
+}
+
+bool ph_cmd_load(struct ph_cli *cli, struct ph_err *err)
+{
+    return cli->source_archive ? run(cli, ph_job_copy, err)
+                               : wants_archive("load", "source", "-s", err);
 }

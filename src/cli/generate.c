@@ -58,8 +58,8 @@ static void man_commands(struct ph_buf *out)
 {
     ph_buf_add(out, ".SH COMMANDS\n");
     for (size_t i = 0; i < ph_n_commands; i++) {
-        ph_buf_addf(out, ".TP\n\\fB%s\\fR [\\fIOPTION\\fR]... [\\fIJOB\\fR]\n",
-                    ph_commands[i].name);
+        ph_buf_addf(out, ".TP\n\\fB%s\\fR [\\fIOPTION\\fR]... \\fI%s\\fR\n", ph_commands[i].name,
+                    ph_commands[i].operands);
         roff(out, ph_commands[i].about);
         ph_buf_addc(out, '\n');
     }

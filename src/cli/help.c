@@ -101,7 +101,8 @@ void ph_help_text(struct ph_buf *out, const struct ph_command *command)
         program_text(out);
         return;
     }
-    ph_buf_addf(out, "usage: pghaul %s [OPTION]... [JOB]\n\n", command->name);
+    ph_buf_addf(out, "usage: pghaul %s [OPTION]...%s%s\n\n", command->name,
+                *command->operands ? " " : "", command->operands);
     add_wrapped(out, command->about, 0, 0);
     add_sections(out, command->bit);
     ph_buf_add(out, "\nExamples:\n");

@@ -6,6 +6,7 @@
 
 #include <yaml.h>
 
+#include "cli/cli.h"
 #include "cli/dsntext.h"
 #include "cli/names.h"
 #include "cli/opts.h"
@@ -227,7 +228,7 @@ static bool is_of_the_job(const struct ph_option *o, bool names)
         if (!strcmp(o->name, in_tables[i]) || !strcmp(o->name, of_the_call[i]) ||
             (names && !strcmp(o->name, patterns[i])))
             return false;
-    return !(o->flags & (PH_OPT_NOT_FILE | PH_OPT_SECRET)) && o->section <= PH_SECTION_RUN;
+    return !(o->flags & (PH_OPT_NOT_FILE | PH_OPT_SECRET)) && o->section <= PH_SECTION_THROTTLE;
 }
 
 static void write_options(struct writer *w, bool names)
@@ -253,6 +254,10 @@ static void write_side(struct writer *w, struct ph_buf *head, const char *key, c
 {
     if (!text)
         return;
+    if (ph_cli_archive(text)) {
+        pair(w, key, text);
+        return;
+    }
     struct ph_dsn *dsn = NULL;
     const char *clean = ph_dsntext_without_password(&w->s->arena, text);
     bool known = clean && ph_dsn_parse(&dsn, key, clean, NULL) && !ph_dsn_has_password(dsn);

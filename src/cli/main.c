@@ -152,6 +152,12 @@ static bool run_command(struct ph_cli *cli, struct ph_err *err)
         return ph_cmd_copy(cli, err);
     case PH_CMD_VERIFY:
         return ph_cmd_verify(cli, err);
+    case PH_CMD_EXTRACT:
+        return ph_cmd_extract(cli, err);
+    case PH_CMD_LOAD:
+        return ph_cmd_load(cli, err);
+    case PH_CMD_ARCHIVE:
+        return ph_cmd_archive(cli, err);
     case PH_CMD_STATUS:
         return ph_cmd_status(cli, err);
     default:
@@ -219,7 +225,7 @@ static int run(struct ph_cli *cli, struct ph_command_line *line, struct ph_err *
     if (!settle(cli, err))
         return deliver(cli, false, line->wants_json || s->json, err);
     cli->interrupt = &interrupt;
-    at_once = line->command->bit != PH_CMD_COPY || s->dry_run;
+    at_once = !(line->command->bit & (PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD)) || s->dry_run;
     catch_signals();
     bool ok = ph_cli_sides(cli, err) && run_command(cli, err);
     return deliver(cli, ok, s->json, err);

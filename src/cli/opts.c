@@ -145,6 +145,15 @@ union value {
     struct ph_words words;
 };
 
+/* 20MiB/s or 20MiB, as both are said. */
+static bool read_rate(struct ph_settings *s, const char *value, uint64_t *out, struct ph_err *err)
+{
+    size_t n = strlen(value);
+    bool per_second = n > 2 && !strcmp(value + n - 2, "/s");
+    return ph_num_size(ph_arena_printf(&s->arena, "%.*s", (int)(per_second ? n - 2 : n), value),
+                       out, err);
+}
+
 static bool read_value(struct ph_settings *s, const struct ph_option *o, const char *value,
                        union value *out, struct ph_err *err)
 {
@@ -163,6 +172,8 @@ static bool read_value(struct ph_settings *s, const struct ph_option *o, const c
         return read_count(value, &out->number, err);
     case PH_OPT_SIZE:
         return ph_num_size(value, &out->size, err);
+    case PH_OPT_RATE:
+        return read_rate(s, value, &out->size, err);
     case PH_OPT_SPAN:
         return read_span(o, value, &out->span, err);
     case PH_OPT_INT:
@@ -198,6 +209,7 @@ static void store(struct ph_settings *s, const struct ph_option *o, const union 
         memcpy(field, &v->number, sizeof v->number);
         break;
     case PH_OPT_SIZE:
+    case PH_OPT_RATE:
         memcpy(field, &v->size, sizeof v->size);
         break;
     case PH_OPT_SPAN:

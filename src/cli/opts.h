@@ -15,15 +15,19 @@ enum {
     PH_CMD_COPY = 2,
     PH_CMD_STATUS = 4,
     PH_CMD_CLEAN = 8,
-    PH_CMD_VERIFY = 16,
-    PH_CMD_ALL = 31,
+    PH_CMD_EXTRACT = 16,
+    PH_CMD_LOAD = 32,
+    PH_CMD_ARCHIVE = 64,
+    PH_CMD_VERIFY = 128,
+    PH_CMD_ALL = 255,
 };
 
 struct ph_command {
     const char *name;
     unsigned bit;
-    const char *summary; /* one line */
-    const char *about;   /* a paragraph for --help and the man page */
+    const char *operands; /* what follows it besides options, as help names it */
+    const char *summary;  /* one line */
+    const char *about;    /* a paragraph for --help and the man page */
     const char *example[4];
 };
 
@@ -38,6 +42,7 @@ enum ph_option_type {
     PH_OPT_COUNT,  /* int: how often it was given */
     PH_OPT_TEXT,   /* const char * */
     PH_OPT_SIZE,   /* uint64_t, not 0 */
+    PH_OPT_RATE,   /* uint64_t a second, not 0: a size, with or without /s */
     PH_OPT_SPAN,   /* double, seconds, within [min, max] */
     PH_OPT_INT,    /* int within [min, max] */
     PH_OPT_CHOICE, /* int: min + place in `choices` */
@@ -60,6 +65,8 @@ enum ph_section {
     PH_SECTION_CUT,
     PH_SECTION_VERIFY,
     PH_SECTION_RUN,
+    PH_SECTION_SPILL,
+    PH_SECTION_THROTTLE,
     PH_SECTION_OUTPUT,
     PH_SECTION_OTHER,
     PH_N_SECTIONS,
@@ -114,7 +121,7 @@ struct ph_command_line {
 };
 
 /* GNU habits: --opt=value, --opt value, -jN, -nq, --, options after operands. The first operand is
- * the command, a second one the job's name. PH_WRONG, with the nearest known word as the hint. */
+ * the command, a second one the job's name; what follows `archive` is its own (settings.operands). PH_WRONG, with the nearest known word as the hint. */
 bool ph_opts_parse(struct ph_settings *s, struct ph_command_line *line, int argc, char **argv,
                    struct ph_err *err);
 

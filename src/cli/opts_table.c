@@ -1,10 +1,15 @@
 #include "cli/opts.h"
 
+#include "archive/place.h"
 #include "cli/dsntext.h"
+#include "haul/spill.h"
 
 static const char *const splits[] = {"auto", "block", "key", "hash", NULL};
 static const char *const modes[] = {"append", "upsert", "replace", NULL};
 static const char *const trigger_choices[] = {"fire", "skip", NULL};
+static const char *const spills[] = {"auto", "never", "always", NULL};
+static const char *const compressions[] = {"auto", "always", "never", NULL};
+static const char *const cat_formats[] = {"binary", "text", "csv", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const levels[] = {"receipt", "readback", "source", "sample", NULL};
 static const char *const generated[] = {"man", "bash", NULL};
@@ -12,16 +17,19 @@ static const char *const generated[] = {"man", "bash", NULL};
 const struct ph_command ph_commands[] = {
     {"plan",
      PH_CMD_PLAN,
+     "",
      "show what copy would do, and change nothing",
      "Reads both catalogs and settles everything: the tables, how each is cut into shards and why, "
      "which columns pass "
      "through as they are and which are cast, sizes, warnings, and what stands in the way. Exit "
      "status 2 when "
-     "copy would refuse.",
+     "copy would refuse. With archive:DIR as the target or the source it shows what extract or "
+     "load would do.",
      {"pghaul plan -s service=old -d service=new -t public.orders", "pghaul plan -f job.yaml -v",
       "pghaul plan -s service=old -d service=new --all --write-file job.yaml"}},
     {"copy",
      PH_CMD_COPY,
+     "[JOB]",
      "move the job's tables; run again after any end whatever, it goes on",
      "Moves rows from the source to the target in parallel, every row exactly once. However it "
      "ended, the same command "
@@ -34,6 +42,7 @@ const struct ph_command ph_commands[] = {
       "pghaul copy -f job.yaml -j 8 --mode upsert --json"}},
     {"verify",
      PH_CMD_VERIFY,
+     "[JOB]",
      "prove that the target holds what it should, and name every key that differs",
      "Compares the target with what was read (receipt, readback) or with what the source holds now "
      "(source, sample), and says what was proven. Where fingerprints differ, both sides are "
@@ -43,8 +52,37 @@ const struct ph_command ph_commands[] = {
      {"pghaul verify -s service=old -d service=new -t public.orders",
       "pghaul verify -s service=old -d service=new --job nightly --level source --json",
       "pghaul verify -s service=old -d service=new -t orders --repair --max-delete 100"}},
+    {"extract",
+     PH_CMD_EXTRACT,
+     "",
+     "the first half of a copy: from the source into a directory of compressed files",
+     "Reads the source at its own speed into an archive: one LZ4 file for each shard, and a "
+     "manifest "
+     "that proves it complete. Run again after any end, it goes on. The files are plain LZ4 and "
+     "COPY: lz4 -dc FILE gives what COPY FROM reads.",
+     {"pghaul extract -s service=old -d archive:/backup/orders -t public.orders",
+      "pghaul extract -s service=old -d archive:/backup/shop --all --source-max-rate 50MiB/s"}},
+    {"load",
+     PH_CMD_LOAD,
+     "[JOB]",
+     "the second half: from an archive into the target",
+     "Loads all tables of an archive, or those that are named, every row exactly once. However it "
+     "ended, the same command goes on; the source is not needed.",
+     {"pghaul load -s archive:/backup/orders -d service=new",
+      "pghaul load -s archive:/backup/shop -d service=new -t public.orders=public.orders_old"}},
+    {"archive",
+     PH_CMD_ARCHIVE,
+     "ls|verify|cat DIR [TABLE]",
+     "look into an archive directory: ls, verify, cat",
+     "`ls` lists tables, rows, sizes and the snapshot; `verify` reads every file and checks every "
+     "checksum and tally, without a database; `cat` writes a table's rows to standard output, as "
+     "COPY "
+     "would: binary, text or csv.",
+     {"pghaul archive ls /backup/orders", "pghaul archive verify /backup/orders -j 4",
+      "pghaul archive cat /backup/orders public.orders --format csv | head"}},
     {"status",
      PH_CMD_STATUS,
+     "[JOB]",
      "what the ledger says of a job, from any machine and while it runs",
      "Reads the ledger in the target. Without a name it shows the only job there; where there are "
      "several it lists them.",
@@ -52,9 +90,10 @@ const struct ph_command ph_commands[] = {
       "pghaul status -d service=new --job nightly --shards --json"}},
     {"clean",
      PH_CMD_CLEAN,
-     "take away what a job left behind in the target, after asking",
-     "Removes the job's rows from the ledger, and the ledger's schema with the last job. Never "
-     "touches tables of "
+     "[JOB]",
+     "take away what a job left behind, after asking",
+     "Removes the job's rows from the ledger, the ledger's schema with the last job, and the job's "
+     "spill files on this host. Never touches tables of "
      "yours. A job that is taken away before it was complete cannot go on.",
      {"pghaul clean -d service=new shop-1f2e3d4c",
       "pghaul clean -d service=new --job nightly --yes"}},
@@ -68,14 +107,20 @@ const char *const ph_section_titles[PH_N_SECTIONS] = {
     [PH_SECTION_CUT] = "How tables are cut",
     [PH_SECTION_VERIFY] = "What is proven, and mended",
     [PH_SECTION_RUN] = "How the job runs",
+    [PH_SECTION_SPILL] = "Files on the way",
+    [PH_SECTION_THROTTLE] = "How fast",
     [PH_SECTION_OUTPUT] = "What is shown",
     [PH_SECTION_OTHER] = "Help",
 };
 
 enum {
-    HAUL = PH_CMD_PLAN | PH_CMD_COPY,
+    READ = PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_EXTRACT, /* from a server */
+    LAND = PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_LOAD,    /* in a server */
+    HAUL = READ | LAND,
     TABLES = HAUL | PH_CMD_VERIFY,
+    RUN = PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD,
     ALL = PH_CMD_ALL,
+    JOBS = ALL & ~PH_CMD_ARCHIVE,
     MONTH_S = 30 * 86400,
 };
 
@@ -84,14 +129,16 @@ enum {
 const struct ph_option ph_options[] = {
     {"source", 's', "DSN", PH_OPT_TEXT, TABLES, PH_SECTION_SERVERS, PH_OPT_SECRET, F(source),
      .check = ph_dsntext_check,
-     .help = "where the rows are: any libpq connection string (URI, keywords, service=NAME)"},
-    {"target", 'd', "DSN", PH_OPT_TEXT, ALL, PH_SECTION_SERVERS, PH_OPT_SECRET, F(target),
-     .check = ph_dsntext_check, .help = "where they go, and where the ledger lives; likewise"},
-    {"file", 'f', "JOB.yaml", PH_OPT_TEXT, ALL, PH_SECTION_SERVERS, PH_OPT_PATH | PH_OPT_NOT_FILE,
+     .help = "where the rows are: any libpq connection string (URI, keywords, service=NAME), or "
+             "archive:DIR for load"},
+    {"target", 'd', "DSN", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, PH_OPT_SECRET, F(target),
+     .check = ph_dsntext_check,
+     .help = "where they go, and where the ledger lives; likewise, or archive:DIR for extract"},
+    {"file", 'f', "JOB.yaml", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, PH_OPT_PATH | PH_OPT_NOT_FILE,
      F(file),
      .help = "the job as a file; - is standard input. The command line and the environment win "
              "over it"},
-    {"job", 0, "NAME", PH_OPT_TEXT, ALL, PH_SECTION_SERVERS, 0, F(job), .check = ph_job_name_check,
+    {"job", 0, "NAME", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, 0, F(job), .check = ph_job_name_check,
      .help =
          "the job's name in the ledger, also taken as an argument; by default made from the target "
          "and the definition, so that the same command finds the same job"},
@@ -108,31 +155,31 @@ const struct ph_option ph_options[] = {
      .help = "but not these tables, repeatable"},
     {"exclude-schema", 0, "PATTERN", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0, F(exclude_schemas),
      .help = "but not these schemas, repeatable"},
-    {"where", 0, "SQL", PH_OPT_TEXT, TABLES, PH_SECTION_TABLES, 0, F(where),
+    {"where", 0, "SQL", PH_OPT_TEXT, READ | PH_CMD_VERIFY, PH_SECTION_TABLES, 0, F(where),
      .help = "only rows that satisfy a condition; for a single table, more in a job file"},
-    {"columns", 0, "A,B,...", PH_OPT_NAMES, TABLES, PH_SECTION_TABLES, 0, F(columns),
+    {"columns", 0, "A,B,...", PH_OPT_NAMES, READ | PH_CMD_VERIFY, PH_SECTION_TABLES, 0, F(columns),
      .help = "only these columns; for a single table, more in a job file"},
 
-    {"mode", 0, "MODE", PH_OPT_CHOICE, TABLES, PH_SECTION_LOAD, 0, F(mode), modes,
+    {"mode", 0, "MODE", PH_OPT_CHOICE, LAND | PH_CMD_VERIFY, PH_SECTION_LOAD, 0, F(mode), modes,
      .help =
          "append (default) to an empty target, upsert by key (the source's row wins), or replace: "
          "empty the target first"},
     {"key", 0, "A,B,...", PH_OPT_NAMES, TABLES, PH_SECTION_LOAD, 0, F(key),
      .help = "the key's columns, instead of the chosen one; for a single table"},
-    {"allow-nonempty", 0, NULL, PH_OPT_FLAG, TABLES, PH_SECTION_LOAD, 0, F(allow_nonempty),
-     .help = "append even to a target that has rows of its own"},
-    {"triggers", 0, "WHAT", PH_OPT_CHOICE, TABLES, PH_SECTION_LOAD, 0, F(triggers), trigger_choices,
-     .min = PH_TRIGGERS_FIRE,
+    {"allow-nonempty", 0, NULL, PH_OPT_FLAG, LAND | PH_CMD_VERIFY, PH_SECTION_LOAD, 0,
+     F(allow_nonempty), .help = "append even to a target that has rows of its own"},
+    {"triggers", 0, "WHAT", PH_OPT_CHOICE, LAND | PH_CMD_VERIFY, PH_SECTION_LOAD, 0, F(triggers),
+     trigger_choices, .min = PH_TRIGGERS_FIRE,
      .help = "what becomes of triggers on the target: fire or skip. Without it such a target is "
              "refused"},
-    {"sequences", 0, NULL, PH_OPT_FLAG, HAUL, PH_SECTION_LOAD, 0, F(sequences),
+    {"sequences", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0, F(sequences),
      .help = "set the target's sequences to where the source's are"},
 
-    {"split", 0, "HOW", PH_OPT_CHOICE, HAUL, PH_SECTION_CUT, 0, F(split), splits,
+    {"split", 0, "HOW", PH_OPT_CHOICE, READ, PH_SECTION_CUT, 0, F(split), splits,
      .help = "auto (default), block (ranges of pages), key (ranges of a key) or hash (of a key)"},
-    {"shard-size", 0, "SIZE", PH_OPT_SIZE, HAUL, PH_SECTION_CUT, 0, F(shard_size),
+    {"shard-size", 0, "SIZE", PH_OPT_SIZE, READ, PH_SECTION_CUT, 0, F(shard_size),
      .help = "bytes to a shard, like 64MiB; default: chosen by the table's size and the workers"},
-    {"shard-rows", 0, "N", PH_OPT_SIZE, HAUL, PH_SECTION_CUT, 0, F(shard_rows),
+    {"shard-rows", 0, "N", PH_OPT_SIZE, READ, PH_SECTION_CUT, 0, F(shard_rows),
      .help = "rows to a shard, like 200k"},
 
     {"verify", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_VERIFY, 0, F(verify),
@@ -164,28 +211,74 @@ const struct ph_option ph_options[] = {
      .max = MONTH_S,
      .help = "look at differing tables again after so long: what is under way then does not count"},
 
-    {"jobs", 'j', "N", PH_OPT_INT, TABLES, PH_SECTION_RUN, 0, F(jobs), .min = 1, .max = 256,
-     .help = "workers, 1 to 256; default: what both servers and this machine have"},
-    {"join", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_RUN, 0, F(join),
+    {"jobs", 'j', "N", PH_OPT_INT, TABLES | PH_CMD_ARCHIVE, PH_SECTION_RUN, 0, F(jobs), .min = 1,
+     .max = 256, .help = "workers, 1 to 256; default: what both servers and this machine have"},
+    {"source-jobs", 0, "N", PH_OPT_INT, PH_CMD_COPY, PH_SECTION_RUN, 0, F(source_jobs), .min = 1,
+     .max = 256, .help = "so many workers read from the source at once, at most"},
+    {"target-jobs", 0, "N", PH_OPT_INT, PH_CMD_COPY, PH_SECTION_RUN, 0, F(target_jobs), .min = 1,
+     .max = 256, .help = "so many write to the target at once, at most"},
+    {"join", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_RUN, 0, F(join),
      .help = "join the live run of this job on any host; where there is none, simply run"},
-    {"again", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_RUN, 0, F(again),
+    {"again", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_RUN, 0, F(again),
      .help = "a new round of a completed job"},
     {"dry-run", 'n', NULL, PH_OPT_FLAG, TABLES | PH_CMD_CLEAN, PH_SECTION_RUN, 0, F(dry_run),
      .help = "everything but the changes"},
-    {"strict", 0, NULL, PH_OPT_FLAG, HAUL, PH_SECTION_RUN, 0, F(strict),
+    {"strict", 0, NULL, PH_OPT_FLAG, READ, PH_SECTION_RUN, 0, F(strict),
      .help = "stop rather than go on under a second snapshot"},
     {"memory", 0, "SIZE", PH_OPT_SIZE, TABLES, PH_SECTION_RUN, 0, F(memory),
      .help = "upper bound of the mover's memory, default 512MiB; refused at the start if it cannot "
              "be kept"},
-    {"keep-snapshot", 0, "TIME", PH_OPT_SPAN, PH_CMD_COPY, PH_SECTION_RUN, 0, F(keep_snapshot_s),
-     .min = 1, .max = MONTH_S,
+    {"keep-snapshot", 0, "TIME", PH_OPT_SPAN, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_RUN, 0,
+     F(keep_snapshot_s), .min = 1, .max = MONTH_S,
      .help = "how long the source's snapshot outlives the last mover, default 15m"},
-    {"max-outage", 0, "TIME", PH_OPT_SPAN, PH_CMD_COPY, PH_SECTION_RUN, 0, F(max_outage_s),
-     .min = 1, .max = MONTH_S, .help = "how long a lost server is tried for, default 30m"},
+    {"max-outage", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_RUN, 0, F(max_outage_s), .min = 1,
+     .max = MONTH_S, .help = "how long a lost server is tried for, default 30m"},
     {"state-dir", 0, "DIR", PH_OPT_TEXT, HAUL | PH_CMD_CLEAN, PH_SECTION_RUN, PH_OPT_DIR,
      F(state_dir),
-     .help = "directory for what a job keeps on this machine, default $XDG_STATE_HOME/pghaul/JOB; "
-             "so far the ledger in the target holds all of it"},
+     .help = "directory for what a job keeps on this machine (its spill files), default "
+             "$XDG_STATE_HOME/pghaul/JOB"},
+
+    {"spill", 0, "WHEN", PH_OPT_CHOICE, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_SPILL, 0, F(spill),
+     spills,
+     .help = "by way of local files: auto (default) while the target is slow, held back or out of "
+             "reach; always; or never"},
+    {"spill-dir", 0, "DIR", PH_OPT_TEXT, PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_CLEAN, PH_SECTION_SPILL,
+     PH_OPT_DIR, F(spill_dir), .help = "where those files are, default below --state-dir"},
+    {"spill-size", 0, "SIZE", PH_OPT_SIZE, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_SPILL, 0,
+     F(spill_size),
+     .help = "so much they may take; then reading waits. Default: half of what is free, at most "
+             "50GiB"},
+    {"keep-spill", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_SPILL, 0, F(keep_spill),
+     .help = "let them stay when their rows are safe in the target"},
+    {"forget-spill", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_SPILL, PH_OPT_NOT_FILE,
+     F(forget_spill),
+     .help = "shards that were spilled on a host where no mover works any more are read from the "
+             "source again"},
+    {"compress", 0, "WHEN", PH_OPT_CHOICE, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_SPILL, 0,
+     F(compress), compressions,
+     .help = "blocks of files: auto (an archive: always; spill files: when it is quicker than "
+             "writing them plain), always or never"},
+    {"io", 0, "HOW", PH_OPT_CHOICE, RUN | PH_CMD_ARCHIVE, PH_SECTION_SPILL, 0, F(io),
+     ph_place_choices,
+     .help = "how files are read and written: auto (default), uring, uring-buffered, posix, "
+             "posix-buffered; -v says what auto has found"},
+
+    {"max-rate", 0, "RATE", PH_OPT_RATE, RUN, PH_SECTION_THROTTLE, 0, F(max_rate),
+     .help =
+         "bytes of rows a second at most, like 20MiB/s, by all workers of this process together"},
+    {"source-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_THROTTLE,
+     0, F(source_max_rate), .help = "the same for what is read from the source"},
+    {"target-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_THROTTLE, 0,
+     F(target_max_rate), .help = "the same for what is written to the target"},
+    {"max-rows", 0, "RATE", PH_OPT_RATE, RUN, PH_SECTION_THROTTLE, 0, F(max_rows),
+     .help = "rows a second at most, like 300k/s"},
+    {"source-max-rows", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_THROTTLE,
+     0, F(source_max_rows), .help = "the same for the source"},
+    {"target-max-rows", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_THROTTLE, 0,
+     F(target_max_rows), .help = "the same for the target"},
+
+    {"format", 0, "FORMAT", PH_OPT_CHOICE, PH_CMD_ARCHIVE, PH_SECTION_OUTPUT, 0, F(cat_format),
+     cat_formats, .help = "of archive cat: binary (default), text or csv"},
 
     {"json", 0, NULL, PH_OPT_FLAG, ALL, PH_SECTION_OUTPUT, 0, F(json),
      .help = "the result as one JSON object on standard output, and nothing else there"},
@@ -200,7 +293,7 @@ const struct ph_option ph_options[] = {
      .help = "warnings and errors only"},
     {"verbose", 'v', NULL, PH_OPT_COUNT, ALL, PH_SECTION_OUTPUT, 0, F(verbose),
      .help = "say more; twice: everything"},
-    {"no-progress", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_OUTPUT, 0, F(no_progress),
+    {"no-progress", 0, NULL, PH_OPT_FLAG, RUN, PH_SECTION_OUTPUT, 0, F(no_progress),
      .help = "no progress while it runs"},
     {"log-format", 0, "FORMAT", PH_OPT_CHOICE, ALL, PH_SECTION_OUTPUT, 0, F(log_format),
      log_formats, .help = "text (default) or json: one object a line"},

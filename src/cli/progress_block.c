@@ -210,9 +210,16 @@ static void add_status(struct ph_buf *out, const struct ph_progress *now,
     ph_term_fit(out, ph_buf_text(&line), term->width - 1, false, term->utf8);
     ph_buf_addc(out, '\n');
     ph_buf_clear(&line);
-    ph_buf_addf(
-        &line, "%s passed, snapshot held %s, %s rows/s", ph_num_show_duration(passed, now->seconds),
-        ph_num_show_duration(held, now->snapshot_held_s), ph_num_show_short(rows, now->rate_rows));
+    ph_buf_addf(&line, "%s passed, snapshot held %s%s, %s rows/s",
+                ph_num_show_duration(passed, now->seconds),
+                ph_num_show_duration(held, now->snapshot_held_s),
+                now->snapshot_released ? " and let go" : "",
+                ph_num_show_short(rows, now->rate_rows));
+    if (now->spilled_bytes)
+        ph_buf_addf(&line, ", %s into files",
+                    ph_num_show_bytes(passed, (double)now->spilled_bytes));
+    if (now->throttled_s > 0)
+        ph_buf_addf(&line, ", held back %s", ph_num_show_duration(held, now->throttled_s));
     if (now->retries)
         ph_buf_addf(&line, ", %d retr%s", now->retries, now->retries == 1 ? "y" : "ies");
     if (now->parked)
@@ -274,6 +281,10 @@ void ph_block_line(struct ph_buf *out, const struct ph_progress *now)
         ph_buf_addf(out, "; ETA %s", ph_num_show_duration(eta, now->eta_s));
     ph_buf_addf(out, "; %d of %d workers busy", now->workers_busy, now->workers);
     add_limit(out, now);
+    if (now->spilled_bytes)
+        ph_buf_addf(out, "; %s into files", ph_num_show_bytes(bytes, (double)now->spilled_bytes));
+    if (now->snapshot_released)
+        ph_buf_add(out, "; snapshot let go");
     if (now->retries)
         ph_buf_addf(out, "; %d retries", now->retries);
     if (now->parked)

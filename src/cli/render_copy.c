@@ -74,6 +74,15 @@ static void add_facts(struct ph_buf *out, const struct ph_job_result *r)
         ph_grid_cell(&grid, "workers' time");
         ph_grid_cell(&grid, "%s", ph_buf_text(&shares));
     }
+    if (r->spilled_bytes) {
+        ph_grid_cell(&grid, "files");
+        ph_grid_cell(&grid, "%s written", ph_num_show_bytes(a, (double)r->spilled_bytes));
+    }
+    if (r->throttled_s > 0) {
+        ph_grid_cell(&grid, "held back");
+        ph_grid_cell(&grid, "%s of workers' time, by rates",
+                     ph_num_show_duration(a, r->throttled_s));
+    }
     ph_grid_cell(&grid, "shards");
     ph_grid_cell(&grid, "%d, of which %d landed in earlier runs", r->shards, r->shards_resumed);
     ph_grid_cell(&grid, "retries");
@@ -218,8 +227,11 @@ json_t *ph_render_copy_json(const struct ph_job_result *r)
     json_object_set_new(o, "snapshots", json_integer(r->snapshots));
     json_object_set_new(o, "snapshot_held_seconds", json_real(r->snapshot_held_s));
     json_object_set_new(o, "tail_seconds", json_real(r->tail_s));
-    json_object_set_new(o, "spilled_bytes", json_integer(0));
-    json_object_set_new(o, "throttled_seconds", json_object());
+    json_object_set_new(o, "spilled_bytes", json_integer((json_int_t)r->spilled_bytes));
+    json_t *throttled = json_object();
+    if (r->throttled_s > 0)
+        json_object_set_new(throttled, "rate", json_real(r->throttled_s));
+    json_object_set_new(o, "throttled_seconds", throttled);
     json_object_set_new(o, "bottleneck",
                         json_pack("{s:f, s:f, s:f}", "source", r->source_share, "target",
                                   r->target_share, "self", r->self_share));

@@ -16,6 +16,10 @@ static void add_side(struct ph_buf *out, const char *word, const struct ph_side 
 {
     ph_buf_addf(out, "%s ", word);
     ph_term_safe(out, side->shown ? side->shown : "?");
+    if (!side->version) {
+        ph_buf_addc(out, '\n'); /* an archive that is to be written */
+        return;
+    }
     ph_buf_addf(out, " (PostgreSQL %d.%d, %s, %s%s)\n", side->version / 10000,
                 side->version % 10000, side->encoding ? side->encoding : "?",
                 side->transport ? side->transport : "?", side->in_recovery ? ", a replica" : "");

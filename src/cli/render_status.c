@@ -58,6 +58,20 @@ static void add_snapshot(struct ph_buf *out, const struct ph_status *st)
     ph_buf_addc(out, '\n');
 }
 
+static void add_spills(struct ph_buf *out, const struct ph_status *st)
+{
+    char bytes[PH_NUM_TEXT];
+    for (int i = 0; i < st->n_spills; i++) {
+        const struct ph_status_spill *p = &st->spills[i];
+        ph_buf_addf(out, "spilled   %d shard%s", p->shards, p->shards == 1 ? "" : "s");
+        if (p->bytes)
+            ph_buf_addf(out, ", %s", ph_num_show_bytes(bytes, (double)p->bytes));
+        ph_buf_add(out, " in ");
+        ph_term_safe(out, p->holder && *p->holder ? p->holder : "the archive");
+        ph_buf_addc(out, '\n');
+    }
+}
+
 static void add_head(struct ph_buf *out, const struct ph_status *st)
 {
     char eta[PH_NUM_TEXT], rows[PH_NUM_TEXT], bytes[PH_NUM_TEXT];
@@ -76,6 +90,7 @@ static void add_head(struct ph_buf *out, const struct ph_status *st)
     add_pair(out, "created", st->created);
     add_pair(out, "finished", st->finished);
     add_snapshot(out, st);
+    add_spills(out, st);
     add_pair(out, "error", st->error);
 }
 
@@ -251,6 +266,13 @@ json_t *ph_render_status_json(const struct ph_status *st, bool shards)
     json_object_set_new(o, "eta_seconds",
                         st->eta_seconds >= 0 ? json_real(st->eta_seconds) : json_null());
     json_object_set_new(o, "snapshot", snapshot_json(st));
+    json_t *spills = json_array();
+    for (int i = 0; i < st->n_spills; i++)
+        json_array_append_new(spills, json_pack("{s:o, s:i, s:I}", "holder",
+                                                ph_json_text(st->spills[i].holder), "shards",
+                                                st->spills[i].shards, "bytes",
+                                                (json_int_t)st->spills[i].bytes));
+    json_object_set_new(o, "spilled", spills);
     if (shards)
         json_object_set_new(o, "shards", shards_json(st));
     return o;

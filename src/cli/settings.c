@@ -44,13 +44,37 @@ bool ph_job_name_check(const char *text, struct ph_err *err)
     return ph_err_hint(err, "letters, digits, dots, underscores and dashes, at most 63 of them");
 }
 
+static bool check_archive(const struct ph_settings *s, struct ph_err *err)
+{
+    static const char *const verbs[] = {"ls", "verify", "cat"};
+    static const int wants[] = {2, 2, 3};
+    int verb = 0;
+    while (verb < 3 && (s->operands.n == 0 || strcmp(s->operands.item[0], verbs[verb]) != 0))
+        verb++;
+    if (verb == 3 || s->operands.n != wants[verb]) {
+        ph_err_set(err, PH_WRONG,
+                   verb == 3   ? "archive does ls, verify or cat"
+                   : verb == 2 ? "archive cat wants a directory and a table"
+                               : "archive %s wants a directory",
+                   verb < 3 ? verbs[verb] : "");
+        return ph_err_hint(err, "pghaul archive ls DIR, pghaul archive verify DIR, pghaul archive"
+                                " cat DIR TABLE");
+    }
+    if (s->json && verb == 2)
+        return ph_err_set(err, PH_WRONG, "archive cat and --json both want standard output");
+    return true;
+}
+
 bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_err *err)
 {
+    if (command == PH_CMD_ARCHIVE)
+        return check_archive(s, err);
     if (!s->target) {
         ph_err_set(err, PH_WRONG, "no target is given");
         return ph_err_hint(err, "name it with -d DSN, PGHAUL_TARGET or target: in the job file");
     }
-    bool hauls = command & (PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_VERIFY);
+    bool hauls =
+        command & (PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD | PH_CMD_VERIFY);
     if (hauls && !s->source) {
         ph_err_set(err, PH_WRONG, "no source is given");
         return ph_err_hint(err, "name it with -s DSN, PGHAUL_SOURCE or source: in the job file");
@@ -134,13 +158,14 @@ static bool apply_single(const struct ph_settings *s, struct ph_request *request
     return true;
 }
 
-bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, struct ph_err *err)
+bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool everything,
+                      struct ph_err *err)
 {
     struct ph_request *requests = NULL;
     int n = 0;
     if (!gather(s, &requests, &n, err))
         return false;
-    if (n == 0 && !s->all && s->schemas.n == 0) {
+    if (n == 0 && !s->all && s->schemas.n == 0 && !everything) {
         ph_err_set(err, PH_WRONG, "no table is named");
         return ph_err_hint(err, "name tables with -t, or take all of them with --schema or --all");
     }
@@ -155,7 +180,7 @@ bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, struct ph
         .n_schemas = s->schemas.n,
         .exclude_schemas = s->exclude_schemas.item,
         .n_exclude_schemas = s->exclude_schemas.n,
-        .all = s->all,
+        .all = s->all || (everything && n == 0 && s->schemas.n == 0),
         .mode = (enum ph_mode)s->mode,
         .split = (enum ph_split)s->split,
         .shard_size = s->shard_size,

@@ -21,7 +21,7 @@ struct ph_words {
     int n;
 };
 
-enum { PH_OPTIONS_MAX = 64, PH_JOB_NAME_MAX = 63 };
+enum { PH_OPTIONS_MAX = 96, PH_JOB_NAME_MAX = 63 };
 
 struct ph_settings {
     struct ph_arena arena;
@@ -42,8 +42,18 @@ struct ph_settings {
     uint64_t shard_size, shard_rows;
     bool allow_nonempty, sequences, strict;
 
+    int spill; /* enum ph_spill_when */
+    const char *spill_dir;
+    uint64_t spill_size;
+    bool keep_spill, forget_spill;
+    int compress; /* enum ph_compress */
+    int io;       /* of ph_place_choices */
+
+    uint64_t max_rate, source_max_rate, target_max_rate; /* bytes a second; 0: no limit */
+    uint64_t max_rows, source_max_rows, target_max_rows; /* rows a second */
+
     bool join, again, dry_run;
-    int jobs;
+    int jobs, source_jobs, target_jobs;
     uint64_t memory;
     double keep_snapshot_s, max_outage_s;
 
@@ -58,6 +68,8 @@ struct ph_settings {
     double recheck_s;
 
     const char *write_file;
+    struct ph_words operands; /* of archive: what to do, the directory, a table */
+    int cat_format;           /* 0 binary, 1 text, 2 csv */
     bool shards, watch, yes;
     bool help, version;
     int generate; /* 1 man, 2 bash */
@@ -76,9 +88,10 @@ void ph_words_add(struct ph_arena *arena, struct ph_words *words, const char *te
 bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_err *err);
 
 /* Tables, filters and the rest as the planner wants them; borrows from the settings. PH_WRONG when
- * no table is named, or when --where, --columns or --key would have more than one table to choose
+ * no table is named (unless everything is meant then), or when --where, --columns or --key would have more than one table to choose
  * from. */
-bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, struct ph_err *err);
+bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool everything,
+                      struct ph_err *err);
 
 /* Whether a text is a job's name: letters, digits, dot, underscore and dash, at most 63 of them.
  * PH_WRONG. */

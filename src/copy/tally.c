@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define XXH_INLINE_ALL /* the short-input paths are worth inlining: most rows are below 240 bytes  \
                         */
@@ -69,4 +70,32 @@ const char *ph_tally_hash_text(const struct ph_tally *tally, char out[static PH_
 {
     snprintf(out, PH_TALLY_HASH_TEXT, "%016" PRIx64 "%016" PRIx64, tally->hash_hi, tally->hash_lo);
     return out;
+}
+
+static bool read_half(const char *text, uint64_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < 16; i++) {
+        char c = text[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0)
+            return false;
+        *out = *out << 4 | (uint64_t)digit;
+    }
+    return true;
+}
+
+bool ph_tally_read_hash(struct ph_tally *tally, const char *text)
+{
+    if (strlen(text) == PH_TALLY_HASH_TEXT - 1 && read_half(text, &tally->hash_hi) &&
+        read_half(text + 16, &tally->hash_lo))
+        return true;
+    tally->hash_hi = tally->hash_lo = 0;
+    return false;
+}
+
+bool ph_tally_equal(const struct ph_tally *a, const struct ph_tally *b)
+{
+    return a->rows == b->rows && a->bytes == b->bytes && a->hash_lo == b->hash_lo &&
+           a->hash_hi == b->hash_hi;
 }

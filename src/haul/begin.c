@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -19,6 +20,8 @@ static const uint64_t default_memory = (uint64_t)512 << 20;
 /* What a worker needs besides rows in flight: batch, edges, libpq's buffers of two connections, its
  * stack; and what the program needs without any. Measured, rounded up. */
 static const uint64_t worker_memory = (uint64_t)3 << 20, base_memory = (uint64_t)24 << 20;
+/* and for files: the buffers of its ring, and what its encoder and decoder have in hand */
+static const uint64_t files_memory = (uint64_t)3 << 20;
 
 static void tell_warnings(const struct ph_run *run)
 {
@@ -56,7 +59,9 @@ static bool check_memory(struct ph_run *run, struct ph_err *err)
 {
     int workers = run->plan->jobs;
     uint64_t limit = run->opts->memory ? run->opts->memory : default_memory;
-    uint64_t need = base_memory + (uint64_t)workers * worker_memory;
+    bool files =
+        run->opts->spec->route != PH_ROUTE_COPY || run->opts->spill.when == PH_SPILL_ALWAYS;
+    uint64_t need = base_memory + (uint64_t)workers * (worker_memory + (files ? files_memory : 0));
     if (need > limit) {
         char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
         ph_err_set(err, PH_WRONG, "%d worker%s need%s %s, --memory allows %s", workers,
@@ -66,6 +71,11 @@ static bool check_memory(struct ph_run *run, struct ph_err *err)
     }
     ph_gate_init(&run->gate, limit);
     return true;
+}
+
+bool ph_run_may_begin(struct ph_run *run, struct ph_err *err)
+{
+    return refuse_obstacles(run, err) && check_memory(run, err);
 }
 
 static void log_difference(struct ph_log *log, const char *ours, const char *theirs)
@@ -205,8 +215,26 @@ static bool take_hold(struct ph_run *run, struct ph_err *err)
             return ph_err_set(err, PH_INTERRUPTED, "interrupted");
     }
     return (run->result->joined || ph_ledger_reopen(run->target, run->job, err)) &&
-           ph_ledger_register(run->target, run->job, run->host, (int)getpid(), &run->mover, err) &&
+           ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,
+                              &run->mover, err) &&
            ph_ledger_commit(run->target, err);
+}
+
+static const struct ph_past_snapshot *past_snapshots(struct ph_run *run)
+{
+    const struct ph_archive *archive = run->opts->spec->archive;
+    struct ph_past_snapshot *past =
+        ph_arena_calloc(run->arena, archive ? (size_t)archive->n_snapshots : 0, sizeof *past);
+    for (int i = 0; archive && i < archive->n_snapshots; i++)
+        past[i] = (struct ph_past_snapshot){
+            .no = archive->snapshots[i].no,
+            .id = archive->snapshots[i].id,
+            .pg_snapshot = archive->snapshots[i].pg_snapshot,
+            .lsn = archive->snapshots[i].lsn,
+            .taken_at = archive->snapshots[i].taken_at,
+            .oldest = archive->snapshots[i].oldest,
+        };
+    return past;
 }
 
 static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, bool again,
@@ -226,10 +254,14 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
         return false;
     const struct ph_ledger_new what = {
         .name = plan->job_name,
+        .set = run->set,
+        .tag = run->tag,
         .mode = ph_mode_name(run->opts->spec->mode),
         .fingerprint = plan->fingerprint,
         .definition = plan->definition,
-        .source = ph_dsn_shown(run->opts->source),
+        .source = run->opts->spec->archive
+                      ? ph_arena_printf(run->arena, "archive %s", run->opts->archive_dir)
+                      : ph_dsn_shown(run->opts->source),
         .target = ph_dsn_shown(run->opts->target),
         .source_system = plan->source.system_id,
         .source_database = plan->source.database_oid,
@@ -242,6 +274,8 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
         .nonempty = run->opts->spec->allow_nonempty,
         .replace = run->opts->spec->mode == PH_REPLACE,
         .snapshot = snapshot,
+        .past = past_snapshots(run),
+        .n_past = run->opts->spec->archive ? run->opts->spec->archive->n_snapshots : 0,
         .host = run->host,
     };
     run->job = other ? other->id : 0;
@@ -249,7 +283,8 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
                                    err) &&
            ph_check_empty(run->plan, run->target, err) &&
            ph_ledger_create(run->target, &what, &run->job, err) &&
-           ph_ledger_register(run->target, run->job, run->host, (int)getpid(), &run->mover, err) &&
+           ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,
+                              &run->mover, err) &&
            ph_ledger_commit(run->target, err);
 }
 
@@ -264,9 +299,20 @@ static bool adopt_emptied(struct ph_run *run, struct ph_err *err)
     return true;
 }
 
+/* From an archive: its shards lie in files, and were read under snapshots of the past. */
+static bool begin_load(struct ph_run *run, bool again, struct ph_err *err)
+{
+    if (write_down(run, NULL, again, err))
+        return run->opts->spec->mode != PH_REPLACE || adopt_emptied(run, err);
+    ph_conn_recover(run->target);
+    return ph_run_unchanged(err);
+}
+
 static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
 {
     struct ph_snapshot snapshot;
+    if (run->opts->spec->archive)
+        return begin_load(run, again, err);
     if (!ph_run_start_keeper(run, &snapshot, err))
         return ph_run_unchanged(err);
     bool ok = ph_snapshot_import(run->source, snapshot.id, snapshot.pg_snapshot, err) &&
@@ -289,11 +335,28 @@ static bool have_snapshot(struct ph_run *run, struct ph_err *err)
         return false;
     if (!run->snapshot)
         return ph_err_set(err, PH_FAILED, "the ledger has no snapshot for the job");
-    if (ph_run_is_whole(run))
-        return true; /* nothing is left to read */
+    if (ph_run_is_read(run))
+        return true; /* nothing is left for which the source would be needed */
     if (ph_snapshot_import(run->source, run->snapshot->id, run->snapshot->pg_snapshot, err))
         return ph_conn_exec(run->source, "ROLLBACK", err);
     return err->code == PH_SNAPSHOT_GONE && ph_run_recover(run, err);
+}
+
+/* Files of ours that the ledger has not heard of, since we died or it was out of reach; and those that are lost. */
+static bool adopt_files(struct ph_run *run, struct ph_err *err)
+{
+    int64_t forgotten = 0;
+    if (run->opts->spec->archive)
+        return true;
+    if (!ph_spill_adopt(&run->spill, run->target, run->job, run->mover, err) ||
+        (run->opts->forget_spill &&
+         !ph_ledger_forget_spill(run->target, run->job, run->spill.holder, &forgotten, err)))
+        return false;
+    if (forgotten > 0)
+        ph_log(run->opts->log, PH_LOG_WARN,
+               "%" PRId64 " shards that were spilled elsewhere are read from the source again",
+               forgotten);
+    return ph_run_load_tabs(run, err);
 }
 
 static bool go_on(struct ph_run *run, struct ph_err *err)
@@ -316,7 +379,7 @@ static bool go_on(struct ph_run *run, struct ph_err *err)
         return other_relation(&run->tabs[other - 1],
                               "the target was truncated, rewritten or made anew: the table", err);
     adopt_cut(run);
-    return have_snapshot(run, err);
+    return adopt_files(run, err) && have_snapshot(run, err);
 }
 
 /* A completed job whose unlogged rows have vanished is not complete any more. */
@@ -344,6 +407,23 @@ static bool still_complete(struct ph_run *run, bool *complete, struct ph_err *er
     return ok;
 }
 
+/* 128 random bits: what the files of this round have in common. */
+static const char *new_set(struct ph_run *run)
+{
+    uint64_t dice[2];
+    if (getrandom(dice, sizeof dice, 0) != (ssize_t)sizeof dice)
+        dice[0] = ph_clock_ns(), dice[1] = (uint64_t)getpid();
+    return ph_arena_printf(run->arena, "%016" PRIx64 "%016" PRIx64, dice[0], dice[1]);
+}
+
+/* A round that goes on has its set, and its files; a new one has neither. */
+static bool know_files(struct ph_run *run, const char *set, struct ph_err *err)
+{
+    run->set = run->opts->spec->archive ? run->opts->spec->archive->set : set ? set : new_set(run);
+    return ph_spill_init(&run->spill, &run->opts->spill, run->host, run->plan->job_name, run->tag,
+                         run->set, run->opts->log, err);
+}
+
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
 {
     bool present = false;
@@ -357,9 +437,11 @@ bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
     /* the control connections bear the job's tag from now on: the keeper looks for it */
     struct ph_buf sql = {0};
     ph_buf_addf(&sql, "SET application_name = 'pghaul/%s/main'", run->tag);
-    bool ok = ph_conn_exec(run->source, sql.data, err) && ph_conn_exec(run->target, sql.data, err);
+    bool ok = (!run->source || ph_conn_exec(run->source, sql.data, err)) &&
+              ph_conn_exec(run->target, sql.data, err);
     ph_buf_fini(&sql);
-    if (!ok)
+    bool anew = !job || (job->completed && run->opts->again);
+    if (!ok || !know_files(run, anew ? NULL : job->set, err))
         return false;
     if (job && !same_definition(run, job, err))
         return false;
@@ -368,18 +450,18 @@ bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
         run->job = job->id;
         if (!still_complete(run, &complete, err))
             return false;
-        ph_run_end_keeper(run); /* of a mover that died between the end of the job and this */
+        if (!run->opts->spec->archive)
+            ph_run_end_keeper(run); /* of a mover that died between the end of the job and this */
         if (complete && !run->opts->again) {
             *done = true;
             return true;
         }
         if (complete)
-            return refuse_obstacles(run, err) && check_memory(run, err) &&
-                   begin_job(run, true, err);
+            return ph_run_may_begin(run, err) && begin_job(run, true, err);
         if (!ph_ledger_uncomplete(run->target, run->job, err))
             return false;
     }
-    if (!refuse_obstacles(run, err) || !check_memory(run, err))
+    if (!ph_run_may_begin(run, err))
         return false;
     if (job)
         run->job = job->id;

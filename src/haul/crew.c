@@ -3,14 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "ledger/pg.h"
+#include "sink/archive.h"
 #include "sink/pg.h"
+#include "source/archive.h"
 #include "source/pg.h"
-
-enum { BEAT_S = 5 };
 
 bool ph_crew_init(struct ph_crew *crew, const struct ph_crew_opts *opts, struct ph_err *err)
 {
@@ -38,74 +36,35 @@ void ph_crew_fail(struct ph_crew *crew, const struct ph_err *err)
     atomic_store(&crew->stop, true);
 }
 
-/* The pulse. */
-
-static bool pulse_rest(struct ph_crew *crew, double seconds)
-{
-    double until = ph_clock_s() + seconds;
-    while (!atomic_load(&crew->pulse_stop) && ph_clock_s() < until)
-        usleep(50000);
-    return !atomic_load(&crew->pulse_stop);
-}
-
-/* After the control connection was lost: while it was, others may have taken us for dead. They were
- * right to: our shards are fenced, and what we claim from now on is ours again. */
-static void come_back(struct ph_crew *crew)
-{
-    struct ph_err err;
-    char name[64];
-    snprintf(name, sizeof name, "pghaul/%s/main", crew->opts.tag);
-    ph_conn_close(*crew->control);
-    *crew->control = NULL;
-    struct ph_conn_opts how = {.dsn = crew->opts.target,
-                               .application_name = name,
-                               .interrupt = crew->opts.interrupt,
-                               .interrupt_level = 2};
-    int64_t lost = 0;
-    if (!ph_conn_open(crew->control, &how, &err))
-        return;
-    if (ph_ledger_hold_again(*crew->control, crew->opts.mover, &err) &&
-        ph_ledger_lost(*crew->control, crew->opts.job, &lost, &err) && lost > 0)
-        ph_log(
-            crew->opts.log, PH_LOG_WARN,
-            "%lld shards of unlogged tables vanished with the target's crash and are copied again",
-            (long long)lost);
-}
-
-static void *pulse_main(void *arg)
-{
-    struct ph_crew *crew = arg;
-    struct ph_err err;
-    for (double wait = BEAT_S; pulse_rest(crew, wait);) {
-        bool ok =
-            ph_conn_ok(*crew->control) && ph_ledger_beat(*crew->control, crew->opts.mover, &err);
-        wait = ok ? BEAT_S : 0.5;
-        if (!ok && !ph_interrupt_at(crew->opts.interrupt, 2))
-            come_back(crew);
-    }
-    return NULL;
-}
-
 /* Phases. */
 
-static bool equip(struct ph_crew *crew, struct ph_worker *w, int slot, struct ph_err *err)
+static bool equip_target(struct ph_crew *crew, struct ph_worker *w, struct ph_err *err)
 {
-    w->crew = crew;
-    w->slot = slot;
-    w->seed = (unsigned)(ph_clock_ns() ^ (unsigned)slot * 2654435761u);
-    w->outage_since = 0;
-    w->failures = 0;
-    snprintf(w->name, sizeof w->name, "pghaul/%s/%d", crew->opts.tag, slot);
-    struct ph_conn_opts target = {
-        .dsn = crew->opts.target, .application_name = w->name, .interrupt = crew->opts.interrupt};
-    ph_desk_init(&w->desk, &(struct ph_desk_opts){
-                               .conn = target,
-                               .tag = crew->opts.tag,
-                               .job = crew->opts.job,
-                               .mover = crew->opts.mover,
-                               .slot = slot,
-                               .snapshot = crew->snapshot_no,
-                           });
+    struct ph_conn_opts target = {.dsn = crew->opts.target,
+                                  .application_name = w->name,
+                                  .encoding = crew->opts.encoding,
+                                  .interrupt = crew->opts.interrupt};
+    const char *holder = crew->opts.load ? "" : crew->opts.spill ? crew->opts.spill->holder : NULL;
+    ph_desk_pg_init(&w->pg, &(struct ph_desk_pg_opts){
+                                .conn = target,
+                                .tag = crew->opts.tag,
+                                .job = crew->opts.job,
+                                .mover = crew->opts.mover,
+                                .slot = w->slot,
+                                .snapshot = crew->snapshot_no,
+                                .holder = holder,
+                            });
+    w->desk = &w->pg.base;
+    return ph_sink_pg_new(&w->sink,
+                          &(struct ph_sink_pg_opts){.desk = &w->pg,
+                                                    .mode = crew->opts.mode,
+                                                    .fire_triggers = crew->opts.fire_triggers,
+                                                    .skip_triggers = crew->opts.skip_triggers},
+                          err);
+}
+
+static bool equip_source(struct ph_crew *crew, struct ph_worker *w, struct ph_err *err)
+{
     struct ph_conn_opts source = {.dsn = crew->opts.source,
                                   .application_name = w->name,
                                   .encoding = crew->opts.encoding,
@@ -117,24 +76,87 @@ static bool equip(struct ph_crew *crew, struct ph_worker *w, int slot, struct ph
                                                         .snapshot = crew->snapshot,
                                                         .pg_snapshot = crew->pg_snapshot,
                                                         .gate = crew->opts.gate},
-                            err) &&
-           ph_sink_pg_new(&w->sink,
-                          &(struct ph_sink_pg_opts){.desk = &w->desk,
-                                                    .mode = crew->opts.mode,
-                                                    .fire_triggers = crew->opts.fire_triggers,
-                                                    .skip_triggers = crew->opts.skip_triggers},
-                          err);
+                            err);
+}
+
+static bool equip(struct ph_crew *crew, struct ph_worker *w, int slot, struct ph_err *err)
+{
+    w->crew = crew;
+    w->slot = slot;
+    w->seed = (unsigned)(ph_clock_ns() ^ (unsigned)slot * 2654435761u);
+    w->outage_since = 0;
+    w->failures = 0;
+    snprintf(w->name, sizeof w->name, "pghaul/%s/%d", crew->opts.tag, slot);
+    if (crew->opts.roster)
+        ph_desk_local_init(&w->local, crew->opts.roster, !crew->opts.extract);
+    w->desk = &w->local.base;
+    return (crew->opts.extract || equip_target(crew, w, err)) &&
+           (crew->opts.load || equip_source(crew, w, err));
+}
+
+/* Sources and sinks of files, where they are needed: many runs need none. In the worker's own thread. */
+bool ph_worker_files(struct ph_worker *w, struct ph_err *err)
+{
+    struct ph_crew *crew = w->crew;
+    bool archive = crew->opts.extract || crew->opts.load, open = false;
+    if (w->file_source)
+        return true;
+    if (!archive) {
+        if (!ph_spill_open(crew->opts.spill, true, &open, err))
+            return false;
+        ph_spill_place(crew->opts.spill, &w->place);
+    } else {
+        w->place = crew->opts.place;
+    }
+    if (w->slot > 1)
+        w->place.log = NULL; /* they all find the same */
+    const struct ph_sink_archive_opts sink = {
+        .place = &w->place,
+        .roster = crew->opts.roster,
+        .desk = &w->desk,
+        .compress = archive ? crew->opts.compress : crew->opts.spill->opts.compress,
+        .one_name = archive,
+        .encoding = crew->opts.encoding,
+        .snapshot = crew->snapshot_no,
+        .pg_snapshot = crew->pg_snapshot,
+        .lsn = crew->lsn,
+    };
+    return ph_source_archive_new(&w->file_source, &w->place, err) &&
+           ph_sink_archive_new(&w->file_sink, &sink, err);
+}
+
+static void free_source(struct ph_source **source)
+{
+    if (*source)
+        (*source)->ops->free(*source);
+    *source = NULL;
+}
+
+static void free_sink(struct ph_sink **sink)
+{
+    if (*sink)
+        (*sink)->ops->free(*sink);
+    *sink = NULL;
 }
 
 static void unequip(struct ph_worker *w)
 {
-    if (w->source)
-        w->source->ops->free(w->source);
-    if (w->sink)
-        w->sink->ops->free(w->sink);
-    ph_desk_fini(&w->desk);
-    w->source = NULL;
-    w->sink = NULL;
+    free_source(&w->source);
+    free_sink(&w->sink);
+    if (!w->crew || !w->crew->opts.extract)
+        ph_desk_pg_fini(&w->pg);
+}
+
+/* A ring belongs to the thread that made it. */
+static void *worker_main(void *arg)
+{
+    struct ph_worker *w = arg;
+    ph_worker_main(w);
+    free_source(&w->file_source);
+    free_sink(&w->file_sink);
+    ph_place_fini(&w->place);
+    atomic_fetch_sub(&w->crew->running, 1);
+    return NULL;
 }
 
 bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err *err)
@@ -145,16 +167,22 @@ bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err
     atomic_store(&crew->first_idle_ns, 0);
     atomic_store(&crew->pulse_stop, false);
     atomic_store(&crew->running, 0);
+    atomic_store(&crew->reading, 0);
+    atomic_store(&crew->landing, 0);
+    atomic_store(&crew->stranded, 0);
+    atomic_store(&crew->target_down, false);
+    atomic_store(&crew->pressure, false);
+    crew->snapshot_released = false;
     bool ok = true;
     for (int i = 0; i < crew->opts.workers && ok; i++)
         ok = equip(crew, &crew->workers[i], i + 1, err);
-    if (ok && pthread_create(&crew->pulse, NULL, pulse_main, crew) != 0)
+    if (ok && pthread_create(&crew->pulse, NULL, ph_pulse_main, crew) != 0)
         ok = ph_err_set(err, PH_FAILED, "cannot start a thread");
     crew->pulse_started = ok;
     for (int i = 0; i < crew->opts.workers && ok; i++) {
         struct ph_worker *w = &crew->workers[i];
         atomic_fetch_add(&crew->running, 1);
-        w->started = pthread_create(&w->thread, NULL, ph_worker_main, w) == 0;
+        w->started = pthread_create(&w->thread, NULL, worker_main, w) == 0;
         if (!w->started) {
             atomic_fetch_sub(&crew->running, 1);
             ok = ph_err_set(err, PH_FAILED, "cannot start a thread");

@@ -13,7 +13,10 @@
 
 #include "base/gate.h"
 #include "base/log.h"
-#include "ledger/desk.h"
+#include "haul/spill.h"
+#include "haul/throttle.h"
+#include "ledger/desk_pg.h"
+#include "ledger/roster.h"
 #include "pg/table.h"
 #include "pghaul/hop.h"
 
@@ -23,9 +26,17 @@ struct ph_crew_tab {
     _Atomic uint64_t rows, bytes; /* landed, earlier runs included */
     _Atomic int64_t weight_done;
     _Atomic int landed, parked;
+    _Atomic int64_t weight_spilled; /* in files, not landed */
     int64_t weight;
     int shards;
     _Atomic uint64_t first_ns, last_ns; /* of this run: first claim, last landing; 0: none */
+};
+
+/* Where a shard goes: straight across, or by way of a file. */
+enum ph_way {
+    PH_WAY_DIRECT, /* source → target */
+    PH_WAY_SPILL,  /* source → file */
+    PH_WAY_LOAD,   /* file → target */
 };
 
 struct ph_worker {
@@ -33,28 +44,46 @@ struct ph_worker {
     pthread_t thread;
     bool started;
     int slot;
-    char name[64]; /* application_name of its connections between shards */
-    struct ph_desk desk;
-    struct ph_source *source;
-    struct ph_sink *sink;
+    char name[64];        /* application_name of its connections between shards */
+    struct ph_desk_pg pg; /* the ledger in the target; unused when the job ends in an archive */
+    struct ph_desk_local local; /* the roster */
+    struct ph_desk *desk;       /* where it sits now: one of the two */
+    struct ph_place place;      /* of its files */
+    struct ph_source *source, *file_source;
+    struct ph_sink *sink, *file_sink; /* of files: made when first needed */
     struct ph_hop_gauge gauge;
-    _Atomic int tab;        /* of the shard in hand; 0: none */
-    _Atomic int64_t weight; /* of the shard in hand */
-    uint64_t busy_ns;       /* time inside hops */
-    double outage_since;    /* 0: all is well */
-    unsigned failures;      /* in a row, for the back-off */
+    _Atomic int tab;           /* of the shard in hand; 0: none */
+    _Atomic int64_t weight;    /* of the shard in hand */
+    _Atomic int way;           /* of the shard in hand; enum ph_way */
+    bool at_source, at_target; /* places that it holds, see crew->reading and crew->landing */
+    uint64_t busy_ns;          /* time inside hops */
+    double outage_since;       /* 0: all is well */
+    unsigned failures;         /* in a row, for the back-off */
     unsigned seed;
 };
 
 struct ph_crew_opts {
     const struct ph_dsn *source, *target;
-    const char *encoding; /* the target's; both sides speak it */
+    const char *encoding; /* the target's, or the archive's: all sides speak it */
     const char *tag;
     int64_t job;
     int mover;
     enum ph_mode mode;
     bool fire_triggers, skip_triggers;
     int workers;
+    int source_jobs,
+        target_jobs;       /* so many may read from the source, or write to the target, at once */
+    bool extract;          /* the job ends in the place: there is no target */
+    bool load;             /* it begins there: there is no source */
+    struct ph_place place; /* extract, load: the archive */
+    enum ph_compress compress; /* extract */
+    struct ph_spill *spill;    /* NULL: nothing is spilled */
+    struct ph_roster *roster;  /* with spill and extract; else NULL */
+    struct ph_throttle *throttle;
+    void (*let_go)(void *arg, double ago_s,
+                   bool target); /* the snapshot is not needed any more; called by the pulse,
+                                                              once. target: whether the ledger can be told */
+    void *let_go_arg;
     double max_outage_s;
     struct ph_log *log;
     struct ph_interrupt *interrupt;
@@ -63,8 +92,9 @@ struct ph_crew_opts {
 
 struct ph_crew {
     struct ph_crew_opts opts;
-    const char *snapshot, *pg_snapshot; /* of this phase: its id, and what it is */
+    const char *snapshot, *pg_snapshot, *lsn; /* of this phase: its id, and what it is */
     int snapshot_no;
+    bool snapshot_released;   /* nobody reads from the source any more; the pulse's */
     struct ph_crew_tab *tabs; /* by number - 1 */
     int n_tabs;
     struct ph_worker *workers;
@@ -81,8 +111,18 @@ struct ph_crew {
     _Atomic uint64_t run_rows, run_bytes, run_shards;
     _Atomic uint64_t first_idle_ns; /* when the first worker ran dry in this phase; 0: none has */
     _Atomic uint64_t last_landed_ns;
-    _Atomic bool outage;  /* somebody is waiting for a lost server */
-    pthread_mutex_t lock; /* of fatal */
+    _Atomic bool outage; /* somebody is waiting for a lost server */
+    _Atomic bool
+        target_down; /* it could not be reached when somebody tried; the pulse goes on trying */
+    _Atomic bool pressure;        /* the target is slow or held back: auto spills */
+    _Atomic bool noting;          /* a worker tells the ledger of files */
+    _Atomic bool flush;           /* somebody would like a flush soon */
+    _Atomic int reading, landing; /* workers that are at the source, at the target */
+    _Atomic int others;           /* other live movers of the job, when last heard */
+    _Atomic int64_t stranded;     /* shards that are left, spilled where no mover works */
+    struct ph_flow to_target, to_files;
+    _Atomic uint64_t released_ns; /* when the snapshot was let go; 0: it is held */
+    pthread_mutex_t lock;         /* of fatal */
     bool has_fatal;
     struct ph_err fatal; /* why everything stops */
 };
@@ -100,7 +140,28 @@ void ph_crew_join(struct ph_crew *crew);
 /* Makes everything stop with this error; the first one stays. Any thread. */
 void ph_crew_fail(struct ph_crew *crew, const struct ph_err *err);
 
-/* Body of a worker thread (worker.c). */
+/* What a worker does until nothing is left (worker.c). */
 void *ph_worker_main(void *worker);
+
+/* Equips a worker, and gives back what it has (crew.c); what belongs to its thread is given back there. */
+bool ph_worker_files(struct ph_worker *worker, struct ph_err *err);
+
+/* Body of the pulse's thread (pulse.c): keeps the job alive, flushes, lets the snapshot go, sees when the target is slow. */
+void *ph_pulse_main(void *crew);
+
+/* way.c: what a worker takes next, and by which way it goes. */
+
+/* What it should ask for. */
+enum ph_want ph_way_want(struct ph_worker *worker);
+
+/* Which way a claimed shard goes; takes the places at source and target that it needs, and room for its file. False: it cannot
+ * go now. On success ph_way_end must follow. */
+struct ph_way_pass {
+    enum ph_way way;
+    uint64_t reserved; /* bytes in the spill directory */
+};
+bool ph_way_begin(struct ph_worker *worker, const struct ph_claim *claim, struct ph_way_pass *pass);
+void ph_way_end(struct ph_worker *worker, const struct ph_way_pass *pass, bool ok,
+                const struct ph_err *err);
 
 #endif

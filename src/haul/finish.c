@@ -111,7 +111,10 @@ bool ph_run_finish(struct ph_run *run, struct ph_err *err)
         return ph_err_set(err, PH_FAILED, "fault point job.completed");
     if (!completed)
         return ph_err_set(err, PH_FAILED, "shards are left that nobody works on");
+    if (run->opts->spec->route == PH_ROUTE_LOAD)
+        return true;
     ph_run_end_keeper(run);
+    ph_spill_end(&run->spill); /* that was the barrier: what is in its files is safe elsewhere */
     return true;
 }
 
@@ -171,6 +174,8 @@ void ph_run_add_figures(struct ph_run *run)
     result->run_rows = atomic_load(&crew->run_rows);
     result->run_bytes = atomic_load(&crew->run_bytes);
     result->retries = atomic_load(&crew->retries);
+    result->spilled_bytes = atomic_load(&run->spill.written);
+    result->throttled_s = (double)atomic_load(&run->throttle.rate_ns) / 1e9;
     for (int i = 0; crew->workers && i < crew->opts.workers; i++) {
         source += atomic_load(&crew->workers[i].gauge.source_wait_ns);
         target += atomic_load(&crew->workers[i].gauge.sink_wait_ns);

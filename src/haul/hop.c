@@ -15,8 +15,14 @@ static void show(struct ph_hop_gauge *gauge, const struct ph_source *source,
     atomic_store_explicit(&gauge->sink_wait_ns, sink->wait_ns, memory_order_relaxed);
 }
 
+static void flow(struct ph_flow *flow, const struct ph_batch *batch)
+{
+    atomic_fetch_add_explicit(&flow->bytes, batch->len, memory_order_relaxed);
+    atomic_fetch_add_explicit(&flow->rows, batch->rows + batch->last_piece, memory_order_relaxed);
+}
+
 static bool stream(struct ph_source *source, struct ph_sink *sink, struct ph_tally *tally,
-                   struct ph_hop_gauge *gauge, struct ph_err *err)
+                   struct ph_hop_gauge *gauge, const struct ph_brake *brake, struct ph_err *err)
 {
     struct ph_batch batch;
     for (;;) {
@@ -31,16 +37,34 @@ static bool stream(struct ph_source *source, struct ph_sink *sink, struct ph_tal
         if (!sink->ops->put(sink, &batch, err))
             return false;
         show(gauge, source, sink, tally);
+        if (gauge && gauge->flow)
+            flow(gauge->flow, &batch);
+        if (brake && !brake->wait(brake->arg, batch.len, batch.rows + batch.last_piece, err))
+            return false;
     }
 }
 
+/* What came out of a file must be what went in. */
+static bool is_expected(const struct ph_shard *shard, const struct ph_tally *tally,
+                        struct ph_err *err)
+{
+    if (!shard->expect || ph_tally_equal(shard->expect, tally))
+        return true;
+    return ph_err_set(err, PH_DAMAGED,
+                      "shard %lld: %llu rows came out of %s, and not what its receipt says",
+                      (long long)shard->id, (unsigned long long)tally->rows,
+                      shard->file ? shard->file : "the source");
+}
+
 bool ph_hop_run(struct ph_source *source, struct ph_sink *sink, const struct ph_shard *shard,
-                struct ph_tally *tally, struct ph_hop_gauge *gauge, struct ph_err *err)
+                struct ph_tally *tally, struct ph_hop_gauge *gauge, const struct ph_brake *brake,
+                struct ph_err *err)
 {
     *tally = (struct ph_tally){0};
     /* The source first: it does not wait for an answer, so both servers get to work at once. */
     bool ok = source->ops->open(source, shard, err) && sink->ops->open(sink, shard, err) &&
-              stream(source, sink, tally, gauge, err) && sink->ops->commit(sink, tally, err);
+              stream(source, sink, tally, gauge, brake, err) && is_expected(shard, tally, err) &&
+              sink->ops->commit(sink, tally, err);
     show(gauge, source, sink, tally);
     if (ok) {
         source->ops->finish(source);

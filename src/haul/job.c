@@ -8,9 +8,9 @@
 #include "haul/job.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "haul/archive.h"
 #include "haul/run.h"
 
 /* At the beginning a server that cannot be reached is the environment's fault (exit 2), unless it
@@ -32,18 +32,31 @@ static bool first_connect(struct ph_run *run, bool source, struct ph_err *err)
     return true;
 }
 
+/* The source speaks the target's encoding; without a target, its own; and the target of an archive speaks the archive's. */
 static bool connect_both(struct ph_run *run, struct ph_err *err)
 {
+    if (run->opts->spec->route == PH_ROUTE_EXTRACT) {
+        if (!first_connect(run, true, err))
+            return false;
+        snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->source));
+        return true;
+    }
+    if (run->opts->spec->route == PH_ROUTE_LOAD) {
+        snprintf(run->encoding, sizeof run->encoding, "%s", run->opts->spec->archive->encoding);
+        return first_connect(run, false, err);
+    }
     if (!first_connect(run, false, err))
         return false;
     snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
     return first_connect(run, true, err);
 }
 
-static bool make_plan(struct ph_run *run, struct ph_err *err)
+bool ph_run_plan(struct ph_run *run, struct ph_err *err)
 {
+    const struct ph_job_spec *spec = run->opts->spec;
     return connect_both(run, err) &&
-           (ph_plan_make(&run->plan, run->opts->spec, run->source, run->target, err) ||
+           ((ph_plan_make(&run->plan, spec, run->source, run->target, err) &&
+             (!spec->archive || ph_plan_adopt_shards(run->plan, spec->archive, err))) ||
             ph_run_unchanged(err));
 }
 
@@ -54,6 +67,8 @@ static bool add_emptiness(struct ph_run *run, struct ph_err *err)
     struct ph_ledger_job *job = NULL;
     struct ph_err full;
     bool present = false;
+    if (!run->target)
+        return true;
     if (!ph_ledger_present(run->target, &present, err) ||
         (present && !ph_ledger_find(run->target, &plan->arena, plan->job_name, &job, err)))
         return false;
@@ -77,12 +92,14 @@ static bool add_emptiness(struct ph_run *run, struct ph_err *err)
 bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct ph_err *err)
 {
     struct ph_run run = {.opts = opts, .phase = "planning"};
-    bool ok = make_plan(&run, err);
+    bool ok = ph_run_plan(&run, err);
     /* a snapshot of our own, for the bounds only */
-    ok = ok && (ph_conn_exec(run.source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) &&
-                        ph_plan_cut(run.plan, run.source, err) && add_emptiness(&run, err)
-                    ? true
-                    : ph_run_unchanged(err));
+    ok = ok &&
+         (((!run.source ||
+            (ph_conn_exec(run.source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) &&
+             ph_plan_cut(run.plan, run.source, err))) &&
+           add_emptiness(&run, err)) ||
+          ph_run_unchanged(err));
     ph_conn_close(run.source);
     ph_conn_close(run.target);
     if (!ok) {
@@ -112,15 +129,12 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
     if (opts.keep_snapshot_s <= 0)
         opts.keep_snapshot_s = PH_KEEP_S;
     *result = (struct ph_job_result){.state = "failed"};
-    struct ph_run run = {.opts = &opts,
-                         .result = result,
-                         .arena = &result->arena,
-                         .begin_s = ph_clock_s(),
-                         .phase = "planning"};
+    struct ph_run run;
     bool done = false, filled = false;
-    if (gethostname(run.host, sizeof run.host - 1) != 0)
-        snprintf(run.host, sizeof run.host, "unknown");
-    bool ok = make_plan(&run, err);
+    const struct ph_job_spec *spec = opts.spec;
+    ph_run_init(&run, &opts, result);
+    bool ok = (spec->route != PH_ROUTE_LOAD || ph_run_open_archive(&run, PH_DIR_EXISTS, err)) &&
+              ph_run_plan(&run, err);
     if (ok)
         result->job = ph_arena_strdup(run.arena, run.plan->job_name);
     ok = ok && ph_run_begin(&run, &done, err);
@@ -146,17 +160,7 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
     if (!ok && !run.mover && ph_interrupt_at(opts.interrupt, 1))
         ph_err_set(err, PH_INTERRUPTED, "interrupted before the job began; nothing was changed");
     result->state = ok ? "completed" : err->code == PH_INTERRUPTED ? "pending" : "failed";
-    result->seconds = ph_clock_s() - run.begin_s;
-    result->cpu_s = ph_clock_cpu_s();
-    result->max_rss = ph_clock_max_rss();
-    if (run.mover) {
-        ph_crew_fini(&run.crew);
-        if (run.gate.limit)
-            ph_gate_fini(&run.gate);
-    }
-    ph_conn_close(run.source);
-    ph_conn_close(run.target);
-    ph_plan_free(run.plan);
+    ph_run_fini(&run);
     return ok;
 }
 

@@ -8,7 +8,10 @@
 #define PH_HAUL_JOB_H
 
 #include "base/interrupt.h"
+#include "archive/manifest.h"
 #include "base/log.h"
+#include "haul/spill.h"
+#include "haul/throttle.h"
 #include "plan/plan.h"
 
 /* One moment of a running job; arrays are valid during the callback only. */
@@ -17,6 +20,7 @@ struct ph_progress_table {
     uint64_t rows, bytes;        /* landed plus in flight */
     int64_t weight, weight_done; /* of planned bytes; weight_done grows with what is in flight */
     int shards, shards_landed, shards_parked;
+    int64_t weight_spilled; /* of planned bytes: in files, not landed */
 };
 
 struct ph_progress {
@@ -33,7 +37,10 @@ struct ph_progress {
     double source_share, target_share,
         self_share; /* where workers' time goes, lately; sum 1 or 0 */
     double snapshot_held_s;
-    const char *phase; /* "planning", "copying", "waiting for the target", "finishing", ... */
+    bool snapshot_released;
+    uint64_t spilled_bytes; /* of rows, that this run has put into files */
+    double throttled_s;     /* of workers, all together */
+    const char *phase;      /* "planning", "copying", "waiting for the target", "finishing", ... */
 };
 
 struct ph_job_opts {
@@ -41,10 +48,15 @@ struct ph_job_opts {
     const struct ph_job_spec *spec;
     bool join;
     bool again;
-    uint64_t memory;        /* upper bound of resident memory, bytes; 0: 512 MiB */
-    double keep_snapshot_s; /* how long the keeper outlives the last mover; 0: 15 min */
-    double max_outage_s;    /* how long lost servers are tried for; 0: 30 min */
-    struct ph_log *log;     /* may be NULL */
+    uint64_t memory;              /* upper bound of resident memory, bytes; 0: 512 MiB */
+    double keep_snapshot_s;       /* how long the keeper outlives the last mover; 0: 15 min */
+    double max_outage_s;          /* how long lost servers are tried for; 0: 30 min */
+    int source_jobs, target_jobs; /* workers at each side at most; 0: as many as there are */
+    struct ph_rates rates;
+    struct ph_spill_opts spill; /* copy */
+    bool forget_spill;          /* what is spilled where no mover works is read again */
+    const char *archive_dir;    /* extract, load */
+    struct ph_log *log;         /* may be NULL */
     struct ph_interrupt *interrupt;
     void (*progress)(void *arg,
                      const struct ph_progress *now); /* main thread, every 200 ms; may be NULL */
@@ -75,6 +87,8 @@ struct ph_job_result {
     double snapshot_held_s;
     double tail_s; /* from the first worker that ran dry to the end of the last shard */
     double source_share, target_share, self_share;
+    uint64_t spilled_bytes; /* of files, by this run; extract: of the archive */
+    double throttled_s;
     double cpu_s;
     uint64_t max_rss;
     struct ph_job_table *tables;
@@ -91,9 +105,14 @@ struct ph_job_result {
  * either way. */
 bool ph_job_copy(const struct ph_job_opts *opts, struct ph_job_result *result, struct ph_err *err);
 
+/* The first half of a copy: from the source into opts->archive_dir, which becomes an archive (spec->route is PH_ROUTE_EXTRACT).
+ * Goes on where an earlier run has left it; does nothing when it is complete. */
+bool ph_job_extract(const struct ph_job_opts *opts, struct ph_job_result *result,
+                    struct ph_err *err);
+
 void ph_job_result_free(struct ph_job_result *result);
 
-/* Plans only, and changes nothing: connects, plans, cuts under a snapshot of its own. The plan
+/* Plans only (a copy, or an extract, which has no target), and changes nothing: connects, plans, cuts under a snapshot of its own. The plan
  * borrows spec. */
 bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct ph_err *err);
 

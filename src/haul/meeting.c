@@ -85,7 +85,7 @@ void ph_meeting_free(struct ph_meeting *meeting)
 }
 
 void ph_meeting_add(struct ph_meeting *meeting, int side, uint64_t key, uint64_t row,
-                    struct ph_place place)
+                    struct ph_spot place)
 {
     struct stripe *s = &meeting->stripes[key >> 58];
     pthread_mutex_lock(&s->lock);

@@ -15,7 +15,7 @@
 #include "pghaul/err.h"
 
 /* A row's place on one side: in which relation, and where there. */
-struct ph_place {
+struct ph_spot {
     uint32_t block;
     uint16_t offset;
     uint16_t rel;
@@ -25,7 +25,7 @@ struct ph_place {
 struct ph_odd {
     uint64_t key, row; /* hashes */
     uint32_t count[2]; /* copies in source and target */
-    struct ph_place place[2];
+    struct ph_spot place[2];
 };
 
 enum { PH_MEETING_ROW = 5 * sizeof(struct ph_odd) };
@@ -44,7 +44,7 @@ void ph_meeting_free(struct ph_meeting *meeting);
 
 /* Running out of memory is told by the harvest. */
 void ph_meeting_add(struct ph_meeting *meeting, int side, uint64_t key, uint64_t row,
-                    struct ph_place place);
+                    struct ph_spot place);
 
 /* Empties it into *odds. */
 bool ph_meeting_harvest(struct ph_meeting *meeting, struct ph_odds *odds, struct ph_err *err);

@@ -6,9 +6,76 @@
 #include "haul/progress.h"
 #include "haul/run.h"
 
+/* So many workers that both sides can have theirs; no more than there is work. */
+static int count_workers(const struct ph_run *run, int open_shards)
+{
+    const struct ph_job_opts *opts = run->opts;
+    int n = run->plan->jobs, s = opts->source_jobs, t = opts->target_jobs;
+    if (s && t)
+        n = opts->spill.when == PH_SPILL_ALWAYS ? s + t : s > t ? s : t;
+    else if (s || t)
+        n = s + t > n ? s + t : n;
+    n = n < open_shards ? n : open_shards;
+    return n > 0 ? n : 1;
+}
+
+void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *out)
+{
+    const struct ph_job_opts *opts = run->opts;
+    int workers = count_workers(run, open_shards);
+    run->result->workers = workers;
+    ph_throttle_init(&run->throttle, &opts->rates, opts->interrupt);
+    const struct ph_rates *r = &opts->rates;
+    bool limited = r->source_bytes || r->source_rows || r->target_bytes || r->target_rows;
+    *out = (struct ph_crew_opts){
+        .source = opts->source,
+        .target = opts->target,
+        .encoding = run->encoding,
+        .tag = run->tag,
+        .job = run->job,
+        .mover = run->mover,
+        .mode = opts->spec->mode,
+        .fire_triggers = opts->spec->triggers == PH_TRIGGERS_FIRE,
+        .skip_triggers = opts->spec->triggers == PH_TRIGGERS_SKIP,
+        .workers = workers,
+        .source_jobs = opts->source_jobs ? opts->source_jobs : workers,
+        .target_jobs = opts->target_jobs ? opts->target_jobs : workers,
+        .throttle = limited ? &run->throttle : NULL,
+        .let_go = ph_run_let_go,
+        .let_go_arg = run,
+        .max_outage_s = opts->max_outage_s > 0 ? opts->max_outage_s : PH_OUTAGE_S,
+        .log = opts->log,
+        .interrupt = opts->interrupt,
+        .gate = &run->gate,
+    };
+}
+
+/* What the job has to do with files: an archive that it loads, or a directory that it may spill to. */
+static bool add_files(struct ph_run *run, struct ph_crew_opts *opts, struct ph_err *err)
+{
+    bool spilled = false;
+    for (int i = 0; i < run->n_tabs; i++)
+        spilled = spilled || run->tabs[i].spilled > 0;
+    if (run->opts->spec->archive) {
+        opts->load = true;
+        opts->place = run->place;
+        return true; /* the directory was opened when the run began */
+    }
+    if (!run->spill.path || (run->opts->spill.when == PH_SPILL_NEVER && !spilled))
+        return true;
+    opts->spill = &run->spill;
+    ph_roster_free(run->roster);
+    run->roster = NULL;
+    if (!ph_ledger_roster(run->target, run->job, &run->roster, err))
+        return false;
+    opts->roster = run->roster;
+    return true;
+}
+
 bool ph_run_prepare(struct ph_run *run, struct ph_err *err)
 {
     int open_shards = 0;
+    struct ph_crew_opts opts;
     if (!ph_run_load_tabs(run, err) || !ph_run_same_relations(run, err))
         return false;
     if (!run->snapshot &&
@@ -19,26 +86,8 @@ bool ph_run_prepare(struct ph_run *run, struct ph_err *err)
         run->result->shards += run->tabs[i].shards;
         run->result->shards_resumed += run->tabs[i].landed;
     }
-    int workers = run->plan->jobs < open_shards ? run->plan->jobs : open_shards;
-    workers = workers > 0 ? workers : 1;
-    run->result->workers = workers;
-    const struct ph_crew_opts opts = {
-        .source = run->opts->source,
-        .target = run->opts->target,
-        .encoding = run->encoding,
-        .tag = run->tag,
-        .job = run->job,
-        .mover = run->mover,
-        .mode = run->opts->spec->mode,
-        .fire_triggers = run->opts->spec->triggers == PH_TRIGGERS_FIRE,
-        .skip_triggers = run->opts->spec->triggers == PH_TRIGGERS_SKIP,
-        .workers = workers,
-        .max_outage_s = run->opts->max_outage_s > 0 ? run->opts->max_outage_s : PH_OUTAGE_S,
-        .log = run->opts->log,
-        .interrupt = run->opts->interrupt,
-        .gate = &run->gate,
-    };
-    return ph_crew_init(&run->crew, &opts, err);
+    ph_run_crew_opts(run, open_shards, &opts);
+    return add_files(run, &opts, err) && ph_crew_init(&run->crew, &opts, err);
 }
 
 /* Tells the crew how far the tables are: at the beginning, and after a recovery has changed it. */
@@ -61,11 +110,27 @@ bool ph_run_brief(struct ph_run *run, struct ph_err *err)
         atomic_store(&c->weight_done, t->weight_done);
         atomic_store(&c->landed, t->landed);
         atomic_store(&c->parked, t->parked);
+        atomic_store(&c->weight_spilled, t->weight_spilled);
     }
     crew->snapshot = run->snapshot->id;
     crew->pg_snapshot = run->snapshot->pg_snapshot;
+    crew->lsn = run->snapshot->lsn;
     crew->snapshot_no = run->snapshot->no;
     return true;
+}
+
+/* What is left lies in files of a host where nobody works. */
+static bool stranded(struct ph_run *run, struct ph_err *err)
+{
+    const char *holder = NULL;
+    long long n = (long long)atomic_load(&run->crew.stranded);
+    if (!ph_run_reach(run, false, err) ||
+        !ph_ledger_stranded(run->target, run->arena, run->job, &holder, err))
+        return false;
+    ph_err_set(err, PH_FAILED, "%lld shards are spilled in %s, where no mover works", n,
+               holder ? holder : "a directory that is not here");
+    return ph_err_hint(err, "run the same command there; or, if the files are lost, here with"
+                            " --forget-spill: the shards are read from the source again");
 }
 
 static bool run_phase(struct ph_run *run, struct ph_err *err)
@@ -85,7 +150,7 @@ static bool run_phase(struct ph_run *run, struct ph_err *err)
     }
     if (ph_interrupt_at(run->opts->interrupt, 1))
         return ph_err_set(err, PH_INTERRUPTED, "interrupted; the job can go on");
-    return true;
+    return !atomic_load(&crew->stranded) || stranded(run, err);
 }
 
 /* A crash of the target may have taken back what had landed: then there is another phase. */

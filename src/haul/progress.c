@@ -19,14 +19,18 @@ struct watch {
     struct sample window[WINDOW];
     unsigned samples;
     int64_t weight_at_start;
-    double start_s, snapshot_s;
+    double start_s, snapshot_s; /* snapshot_s: how long it had been held then */
+    bool holds;                 /* it was held when we began */
 };
 
-/* A shard in hand counts by the share of its bytes that have passed, as far as its weight tells. */
+/* A shard in hand counts by the share of its bytes that have passed, as far as its weight tells. One that is on its way into a
+ * file, or lies in one, counts half: it has one hop of two behind it. */
 static int64_t in_hand(const struct ph_worker *w, uint64_t bytes)
 {
     int64_t weight = atomic_load(&w->weight);
-    return (int64_t)bytes < weight ? (int64_t)bytes : weight;
+    int64_t passed = (int64_t)bytes < weight ? (int64_t)bytes : weight;
+    bool halves = w->crew->opts.spill && atomic_load(&w->way) != PH_WAY_DIRECT;
+    return halves ? passed / 2 : passed;
 }
 
 static void collect(struct watch *watch, struct ph_progress *now, struct sample *sample)
@@ -40,7 +44,8 @@ static void collect(struct watch *watch, struct ph_progress *now, struct sample 
         t->rows = atomic_load(&tab->rows);
         t->bytes = atomic_load(&tab->bytes);
         t->weight = tab->weight;
-        t->weight_done = atomic_load(&tab->weight_done);
+        t->weight_spilled = atomic_load(&tab->weight_spilled);
+        t->weight_done = atomic_load(&tab->weight_done) + t->weight_spilled / 2;
         t->shards = tab->shards;
         t->shards_landed = atomic_load(&tab->landed);
         t->shards_parked = atomic_load(&tab->parked);
@@ -53,8 +58,10 @@ static void collect(struct watch *watch, struct ph_progress *now, struct sample 
         if (tab == 0)
             continue;
         uint64_t bytes = atomic_load(&w->gauge.bytes);
-        watch->tables[tab - 1].rows += atomic_load(&w->gauge.rows);
-        watch->tables[tab - 1].bytes += bytes;
+        /* what goes into a file is counted when it lands */
+        bool lands = crew->opts.extract || atomic_load(&w->way) != PH_WAY_SPILL;
+        watch->tables[tab - 1].rows += lands ? atomic_load(&w->gauge.rows) : 0;
+        watch->tables[tab - 1].bytes += lands ? bytes : 0;
         watch->tables[tab - 1].weight_done += in_hand(w, bytes);
         now->workers_busy++;
     }
@@ -90,7 +97,8 @@ static void add_rates(struct watch *watch, struct ph_progress *now, const struct
                 now->source_share /= waits;
                 now->target_share /= waits;
             }
-            now->self_share = 1 - now->source_share - now->target_share;
+            double rest = 1 - now->source_share - now->target_share;
+            now->self_share = rest > 0 ? rest : 0;
         }
     }
     double done = (double)(sample->weight - watch->weight_at_start),
@@ -100,6 +108,23 @@ static void add_rates(struct watch *watch, struct ph_progress *now, const struct
     if (now->eta_s < 0 && done > 0)
         now->eta_s = total > sample->weight ? -1 : 0;
     watch->window[watch->samples++ % WINDOW] = *sample;
+}
+
+/* How long the source has had to keep it, up to now or until it was let go. */
+static double snapshot_held(const struct watch *watch, double now_s)
+{
+    uint64_t released = atomic_load(&watch->run->crew.released_ns);
+    double until = released ? (double)released / 1e9 : now_s;
+    return watch->holds ? watch->snapshot_s + (until > watch->start_s ? until - watch->start_s : 0)
+                        : watch->snapshot_s;
+}
+
+static const char *phase(const struct ph_run *run)
+{
+    const struct ph_crew *crew = &run->crew;
+    if (atomic_load(&crew->target_down))
+        return "target out of reach";
+    return atomic_load(&crew->outage) ? "waiting for a server" : run->phase;
 }
 
 static void tell(struct watch *watch)
@@ -116,8 +141,11 @@ static void tell(struct watch *watch)
         .run_bytes = atomic_load(&crew->run_bytes),
         .workers = crew->opts.workers,
         .retries = atomic_load(&crew->retries),
-        .phase = atomic_load(&crew->outage) ? "waiting for a server" : run->phase,
-        .snapshot_held_s = watch->snapshot_s + sample.at_s - watch->start_s,
+        .phase = phase(run),
+        .snapshot_held_s = snapshot_held(watch, sample.at_s),
+        .snapshot_released = !watch->holds || atomic_load(&crew->released_ns) > 0,
+        .spilled_bytes = atomic_load(&crew->to_files.bytes),
+        .throttled_s = (double)atomic_load(&run->throttle.rate_ns) / 1e9,
     };
     collect(watch, &now, &sample);
     if (watch->samples == 0)
@@ -129,7 +157,10 @@ static void tell(struct watch *watch)
 void ph_progress_watch(struct ph_run *run)
 {
     struct ph_crew *crew = &run->crew;
-    struct watch watch = {.run = run, .start_s = ph_clock_s(), .snapshot_s = run->snapshot->held_s};
+    struct watch watch = {.run = run,
+                          .start_s = ph_clock_s(),
+                          .snapshot_s = run->snapshot ? run->snapshot->held_s : 0,
+                          .holds = !run->snapshot || !run->snapshot->released};
     watch.tables = calloc((size_t)(crew->n_tabs ? crew->n_tabs : 1), sizeof *watch.tables);
     for (unsigned tick = 0; atomic_load(&crew->running) > 0; tick++) {
         usleep(10000); /* short, so that a small job does not wait for its end to be seen */

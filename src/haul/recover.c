@@ -14,7 +14,8 @@
  *      table starts over: our rows (by xmin, and exactly as many as the receipts say) and receipts are taken
  *      away, and it is cut anew.
  *
- * For upsert nothing is taken away: shards are just planned again.
+ * For upsert nothing is taken away: shards are just planned again. A spilled shard is looked at like one that has landed;
+ * where it is not proven, its file is of no use any more.
  * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is looked at.
  */
 #include <inttypes.h>
@@ -29,7 +30,7 @@ struct landed {
     int64_t shard;
     int tab;
     const char *pred;
-    int64_t rows, xid;
+    int64_t rows, xid; /* xid 0: it is spilled, and the target has no row of it */
     uint64_t old_xmin; /* of the snapshot it was read under */
     bool changed;
 };
@@ -57,7 +58,7 @@ static bool fence(struct ph_run *run, struct ph_err *err)
     ph_sql_add(&sql,
                "UPDATE pghaul.shard SET attempt = attempt OPERATOR(pg_catalog.+) 1, mover = NULL,"
                " slot = NULL WHERE job OPERATOR(pg_catalog.=) %D"
-               " AND state OPERATOR(pg_catalog.=) 'planned' AND mover IS NOT NULL",
+               " AND state IN ('planned', 'spilled') AND mover IS NOT NULL",
                run->job);
     return ask(run->target, &sql, NULL, err);
 }
@@ -99,12 +100,15 @@ static bool read_landed(struct recovery *rec, struct ph_err *err)
     struct ph_rows *rows = NULL;
     ph_sql_add(&sql,
                "SELECT s.id, s.tab, s.pred, r.rows, r.xid, n.oldest FROM pghaul.shard s"
-               " JOIN pghaul.all_receipts r ON r.job OPERATOR(pg_catalog.=) s.job"
-               " AND r.shard OPERATOR(pg_catalog.=) s.id"
+               " JOIN (SELECT job, shard, snapshot, rows, xid FROM pghaul.all_receipts UNION ALL"
+               " SELECT job, shard, snapshot, rows, 0 FROM pghaul.spill) r"
+               " ON r.job OPERATOR(pg_catalog.=) s.job AND r.shard OPERATOR(pg_catalog.=) s.id"
+               " AND (r.xid OPERATOR(pg_catalog.=) 0)"
+               " OPERATOR(pg_catalog.=) (s.state OPERATOR(pg_catalog.=) 'spilled')"
                " JOIN pghaul.snapshot n ON n.job OPERATOR(pg_catalog.=) s.job"
                " AND n.no OPERATOR(pg_catalog.=) r.snapshot"
-               " WHERE s.job OPERATOR(pg_catalog.=) %D AND s.state IN ('landed', 'verified')"
-               " ORDER BY s.tab, s.id",
+               " WHERE s.job OPERATOR(pg_catalog.=) %D"
+               " AND s.state IN ('landed', 'verified', 'spilled') ORDER BY s.tab, s.id",
                run->job);
     if (!ask(run->target, &sql, &rows, err))
         return false;
@@ -206,9 +210,13 @@ static bool plan_again(struct recovery *rec, struct ph_err *err)
         struct ph_buf sql = {0};
         if (!l->changed || (by_block && !upsert))
             continue;
-        ph_sql_add(&sql, "UPDATE pghaul.shard SET state = 'planned', attempt = attempt "
-                         "OPERATOR(pg_catalog.+) 1");
-        if (!upsert)
+        ph_sql_add(&sql,
+                   "DELETE FROM pghaul.spill WHERE job OPERATOR(pg_catalog.=) %D"
+                   " AND shard OPERATOR(pg_catalog.=) %D;"
+                   "UPDATE pghaul.shard SET state = 'planned', holder = NULL,"
+                   " attempt = attempt OPERATOR(pg_catalog.+) 1",
+                   run->job, l->shard);
+        if (!upsert && l->xid)
             ph_sql_add(&sql, ", redo_xid = %D, redo_rows = %D", l->xid, l->rows);
         ph_sql_add(&sql, " WHERE job OPERATOR(pg_catalog.=) %D AND id OPERATOR(pg_catalog.=) %D",
                    run->job, l->shard);
@@ -240,7 +248,7 @@ static bool take_rows_back(struct recovery *rec, int tab, struct ph_err *err)
     ph_sql_add(&sql, "DELETE FROM %s%I.%I WHERE xmin OPERATOR(pg_catalog.=) ANY ('{",
                t->target_routes ? "" : "ONLY ", t->target_schema, t->target_name);
     for (int i = 0; i < rec->n_landed; i++) {
-        if (rec->landed[i].tab != tab)
+        if (rec->landed[i].tab != tab || rec->landed[i].xid == 0)
             continue;
         ph_sql_add(&sql, "%s%D", comma, rec->landed[i].xid & 0xffffffff);
         expected += (uint64_t)rec->landed[i].rows;
@@ -335,11 +343,12 @@ static void tell(const struct recovery *rec)
                 t->root_source);
         else if (rec->changed[i])
             ph_log(run->opts->log, PH_LOG_WARN,
-                   "%s has changed since: %d of its %d landed shards are read again",
+                   "%s has changed since: %d of its %d finished shards are read again",
                    t->root_source, rec->changed[i], rec->have[i]);
         else if (rec->have[i])
-            ph_log(run->opts->log, PH_LOG_NOTE, "%s is proven unchanged: its %d landed shards stay",
-                   t->root_source, rec->have[i]);
+            ph_log(run->opts->log, PH_LOG_NOTE,
+                   "%s is proven unchanged: its %d finished shards stay", t->root_source,
+                   rec->have[i]);
     }
 }
 

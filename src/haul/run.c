@@ -2,8 +2,40 @@
 #include "haul/run.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+
+void ph_run_init(struct ph_run *run, const struct ph_job_opts *opts, struct ph_job_result *result)
+{
+    *run = (struct ph_run){.opts = opts,
+                           .result = result,
+                           .arena = &result->arena,
+                           .begin_s = ph_clock_s(),
+                           .phase = "planning",
+                           .archive_dir = {.fd = -1, .lock = -1},
+                           .spill = {.dir = {.fd = -1, .lock = -1}}};
+    if (gethostname(run->host, sizeof run->host - 1) != 0)
+        snprintf(run->host, sizeof run->host, "unknown");
+}
+
+void ph_run_fini(struct ph_run *run)
+{
+    run->result->seconds = ph_clock_s() - run->begin_s;
+    run->result->cpu_s = ph_clock_cpu_s();
+    run->result->max_rss = ph_clock_max_rss();
+    if (run->crew.workers)
+        ph_crew_fini(&run->crew);
+    if (run->gate.limit)
+        ph_gate_fini(&run->gate);
+    ph_dir_close(&run->archive_dir);
+    if (run->set)
+        ph_spill_fini(&run->spill);
+    ph_roster_free(run->roster);
+    ph_conn_close(run->source);
+    ph_conn_close(run->target);
+    ph_plan_free(run->plan);
+}
 
 static bool open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,
                          struct ph_err *err)
@@ -13,7 +45,7 @@ static bool open_control(struct ph_run *run, bool source, struct ph_interrupt *i
     struct ph_conn_opts how = {
         .dsn = source ? run->opts->source : run->opts->target,
         .application_name = name,
-        .encoding = source ? run->encoding : NULL,
+        .encoding = *run->encoding ? run->encoding : NULL,
         .read_only = source,
         .interrupt = interrupt,
         .interrupt_level = 1,
@@ -97,6 +129,14 @@ bool ph_run_is_whole(const struct ph_run *run)
     return true;
 }
 
+bool ph_run_is_read(const struct ph_run *run)
+{
+    for (int i = 0; i < run->n_tabs; i++)
+        if (run->tabs[i].landed + run->tabs[i].spilled < run->tabs[i].shards)
+            return false;
+    return true;
+}
+
 /* Shards of unlogged targets that a crash of the target has taken back. */
 bool ph_run_reopen_lost(struct ph_run *run, int64_t *lost, struct ph_err *err)
 {
@@ -107,23 +147,40 @@ bool ph_run_reopen_lost(struct ph_run *run, int64_t *lost, struct ph_err *err)
     return !unlogged || ph_ledger_lost(run->target, run->job, lost, err);
 }
 
-/* Lets the snapshot go: nobody needs the source any more. */
-void ph_run_end_keeper(struct ph_run *run)
+/* Lets the snapshot go: nobody needs the source any more. ago_s: it happened so long ago. target: the ledger can be told; else
+ * only the keeper is ended. */
+static void end_keeper(struct ph_run *run, double ago_s, bool target)
 {
     struct ph_err ignored;
-    struct ph_ledger_snapshot *s = NULL;
-    if (!ph_ledger_snapshot(run->target, run->arena, run->job, &s, &ignored) || !s || s->released)
-        return;
-    if (!is_alive(run->source)) {
-        ph_conn_close(run->source);
-        run->source = NULL;
-        open_control(run, true, NULL, &ignored);
+    struct ph_arena arena = {0};
+    const struct ph_ledger_snapshot *s = run->snapshot;
+    struct ph_ledger_snapshot *found = NULL;
+    if (target && ph_ledger_snapshot(run->target, &arena, run->job, &found, &ignored) && found)
+        s = found;
+    if (s && !s->released) {
+        if (!is_alive(run->source)) {
+            ph_conn_close(run->source);
+            run->source = NULL;
+            open_control(run, true, NULL, &ignored);
+        }
+        if (run->source)
+            ph_keeper_end(run->source, run->tag, s->keeper_backend, &ignored);
+        else
+            ph_keeper_kill(s->keeper_host, s->keeper_pid);
+        if (target)
+            ph_ledger_release_snapshot(run->target, run->job, ago_s, &ignored);
     }
-    if (run->source)
-        ph_keeper_end(run->source, run->tag, s->keeper_backend, &ignored);
-    else
-        ph_keeper_kill(s->keeper_host, s->keeper_pid);
-    ph_ledger_release_snapshot(run->target, run->job, &ignored);
+    ph_arena_fini(&arena);
+}
+
+void ph_run_end_keeper(struct ph_run *run)
+{
+    end_keeper(run, 0, true);
+}
+
+void ph_run_let_go(void *run, double ago_s, bool target)
+{
+    end_keeper(run, ago_s, target);
 }
 
 /* Leaves a job that goes on, and says how it ended. */

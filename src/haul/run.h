@@ -26,6 +26,12 @@ struct ph_run {
     struct ph_ledger_tab *tabs; /* as in the ledger when the phase began */
     int n_tabs;
     const struct ph_table **tables; /* by the ledger's table number - 1 */
+    const char *set; /* 32 hexadecimal digits: of this round, or of the archive that is loaded */
+    struct ph_place place; /* load, extract: the archive */
+    struct ph_dir archive_dir;
+    struct ph_spill spill;
+    struct ph_roster *roster;
+    struct ph_throttle throttle;
     struct ph_crew crew;
     struct ph_gate gate;
     double begin_s;
@@ -35,6 +41,10 @@ struct ph_run {
 enum { PH_KEEP_S = 15 * 60, PH_OUTAGE_S = 30 * 60 }; /* defaults */
 
 /* run.c */
+
+/* A run from its beginning; opts and result are borrowed. fini closes what is open, and says in the result what it took. */
+void ph_run_init(struct ph_run *run, const struct ph_job_opts *opts, struct ph_job_result *result);
+void ph_run_fini(struct ph_run *run);
 
 /* Opens (or opens again) a control connection. */
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err);
@@ -53,8 +63,9 @@ bool ph_run_unchanged(struct ph_err *err);
 /* Reads where the job's tables stand into run->tabs. */
 bool ph_run_load_tabs(struct ph_run *run, struct ph_err *err);
 
-/* Whether every shard had landed when the tables were read. */
+/* Whether every shard had landed when the tables were read; whether none is to be read from the source any more. */
 bool ph_run_is_whole(const struct ph_run *run);
+bool ph_run_is_read(const struct ph_run *run);
 
 /* Plans those shards of unlogged targets again that a crash of the target has taken back. */
 bool ph_run_reopen_lost(struct ph_run *run, int64_t *lost, struct ph_err *err);
@@ -62,8 +73,14 @@ bool ph_run_reopen_lost(struct ph_run *run, int64_t *lost, struct ph_err *err);
 /* Lets the snapshot go: nobody needs the source any more. */
 void ph_run_end_keeper(struct ph_run *run);
 
+/* The same as the crew's let_go, from the pulse, which has the control connections then. */
+void ph_run_let_go(void *run, double ago_s, bool target);
+
 /* Leaves a job that goes on, and writes down how the run ended. */
 void ph_run_leave(struct ph_run *run, const struct ph_err *why);
+
+/* job.c: connects and plans. */
+bool ph_run_plan(struct ph_run *run, struct ph_err *err);
 
 /* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
@@ -71,8 +88,12 @@ bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
 /* begin.c: the ledger's tables are those of the plan, to the file and the column; sets run->tables. */
 bool ph_run_same_relations(struct ph_run *run, struct ph_err *err);
 
+/* begin.c: what stands in the way is an error, and so is too little memory; warnings are logged. */
+bool ph_run_may_begin(struct ph_run *run, struct ph_err *err);
+
 /* phases.c: makes the crew ready; tells it how far the tables are; lets it work to the end. */
 bool ph_run_prepare(struct ph_run *run, struct ph_err *err);
+void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *out);
 bool ph_run_brief(struct ph_run *run, struct ph_err *err);
 bool ph_run_phases(struct ph_run *run, struct ph_err *err);
 

@@ -43,13 +43,13 @@ uint64_t ph_drill_key(const struct ph_unit *unit, const struct ph_readout_row *r
     return unit->first->n_identity ? XXH3_64bits(row->key, row->key_len) : row->hash_lo;
 }
 
-struct ph_place ph_drill_place(const struct ph_readout_row *row)
+struct ph_spot ph_drill_place(const struct ph_readout_row *row)
 {
     uint32_t block;
     uint16_t offset;
     memcpy(&block, row->lead + 4, sizeof block); /* behind the length of the ctid */
     memcpy(&offset, row->lead + 8, sizeof offset);
-    return (struct ph_place){be32toh(block), be16toh(offset), (uint16_t)row->rel->number};
+    return (struct ph_spot){be32toh(block), be16toh(offset), (uint16_t)row->rel->number};
 }
 
 static void visit(void *arg, int worker, const struct ph_readout_row *row)

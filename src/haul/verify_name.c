@@ -71,7 +71,7 @@ static void write_fetch(const struct naming *w, int side, int rel, const int *wh
     }
     ph_buf_add(sql, " FROM pg_catalog.unnest('{");
     for (int i = 0; i < n; i++) {
-        const struct ph_place *p = &w->odds[which[i]]->place[side];
+        const struct ph_spot *p = &w->odds[which[i]]->place[side];
         ph_buf_addf(sql, "%s\"(%u,%u)\"", i ? "," : "", p->block, p->offset);
     }
     ph_sql_add(sql, "}'::pg_catalog.tid[]) WITH ORDINALITY pghaul_u(at, n) JOIN LATERAL"

@@ -160,7 +160,7 @@ static bool delete_places(struct mend *m, int rel, const char *places, uint64_t 
 /* Of rows that are the same, byte by byte, in all columns that there are, so many go. */
 static bool delete_copies(struct mend *m, const struct ph_odd *odd, struct ph_err *err)
 {
-    const struct ph_place *p = &odd->place[PH_READ_TARGET];
+    const struct ph_spot *p = &odd->place[PH_READ_TARGET];
     const char *from = m->unit->rels[PH_READ_TARGET][p->rel].from;
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
@@ -360,7 +360,7 @@ static bool is_pair(const struct ph_odds *odds, size_t at, size_t n, int here, i
     return pair[0] && pair[1] && pair[0]->place[0].rel == here && pair[1]->place[1].rel == there;
 }
 
-static void add_place(struct ph_buf *buf, const struct ph_place *p)
+static void add_place(struct ph_buf *buf, const struct ph_spot *p)
 {
     ph_buf_addf(buf, "%s\"(%u,%u)\"", buf->len ? "," : "", p->block, p->offset);
 }

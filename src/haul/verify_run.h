@@ -115,7 +115,7 @@ bool ph_verify_drill(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *
  * and keeps what is to be named or mended. */
 uint64_t ph_drill_room(const struct ph_verify *v);
 uint64_t ph_drill_key(const struct ph_unit *unit, const struct ph_readout_row *row);
-struct ph_place ph_drill_place(const struct ph_readout_row *row);
+struct ph_spot ph_drill_place(const struct ph_readout_row *row);
 bool ph_drill_take(struct ph_verify *v, struct ph_unit *unit, const struct ph_odds *found,
                    struct ph_odds *kept, struct ph_err *err);
 

@@ -2,11 +2,14 @@
  *
  *     what happened                          the shard                        the worker
  *     landed                                 landed                           goes on with the claim that came along
+ *     in a file                              spilled                          likewise
  *     fenced (a newer attempt owns it)       not ours any more                goes on
  *     connection lost, server restarts       given back, not counted          tries again until --max-outage
  *     somebody's lock in the way             given back, not counted          ends our own dead backends, goes on
  *     serialization, deadlock, canceled      back-off; the fifth time parks   goes on
  *     anything else (bad data, constraint)   parked with its error            goes on
+ *     file system of the files full          given back, not counted          waits, or takes another way
+ *     file damaged or missing                planned again: the source has it goes on; from an archive: parked
  *     snapshot gone                          given back                       ends: the job must recover first
  *     relation replaced                      given back                       the whole run ends
  */
@@ -58,8 +61,9 @@ static bool bear_outage(struct ph_worker *w, struct ph_err *err)
     if (err->code == PH_INTERRUPTED)
         return false;
     if (w->outage_since == 0) {
-        w->outage_since = now;
-        ph_log(crew->opts.log, PH_LOG_WARN, "%s; trying again", err->text);
+        w->outage_since = now; /* one of the crew says it aloud */
+        ph_log(crew->opts.log, atomic_exchange(&crew->outage, true) ? PH_LOG_INFO : PH_LOG_WARN,
+               "%s; trying again", err->text);
     }
     atomic_store(&crew->outage, true);
     if (now - w->outage_since > crew->opts.max_outage_s) {
@@ -79,9 +83,9 @@ static void give_back(struct ph_worker *w, const struct ph_shard *shard, bool co
     struct ph_crew *crew = w->crew;
     struct ph_err err;
     bool parked = false;
-    if (!ph_conn_ok(w->desk.conn))
+    if (!ph_desk_usable(w->desk))
         return; /* asked anew, the ledger gives us the same shard again */
-    if (!ph_desk_fail(&w->desk, shard, counted, park, why->text, delay_s, &parked, &err)) {
+    if (!ph_desk_fail(w->desk, shard, counted, park, why->text, delay_s, &parked, &err)) {
         ph_log(crew->opts.log, PH_LOG_INFO, "%s", err.text);
         return;
     }
@@ -96,10 +100,30 @@ static void evict(struct ph_worker *w, const struct ph_shard *shard)
 {
     struct ph_err err;
     int n = 0;
-    if (ph_desk_evict(&w->desk, shard, &n, &err) && n > 0)
+    if (w->desk == &w->pg.base && ph_desk_pg_evict(&w->pg, shard, &n, &err) && n > 0)
         ph_log(w->crew->opts.log, PH_LOG_INFO,
                "ended %d backends that earlier attempts at shard %" PRId64 " left behind", n,
                shard->id);
+}
+
+/* The rows are not lost while the source has them. */
+static void lose_file(struct ph_worker *w, const struct ph_shard *shard, const struct ph_err *why)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_err err;
+    if (crew->opts.load) {
+        give_back(w, shard, true, true, why, 0);
+        return;
+    }
+    ph_log(crew->opts.log, PH_LOG_WARN, "%s; shard %" PRId64 " of %s is read from the source again",
+           why->text, shard->id, shard->table->root_source);
+    if (!ph_desk_unsealed(w->desk, shard, why->text, &err)) {
+        ph_log(crew->opts.log, PH_LOG_INFO, "%s", err.text);
+        return;
+    }
+    atomic_fetch_sub(&crew->tabs[shard->tab - 1].weight_spilled, shard->weight);
+    ph_roster_planned(crew->opts.roster, shard->id);
+    ph_spill_drop(crew->opts.spill, shard->file);
 }
 
 /* Decides what a failed hop means, after so many rows; the table at the head of this file. False: the
@@ -133,6 +157,15 @@ static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, ui
             w->outage_since = 0;
         give_back(w, shard, rows > 0 && shard->attempt >= DEADLY, false, err, 0);
         return bear_outage(w, err);
+    case PH_NO_ROOM:
+        give_back(w, shard, false, false, err, 0);
+        if (crew->opts.extract && !atomic_exchange(&crew->outage, true))
+            ph_log(crew->opts.log, PH_LOG_WARN, "%s; waiting for room", err->text);
+        rest(w, 0.5);
+        return true;
+    case PH_DAMAGED:
+        lose_file(w, shard, err);
+        return true;
     default:
         break;
     }
@@ -159,7 +192,30 @@ static void count_landing(struct ph_worker *w, const struct ph_shard *shard,
     atomic_fetch_add(&crew->run_shards, 1);
     atomic_store(&crew->last_landed_ns, now);
     atomic_store(&crew->outage, false);
+    if (crew->opts.roster && !crew->opts.extract)
+        ph_roster_landed(crew->opts.roster, shard->id);
     w->outage_since = 0;
+    w->failures = 0;
+}
+
+/* A shard that went through a file on its way. */
+static void count_file_landed(struct ph_worker *w, const struct ph_shard *shard)
+{
+    struct ph_crew *crew = w->crew;
+    if (!crew->opts.spill || !shard->file)
+        return;
+    atomic_fetch_sub(&crew->tabs[shard->tab - 1].weight_spilled, shard->weight);
+    ph_spill_landed(crew->opts.spill, shard->file);
+}
+
+static void count_sealed(struct ph_worker *w, const struct ph_shard *shard,
+                         const struct ph_tally *tally)
+{
+    struct ph_crew *crew = w->crew;
+    if (crew->opts.extract)
+        count_landing(w, shard, tally);
+    else
+        atomic_fetch_add(&crew->tabs[shard->tab - 1].weight_spilled, shard->weight);
     w->failures = 0;
 }
 
@@ -179,23 +235,47 @@ static bool fill_shard(const struct ph_crew *crew, const struct ph_claim *claim,
         .attempt = claim->attempt,
         .redo_xid = claim->redo_xid,
         .redo_rows = claim->redo_rows,
+        .file = claim->file,
+        .snapshot = claim->snapshot,
+        .expect = claim->file ? &claim->tally : NULL,
     };
     return true;
 }
 
-static bool hop(struct ph_worker *w, const struct ph_shard *shard, struct ph_tally *tally,
-                struct ph_err *err)
+/* The ends of each way, and what it counts as. */
+static bool run_way(struct ph_worker *w, enum ph_way way, const struct ph_shard *shard,
+                    struct ph_tally *tally, struct ph_err *err)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_throttle_hop throttle = {.throttle = crew->opts.throttle,
+                                       .source = way != PH_WAY_LOAD,
+                                       .target = way != PH_WAY_SPILL};
+    const struct ph_brake brake = {ph_throttle_wait, &throttle};
+    if (way != PH_WAY_DIRECT && !ph_worker_files(w, err))
+        return false;
+    w->gauge.flow = way == PH_WAY_SPILL ? &crew->to_files : &crew->to_target;
+    bool ok = ph_hop_run(way == PH_WAY_LOAD ? w->file_source : w->source,
+                         way == PH_WAY_SPILL ? w->file_sink : w->sink, shard, tally, &w->gauge,
+                         crew->opts.throttle ? &brake : NULL, err);
+    w->busy_ns -= throttle.slept_ns; /* what it was not allowed to do it did not do */
+    return ok;
+}
+
+static bool hop(struct ph_worker *w, enum ph_way way, const struct ph_shard *shard,
+                struct ph_tally *tally, struct ph_err *err)
 {
     struct ph_crew *crew = w->crew;
     uint64_t begin = ph_clock_ns(), none = 0;
     atomic_compare_exchange_strong(&crew->tabs[shard->tab - 1].first_ns, &none, begin);
     atomic_store(&w->weight, shard->weight);
+    atomic_store(&w->way, way);
     atomic_store(&w->tab, shard->tab);
-    if (shard->attempt > 1)
+    /* the second claim of a spilled shard is its first attempt at the target */
+    if (way != PH_WAY_SPILL && shard->attempt > 1 + (way == PH_WAY_LOAD))
         evict(w, shard);
     ph_log(crew->opts.log, PH_LOG_DEBUG, "shard %" PRId64 " of %s, attempt %d", shard->id,
            shard->table->root_source, shard->attempt);
-    bool ok = ph_hop_run(w->source, w->sink, shard, tally, &w->gauge, err);
+    bool ok = run_way(w, way, shard, tally, err);
     atomic_store(&w->tab, 0);
     atomic_store(&w->gauge.rows, 0);
     atomic_store(&w->gauge.bytes, 0);
@@ -203,28 +283,49 @@ static bool hop(struct ph_worker *w, const struct ph_shard *shard, struct ph_tal
     return ok;
 }
 
-/* One shard alone. False: the worker ends. */
-static bool work_on(struct ph_worker *w, const struct ph_shard *shard)
+/* A claim that cannot go its way now: no place at the server, or no room for its file. */
+static void put_back(struct ph_worker *w, const struct ph_shard *shard)
 {
-    struct ph_err err;
+    struct ph_err none = {0};
+    give_back(w, shard, false, false, &none, 0);
+    rest(w, 0.05);
+}
+
+/* One shard alone. False: the worker ends. */
+static bool work_on(struct ph_worker *w, const struct ph_claim *claim, const struct ph_shard *shard)
+{
+    struct ph_err err = {0};
     struct ph_tally tally;
-    if (!hop(w, shard, &tally, &err))
+    struct ph_way_pass pass;
+    if (!ph_way_begin(w, claim, &pass)) {
+        put_back(w, shard);
+        return true;
+    }
+    w->desk->want = ph_way_want(w); /* for the claim that rides on the commit */
+    bool ok = hop(w, pass.way, shard, &tally, &err);
+    ph_way_end(w, &pass, ok, &err);
+    if (!ok)
         return handle_failure(w, shard, tally.rows, &err);
+    if (pass.way == PH_WAY_SPILL) {
+        count_sealed(w, shard, &tally);
+        return true;
+    }
     count_landing(w, shard, &tally);
+    count_file_landed(w, shard);
     if (PH_FAULT("worker.landed"))
-        ph_desk_disconnect(&w->desk);
+        ph_desk_pg_disconnect(&w->pg);
     return true;
 }
 
 /* Tiny shards in one transaction. Whatever fails in it, nothing has landed, and which of them is to
  * blame may not be known (a deferred constraint speaks at COMMIT): all are given back without a
  * mark, and as second attempts they come one by one. */
-static bool work_on_bundle(struct ph_worker *w, const struct ph_shard *shards, int n)
+static bool land_bundle(struct ph_worker *w, const struct ph_shard *shards, int n)
 {
     struct ph_err err;
     struct ph_tally tallies[PH_BUNDLE_MAX];
     for (int i = 0; i < n; i++) {
-        if (hop(w, &shards[i], &tallies[i], &err))
+        if (hop(w, PH_WAY_DIRECT, &shards[i], &tallies[i], &err))
             continue;
         for (int k = 0; k < n; k++)
             if (k != i)
@@ -247,80 +348,159 @@ static bool work_on_bundle(struct ph_worker *w, const struct ph_shard *shards, i
 static bool can_bundle(const struct ph_crew *crew, const struct ph_shard *shards, int n)
 {
     for (int i = 0; i < n; i++)
-        if (shards[i].attempt > 1 || shards[i].redo_xid || shards[i].table->qualify ||
-            shards[i].table->target_unlogged)
+        if (shards[i].attempt > 1 || shards[i].redo_xid || shards[i].file ||
+            shards[i].table->qualify || shards[i].table->target_unlogged)
             return false;
     return n > 1 && crew->opts.mode != PH_UPSERT;
 }
 
-/* All that was claimed at once. False: the worker ends. */
-static bool work_on_claims(struct ph_worker *w, const struct ph_claim *claims, int n)
+/* Whether they went in one transaction; else nothing was done. *go_on false: the worker ends. */
+static bool work_on_bundle(struct ph_worker *w, const struct ph_claim *claims,
+                           struct ph_shard *shards, int n, bool *go_on)
 {
-    struct ph_shard shards[PH_BUNDLE_MAX];
-    struct ph_err err;
-    char *where[PH_BUNDLE_MAX];
-    bool go_on = true;
-    for (int i = 0; i < n; i++)
-        if (!fill_shard(w->crew, &claims[i], &shards[i], &err)) {
-            ph_crew_fail(w->crew, &err);
-            return false;
-        }
-    if (can_bundle(w->crew, shards, n)) {
+    struct ph_way_pass pass;
+    struct ph_err none = {0};
+    if (!can_bundle(w->crew, shards, n) || !ph_way_begin(w, claims, &pass))
+        return false;
+    bool direct = pass.way == PH_WAY_DIRECT;
+    if (direct) {
         for (int i = 0; i < n; i++) {
             shards[i].bundle = shards;
             shards[i].n_bundle = n;
         }
-        return work_on_bundle(w, shards, n);
+        w->desk->want = ph_way_want(w);
+        *go_on = land_bundle(w, shards, n);
     }
+    ph_way_end(w, &pass, false, &none);
+    return direct;
+}
+
+/* All that was claimed at once. False: the worker ends. */
+static bool work_on_claims(struct ph_worker *w, const struct ph_claim *given, int n)
+{
+    struct ph_claim claims[PH_BUNDLE_MAX];
+    struct ph_shard shards[PH_BUNDLE_MAX];
+    struct ph_err err;
+    bool go_on = true;
     /* the desk's texts do not outlive the next answer of the ledger, which comes with each commit */
-    for (int i = 0; i < n; i++)
-        shards[i].where = where[i] = strdup(claims[i].where);
-    for (int i = 0; i < n && go_on; i++) {
-        w->desk.hold = i + 1 < n;
-        go_on = (i > 0 && must_stop(w->crew)) || work_on(w, &shards[i]);
+    for (int i = 0; i < n; i++) {
+        claims[i] = given[i];
+        claims[i].where = strdup(given[i].where);
+        claims[i].file = given[i].file ? strdup(given[i].file) : NULL;
+        if (!fill_shard(w->crew, &claims[i], &shards[i], &err)) {
+            ph_crew_fail(w->crew, &err);
+            go_on = false;
+        }
     }
-    w->desk.hold = false;
-    for (int i = 0; i < n; i++)
-        free(where[i]);
+    if (go_on && !work_on_bundle(w, claims, shards, n, &go_on)) {
+        for (int i = 0; i < n && go_on; i++) {
+            w->desk->hold = i + 1 < n;
+            go_on = (i > 0 && must_stop(w->crew)) || work_on(w, &claims[i], &shards[i]);
+        }
+        w->desk->hold = false;
+    }
+    for (int i = 0; i < n; i++) {
+        free(claims[i].where);
+        free(claims[i].file);
+    }
     return go_on;
+}
+
+/* The ledger in the target, or the roster while that is out of reach and there is room for files. */
+static void take_seat(struct ph_worker *w)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_spill *spill = crew->opts.spill;
+    bool local =
+        crew->opts.extract || (atomic_load(&crew->target_down) && spill &&
+                               spill->opts.when != PH_SPILL_NEVER && ph_spill_has_room(spill));
+    w->desk = local ? &w->local.base : &w->pg.base;
+}
+
+/* What lies in files that the ledger has not heard of, it must hear of before it hands out claims. */
+static bool note_files(struct ph_worker *w, struct ph_err *err)
+{
+    struct ph_crew *crew = w->crew;
+    if (atomic_exchange(&crew->noting, true)) {
+        rest(w, 0.02); /* somebody is at it */
+        return true;
+    }
+    bool ok = ph_desk_pg_connect(&w->pg, err) &&
+              ph_spill_note(crew->opts.spill, crew->opts.roster, w->pg.conn, crew->opts.job,
+                            crew->opts.mover, err);
+    atomic_store(&crew->noting, false);
+    return ok;
+}
+
+/* The ledger does not answer. False: the worker ends. */
+static bool bear_silence(struct ph_worker *w, struct ph_err *err)
+{
+    struct ph_crew *crew = w->crew;
+    static const double lost_for_good_s = 0.5; /* a session that was ended is back by then */
+    if (err->code != PH_CONNECTION && !err->transient) {
+        ph_crew_fail(crew, err);
+        return false;
+    }
+    ph_desk_recover(w->desk);
+    if (w->outage_since > 0 && ph_clock_s() - w->outage_since > lost_for_good_s && !w->pg.conn)
+        atomic_store(&crew->target_down, true);
+    return bear_outage(w, err);
+}
+
+static void run_dry(struct ph_crew *crew)
+{
+    uint64_t none = 0;
+    atomic_compare_exchange_strong(&crew->first_idle_ns, &none, ph_clock_ns());
+}
+
+/* There is nothing to claim. False: the worker ends. */
+static bool stand_by(struct ph_worker *w, const struct ph_claim *claim)
+{
+    struct ph_crew *crew = w->crew;
+    bool roster = w->desk == &w->local.base;
+    if (roster && !crew->opts.extract) {
+        struct ph_err err;
+        ph_err_set(&err, PH_CONNECTION, "the target cannot be reached");
+        atomic_store(&crew->flush, true); /* the pulse looks whether the snapshot can go */
+        return bear_outage(w, &err);
+    }
+    if (claim->remaining == 0) {
+        atomic_store(&crew->all_done, true);
+        return false;
+    }
+    if (claim->remaining == claim->stranded) {
+        atomic_store(&crew->stranded, claim->stranded);
+        return false;
+    }
+    w->outage_since = 0;
+    /* others have the rest in hand; should one of them fail, it is ours */
+    run_dry(crew);
+    rest(w, claim->wait_s > 0.02 ? claim->wait_s < 0.25 ? claim->wait_s : 0.25 : 0.02);
+    return true;
 }
 
 void *ph_worker_main(void *arg)
 {
     struct ph_worker *w = arg;
     struct ph_crew *crew = w->crew;
-    while (!must_stop(crew)) {
-        const struct ph_claim *claim;
+    for (bool go_on = true; go_on && !must_stop(crew);) {
+        const struct ph_claim *claims;
         int n = 0;
         struct ph_err err;
-        if (!ph_desk_claim(&w->desk, &claim, &n, &err)) {
-            if (err.code != PH_CONNECTION && !err.transient) {
-                ph_crew_fail(crew, &err);
-                break;
-            }
-            if (!ph_conn_recover(w->desk.conn))
-                ph_desk_disconnect(&w->desk);
-            if (!bear_outage(w, &err))
-                break;
+        take_seat(w);
+        bool ledger = w->desk == &w->pg.base;
+        if (ledger && crew->opts.spill && ph_roster_has_unnoted(crew->opts.roster)) {
+            go_on = note_files(w, &err) || bear_silence(w, &err);
             continue;
         }
-        if (claim->shard == 0 && claim->remaining == 0) {
-            atomic_store(&crew->all_done, true);
-            break;
-        }
-        if (claim->shard == 0) {
-            w->outage_since = 0;
-            /* others have the rest in hand; should one of them fail, it is ours */
-            uint64_t none = 0;
-            atomic_compare_exchange_strong(&crew->first_idle_ns, &none, ph_clock_ns());
-            rest(w, claim->wait_s > 0.02 ? claim->wait_s < 0.25 ? claim->wait_s : 0.25 : 0.02);
-            continue;
-        }
-        if (!work_on_claims(w, claim, n))
-            break;
+        w->desk->want = ph_way_want(w);
+        if (!ph_desk_claim(w->desk, &claims, &n, &err))
+            go_on = bear_silence(w, &err);
+        else if (claims->shard == 0)
+            go_on = stand_by(w, claims);
+        else
+            go_on = work_on_claims(w, claims, n);
     }
-    uint64_t none = 0;
-    atomic_compare_exchange_strong(&crew->first_idle_ns, &none, ph_clock_ns());
-    atomic_fetch_sub(&crew->running, 1);
+    run_dry(crew);
     return NULL;
 }

@@ -7,6 +7,10 @@
  * one fdatasync, rename from NAME.part to NAME, fsync of the directory. A file whose write or sync has failed is never
  * trusted again: it is unlinked, and whoever tries again takes another name.
  *
+ * O_DIRECT goes past the page cache: the least CPU, and nobody's pages are pushed out; for what is not read again soon. What
+ * was written through the page cache is read through it several times faster than any other way, so what is read back
+ * soon is best written and read without.
+ *
  * One file at a time on a ring. Names are plain, without a slash, below a directory that the caller holds open.
  */
 #ifndef PH_IO_FILE_H
@@ -36,7 +40,8 @@ bool ph_outfile_add(struct ph_outfile *file, const void *data, size_t len, struc
 
 uint64_t ph_outfile_size(const struct ph_outfile *file); /* bytes appended so far */
 
-/* Makes it durable under its name and frees it. On failure the file is gone, and freed as well. */
+/* Makes it durable under its name and frees it. On failure (PH_NO_ROOM, PH_FAILED; one is that NAME is there already,
+ * and stays) the file is gone, and freed as well. */
 bool ph_outfile_seal(struct ph_outfile *file, struct ph_err *err);
 
 /* Takes it away. NULL is fine. */
@@ -61,11 +66,12 @@ bool ph_infile_begin(struct ph_infile *file, uint64_t from, uint64_t to, struct 
  * file ends before. */
 bool ph_infile_take(struct ph_infile *file, size_t n, const char **data, struct ph_err *err);
 
-/* A small file, replaced durably: NAME.part, fdatasync, rename, fsync of the directory. */
+/* A small file, replaced durably: NAME.part, fdatasync, rename, fsync of the directory. After a failure NAME is what it
+ * was, unless only the fsync of the directory failed: then it is the new one, which a power cut may take back. */
 bool ph_file_replace(int dir, const char *dir_shown, const char *name, const void *data, size_t len,
                      struct ph_err *err);
 
-/* Reads a small file whole; free *data. *data is NULL, with success, when there is none. PH_FAILED above `max`. */
+/* Reads a small file whole, with a NUL behind it that *len does not count; free *data. *data is NULL, with success, when there is none. PH_FAILED above `max`. */
 bool ph_file_read(int dir, const char *dir_shown, const char *name, size_t max, char **data,
                   size_t *len, struct ph_err *err);
 

@@ -7,7 +7,8 @@
  *
  *     ph_ring_new → take a free buffer, fill it, ph_ring_write … ph_ring_wait … → ph_ring_sync → ph_ring_free
  *
- * A short read or write is continued by the ring; what ph_ring_wait reports is a whole buffer, or an error.
+ * A short read or write is continued by the ring; what ph_ring_wait reports is a whole buffer, or an error. Where
+ * O_DIRECT turns out not to work on a descriptor the ring takes the flag off it and goes on.
  * After an error every buffer in flight must be reaped with ph_ring_drain before its file is closed. A
  * ring belongs to the thread that made it, which must outlive whatever is in flight.
  */

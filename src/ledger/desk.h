@@ -1,16 +1,15 @@
-/* A worker's desk at the ledger: its connection to the target, on which it claims shards, lands
- * them and gives them back. The sink uses the same connection, so that rows and receipt share a
- * transaction and the claim of the next shard rides on the commit of the last one.
+/* A worker's desk at the ledger: where it claims shards and says what became of them.
  *
- * Call order: ph_desk_new; ph_desk_claim; then, through the sink, the SQL pieces below;
- * ph_desk_fail after a failure; ph_desk_free. One worker thread owns it.
+ * There are two kinds. desk_pg is at the ledger in the target; its connection serves the sink too, so that rows and
+ * receipt share a transaction and the claim of the next shard rides on the commit of the last one. desk_local is at a
+ * roster in memory (ledger/roster.h): for a job that ends in an archive, and while the target cannot be reached.
+ *
+ * Call order: ph_desk_claim; the hop; after a failure ph_desk_fail. A desk belongs to one worker thread.
  */
 #ifndef PH_LEDGER_DESK_H
 #define PH_LEDGER_DESK_H
 
-#include "base/buf.h"
-#include "pg/conn.h"
-#include "pg/table.h"
+#include "archive/shardfile.h"
 #include "pghaul/shard.h"
 #include "pghaul/tally.h"
 
@@ -21,63 +20,89 @@ struct ph_claim {
     char *where; /* the desk's, valid until the next answer of the ledger */
     int64_t weight;
     int64_t redo_xid, redo_rows; /* see struct ph_shard */
-    int64_t remaining;           /* when shard is 0: shards that are not landed and not parked */
-    double wait_s;               /* when shard is 0: ask again then */
+    char *file;                  /* of a spilled one, likewise the desk's; else NULL */
+    int snapshot;                /* that it was read under; 0 unless spilled */
+    struct ph_tally tally;       /* of what the file holds */
+
+    /* when shard is 0: */
+    int64_t remaining; /* shards that are neither landed nor parked */
+    int64_t unread;    /* those of them that are still to be read from the source */
+    int64_t stranded;  /* those that are spilled where no mover works */
+    double wait_s;     /* ask again then */
 };
 
-struct ph_desk_opts {
-    struct ph_conn_opts conn;
-    const char *tag; /* 8 hexadecimal digits of the job, for application_name */
-    int64_t job;
-    int mover;
-    int slot;     /* of this worker within the mover */
-    int snapshot; /* number of the snapshot in force, for receipts */
+/* What a worker would take now, in this order. */
+enum ph_want { PH_WANT_PLANNED, PH_WANT_SPILLED, PH_WANT_PLANNED_FIRST, PH_WANT_SPILLED_FIRST };
+
+/* A sealed file and what it holds. */
+struct ph_spill_note {
+    const char *file;
+    struct ph_sealed sealed;
+    struct ph_tally tally;
+    int snapshot;
+};
+
+struct ph_desk;
+
+struct ph_desk_ops {
+    bool (*claim)(struct ph_desk *desk, const struct ph_claim **claims, int *n, struct ph_err *err);
+    bool (*failed)(struct ph_desk *desk, const struct ph_shard *shard, bool counted, bool park,
+                   const char *why, double delay_s, bool *parked, struct ph_err *err);
+    bool (*sealed)(struct ph_desk *desk, const struct ph_shard *shard,
+                   const struct ph_spill_note *note, struct ph_err *err);
+    bool (*unsealed)(struct ph_desk *desk, const struct ph_shard *shard, const char *why,
+                     struct ph_err *err);
+    bool (*usable)(struct ph_desk *desk);
+    bool (*recover)(struct ph_desk *desk);
 };
 
 struct ph_desk {
-    struct ph_desk_opts opts;
-    struct ph_conn *conn; /* NULL: not connected now */
-    uint64_t earlier_wait_ns;
-    bool hold;       /* commits shall not claim: more of the last claim is to be done */
-    bool have_claim; /* `claim` came with the last commit */
-    struct ph_claim claims[PH_BUNDLE_MAX];
-    int n_claims;
+    const struct ph_desk_ops *ops;
+    enum ph_want want; /* for the next claim */
+    bool hold;         /* commits shall not claim: more of the last claim is to be done */
 };
 
-void ph_desk_init(struct ph_desk *desk, const struct ph_desk_opts *opts);
-void ph_desk_fini(struct ph_desk *desk);
-
-/* Makes sure that there is a connection. */
-bool ph_desk_connect(struct ph_desk *desk, struct ph_err *err);
-void ph_desk_disconnect(struct ph_desk *desk);
-
-/* Nanoseconds spent waiting for the target so far. */
-uint64_t ph_desk_wait_ns(const struct ph_desk *desk);
-
 /* What to work on next: one shard, or several tiny ones; or one claim of shard 0: nothing now. */
-bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claims, int *n,
-                   struct ph_err *err);
-
-/* Appends the statement that inserts the receipts of a bundle and names the session after it; it
- * returns a row for each, fewer when some are there already. */
-void ph_desk_sql_receipts(const struct ph_desk *desk, struct ph_buf *sql,
-                          const struct ph_shard *shards, int n);
-
-/* Appends what ends the transaction of a bundle: land each and COMMIT, and behind them the claim of
- * what comes next (unless we are told to stop). SQLSTATE PH001: fenced; PH002: the target is not the
- * planned relation any more. */
-void ph_desk_sql_land(const struct ph_desk *desk, struct ph_buf *sql, const struct ph_shard *shards,
-                      const struct ph_tally *tallies, int n);
-
-/* Takes the rows of the claim that rode on a commit. */
-void ph_desk_take_claim(struct ph_desk *desk, const struct ph_rows *rows);
+static inline bool ph_desk_claim(struct ph_desk *desk, const struct ph_claim **claims, int *n,
+                                 struct ph_err *err)
+{
+    return desk->ops->claim(desk, claims, n, err);
+}
 
 /* Gives a claimed shard back. counted: the failure was the shard's own, the fifth parks it; park:
  * it would fail for ever. *parked says whether it is parked now. */
-bool ph_desk_fail(struct ph_desk *desk, const struct ph_shard *shard, bool counted, bool park,
-                  const char *why, double delay_s, bool *parked, struct ph_err *err);
+static inline bool ph_desk_fail(struct ph_desk *desk, const struct ph_shard *shard, bool counted,
+                                bool park, const char *why, double delay_s, bool *parked,
+                                struct ph_err *err)
+{
+    return desk->ops->failed(desk, shard, counted, park, why, delay_s, parked, err);
+}
 
-/* Ends backends that earlier attempts at this shard left behind; *n says how many. */
-bool ph_desk_evict(struct ph_desk *desk, const struct ph_shard *shard, int *n, struct ph_err *err);
+/* The claimed shard is in a sealed file now, and nobody's claim any more. PH_FENCED: somebody else has it; PH_CONNECTION:
+ * unknown to the ledger, which is to be told later (ph_ledger_adopt). */
+static inline bool ph_desk_sealed(struct ph_desk *desk, const struct ph_shard *shard,
+                                  const struct ph_spill_note *note, struct ph_err *err)
+{
+    return desk->ops->sealed(desk, shard, note, err);
+}
+
+/* The file of a claimed shard is missing or damaged: the shard is to be read from the source again. */
+static inline bool ph_desk_unsealed(struct ph_desk *desk, const struct ph_shard *shard,
+                                    const char *why, struct ph_err *err)
+{
+    return desk->ops->unsealed(desk, shard, why, err);
+}
+
+/* Whether the ledger can be told something at once. */
+static inline bool ph_desk_usable(struct ph_desk *desk)
+{
+    return desk->ops->usable(desk);
+}
+
+/* After a failed claim: makes the desk usable again, or gives its connection up. */
+static inline bool ph_desk_recover(struct ph_desk *desk)
+{
+    return desk->ops->recover(desk);
+}
 
 #endif

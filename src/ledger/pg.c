@@ -89,8 +89,8 @@ bool ph_ledger_find(struct ph_conn *conn, struct ph_arena *arena, const char *na
     struct ph_rows *rows = NULL;
     *job = NULL;
     ph_sql_add(&sql,
-               "SELECT id, round, state, fingerprint, definition, source_system, source_database"
-               " FROM pghaul.job WHERE name OPERATOR(pg_catalog.=) %L",
+               "SELECT id, round, state, fingerprint, definition, source_system, source_database,"
+               " set_id FROM pghaul.job WHERE name OPERATOR(pg_catalog.=) %L",
                name);
     if (!run(conn, &sql, &rows, err))
         return false;
@@ -103,6 +103,7 @@ bool ph_ledger_find(struct ph_conn *conn, struct ph_arena *arena, const char *na
         j->definition = ph_arena_strdup(arena, ph_rows_text(rows, 0, 4));
         j->source_system = ph_rows_uint(rows, 0, 5);
         j->source_database = (uint32_t)ph_rows_uint(rows, 0, 6);
+        j->set = ph_arena_strdup(arena, ph_rows_text(rows, 0, 7));
         *job = j;
     }
     ph_rows_free(rows);
@@ -172,13 +173,14 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
     char system[32];
     snprintf(system, sizeof system, "%llu", (unsigned long long)what->source_system);
     if (*job == 0)
-        ph_sql_add(&sql,
-                   "INSERT INTO pghaul.job (name, mode, fingerprint, definition, source, target,"
-                   " source_system, source_database, nonempty)"
-                   " VALUES (%L, %L, %L, %L, %L, %L, %L, %u, %s)"
-                   " RETURNING id",
-                   what->name, what->mode, what->fingerprint, what->definition, what->source,
-                   what->target, system, what->source_database, what->nonempty ? "true" : "false");
+        ph_sql_add(
+            &sql,
+            "INSERT INTO pghaul.job (name, set_id, tag, mode, fingerprint, definition, source,"
+            " target, source_system, source_database, nonempty)"
+            " VALUES (%L, %L, %L, %L, %L, %L, %L, %L, %L, %u, %s) RETURNING id",
+            what->name, what->set, what->tag, what->mode, what->fingerprint, what->definition,
+            what->source, what->target, system, what->source_database,
+            what->nonempty ? "true" : "false");
     else
         ph_sql_add(
             &sql,
@@ -188,10 +190,10 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
             "DELETE FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D;"
             "UPDATE pghaul.job SET state = 'open', round = round OPERATOR(pg_catalog.+) 1,"
             " started_at = pg_catalog.clock_timestamp(), completed_at = NULL, last_error = NULL,"
-            " source = %L, target = %L, nonempty = %s"
+            " set_id = %L, source = %L, target = %L, nonempty = %s"
             " WHERE id OPERATOR(pg_catalog.=) %D RETURNING id",
-            *job, *job, *job, *job, what->source, what->target, what->nonempty ? "true" : "false",
-            *job);
+            *job, *job, *job, *job, what->set, what->source, what->target,
+            what->nonempty ? "true" : "false", *job);
     if (!run(conn, &sql, &rows, err))
         return false;
     *job = ph_rows_int(rows, 0, 0);
@@ -234,13 +236,54 @@ bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_sha
     for (int begin = 0; begin < n; begin += ROWS_PER_INSERT) {
         struct ph_buf sql = {0};
         ph_sql_add(&sql,
-                   "INSERT INTO pghaul.shard (job, id, tab, pred, lo, hi, weight, alone) VALUES ");
+                   "INSERT INTO pghaul.shard (job, id, tab, pred, lo, hi, weight, alone, state,"
+                   " holder) VALUES ");
         for (int i = begin; i < n && i < begin + ROWS_PER_INSERT; i++)
-            ph_sql_add(&sql, "%s(%D, %D, %d, %L, %L, %L, %D, %s)", i > begin ? ", " : "", job,
-                       first_id + i, shards[i].table->id, shards[i].where, lo[i], hi[i],
+            ph_sql_add(&sql, "%s(%D, %D, %d, %L, %L, %L, %D, %s, %L, %L)", i > begin ? ", " : "",
+                       job, first_id + i, shards[i].table->id, shards[i].where, lo[i], hi[i],
                        shards[i].weight,
                        shards[i].table->n_shards == 1 && !shards[i].table->target_routes ? "true"
-                                                                                         : "false");
+                                                                                         : "false",
+                       shards[i].file ? "spilled" : "planned", shards[i].file ? "" : NULL);
+        if (!run(conn, &sql, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+/* A load begins where an extract has ended: every shard lies in a file that whoever sees the archive can read. */
+static bool insert_files(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t job,
+                         struct ph_err *err)
+{
+    char hash[PH_TALLY_HASH_TEXT];
+    for (int begin = 0; begin < what->n_shards; begin += ROWS_PER_INSERT) {
+        struct ph_buf sql = {0};
+        ph_sql_add(&sql, "INSERT INTO pghaul.spill (job, shard, snapshot, file, rows, bytes, hash,"
+                         " stored) VALUES ");
+        for (int i = begin; i < what->n_shards && i < begin + ROWS_PER_INSERT; i++) {
+            const struct ph_shard *s = &what->shards[i];
+            ph_sql_add(&sql, "%s(%D, %d, %d, %L, %D, %D, %L, 0)", i > begin ? ", " : "", job, i + 1,
+                       s->snapshot, s->file, (int64_t)s->expect->rows, (int64_t)s->expect->bytes,
+                       ph_tally_hash_text(s->expect, hash));
+        }
+        if (!run(conn, &sql, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+/* Nobody holds an archive's snapshots any more; the receipts point to them all the same. */
+static bool insert_past_snapshots(struct ph_conn *conn, const struct ph_ledger_new *what,
+                                  int64_t job, struct ph_err *err)
+{
+    for (int i = 0; i < what->n_past; i++) {
+        const struct ph_past_snapshot *p = &what->past[i];
+        struct ph_buf sql = {0};
+        ph_sql_add(&sql,
+                   "INSERT INTO pghaul.snapshot (job, no, id, pg_snapshot, oldest, lsn, taken_at,"
+                   " released_at, keeper_host, keeper_pid, keeper_backend)"
+                   " VALUES (%D, %d, %L, %L, %U, %L, %L, %L, '', 0, 0)",
+                   job, p->no, p->id, p->pg_snapshot, p->oldest, p->lsn, p->taken_at, p->taken_at);
         if (!run(conn, &sql, NULL, err))
             return false;
     }
@@ -326,14 +369,17 @@ bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, in
     return insert_job(conn, what, job, err) && insert_tabs(conn, what, *job, err) &&
            ph_ledger_add_shards(conn, *job, what->shards, what->lo, what->hi, what->n_shards, 1,
                                 err) &&
-           ph_ledger_add_snapshot(conn, *job, what->snapshot, what->host, &no, err) &&
+           (what->snapshot
+                ? ph_ledger_add_snapshot(conn, *job, what->snapshot, what->host, &no, err)
+                : insert_past_snapshots(conn, what, *job, err) &&
+                      insert_files(conn, what, *job, err)) &&
            (!what->replace || empty_targets(conn, what, *job, err)) && note_leaves(conn, *job, err);
 }
 
 /* Movers. */
 
-bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int pid, int *mover,
-                        struct ph_err *err)
+bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int pid,
+                        const char *holder, int *mover, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
@@ -341,9 +387,9 @@ bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int
         &sql,
         "UPDATE pghaul.job SET last_error = NULL WHERE id OPERATOR(pg_catalog.=) %D"
         " AND last_error IS NOT NULL;"
-        "WITH m AS (INSERT INTO pghaul.mover (job, host, pid) VALUES (%D, %L, %d) RETURNING id)"
-        " SELECT id, pg_catalog.pg_advisory_lock(1885825121, id) FROM m",
-        job, job, host, pid);
+        "WITH m AS (INSERT INTO pghaul.mover (job, host, pid, holder) VALUES (%D, %L, %d, %L)"
+        " RETURNING id) SELECT id, pg_catalog.pg_advisory_lock(1885825121, id) FROM m",
+        job, job, host, pid, holder);
     if (!run(conn, &sql, &rows, err))
         return false;
     *mover = (int)ph_rows_int(rows, 0, 0);
@@ -358,25 +404,39 @@ bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err)
     return run(conn, &sql, NULL, err);
 }
 
-bool ph_ledger_beat(struct ph_conn *conn, int mover, struct ph_err *err)
+bool ph_ledger_beat(struct ph_conn *conn, int64_t job, int mover, struct ph_pulse *pulse,
+                    struct ph_err *err)
 {
     struct ph_buf sql = {0};
-    ph_sql_add(&sql,
-               "SET synchronous_commit = off;UPDATE pghaul.mover SET beat_at ="
-               " pg_catalog.clock_timestamp() WHERE id OPERATOR(pg_catalog.=) %d",
-               mover);
-    return run(conn, &sql, NULL, err);
+    struct ph_rows *rows = NULL;
+    ph_sql_add(
+        &sql,
+        "BEGIN;SET LOCAL synchronous_commit = on;"
+        "UPDATE pghaul.mover SET beat_at = pg_catalog.clock_timestamp()"
+        " WHERE id OPERATOR(pg_catalog.=) %d;COMMIT;"
+        "SELECT (SELECT pg_catalog.count(*) FROM pghaul.live WHERE job OPERATOR(pg_catalog.=) %D"
+        " AND id OPERATOR(pg_catalog.<>) %d), EXISTS (SELECT FROM pghaul.shard"
+        " WHERE job OPERATOR(pg_catalog.=) %D AND state IN ('planned', 'parked'))",
+        mover, job, mover, job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    pulse->others = (int)ph_rows_int(rows, 0, 0);
+    pulse->needs_source = ph_rows_bool(rows, 0, 1);
+    ph_rows_free(rows);
+    return true;
 }
 
 bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err)
 {
     struct ph_buf sql = {0};
-    ph_sql_add(
-        &sql,
-        "UPDATE pghaul.shard SET state = 'planned', failures = 0, not_before = NULL, mover = NULL"
-        " WHERE job OPERATOR(pg_catalog.=) %D AND (state OPERATOR(pg_catalog.=) 'parked'"
-        " OR state OPERATOR(pg_catalog.=) 'planned' AND not_before IS NOT NULL)",
-        job);
+    ph_sql_add(&sql,
+               /* one that was parked on its way out of a file has that file still */
+               "UPDATE pghaul.shard SET state = CASE WHEN holder IS NULL THEN 'planned' ELSE "
+               "'spilled' END,"
+               " failures = 0, not_before = NULL, mover = NULL"
+               " WHERE job OPERATOR(pg_catalog.=) %D AND (state OPERATOR(pg_catalog.=) 'parked'"
+               " OR state IN ('planned', 'spilled') AND not_before IS NOT NULL)",
+               job);
     return run(conn, &sql, NULL, err);
 }
 
@@ -392,6 +452,64 @@ bool ph_ledger_lost(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_
     return true;
 }
 
+bool ph_ledger_forget_spill(struct ph_conn *conn, int64_t job, const char *holder,
+                            int64_t *forgotten, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql, "SELECT pghaul.forget_spill(%D, %L)", job, holder);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *forgotten = ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_ledger_stranded(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
+                        const char **holder, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT holder FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND state OPERATOR(pg_catalog.=) 'spilled' ORDER BY id LIMIT 1",
+               job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *holder = ph_rows_count(rows) ? ph_arena_strdup(arena, ph_rows_get(rows, 0, 0)) : NULL;
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_ledger_roster(struct ph_conn *conn, int64_t job, struct ph_roster **out, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT id, tab, pred, lo, hi, weight, state OPERATOR(pg_catalog.=) 'spilled'"
+               " FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND state NOT IN ('landed', 'verified')",
+               job);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    int n = ph_rows_count(rows);
+    struct ph_roster_item *items = calloc((size_t)n + 1, sizeof *items);
+    for (int i = 0; items && i < n; i++)
+        items[i] = (struct ph_roster_item){
+            .id = ph_rows_int(rows, i, 0),
+            .tab = (int)ph_rows_int(rows, i, 1),
+            .where = ph_rows_text(rows, i, 2),
+            .lo = ph_rows_get(rows, i, 3),
+            .hi = ph_rows_get(rows, i, 4),
+            .weight = ph_rows_int(rows, i, 5),
+            .spilled = ph_rows_bool(rows, i, 6),
+        };
+    bool ok = items ? ph_roster_new(out, items, n, err) : ph_err_nomem(err);
+    free(items);
+    ph_rows_free(rows);
+    return ok;
+}
+
 /* Snapshots. */
 
 bool ph_ledger_snapshot(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
@@ -399,13 +517,14 @@ bool ph_ledger_snapshot(struct ph_conn *conn, struct ph_arena *arena, int64_t jo
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(&sql,
-               "SELECT no, id, pg_snapshot, keeper_host, keeper_pid, keeper_backend,"
-               " pg_catalog.sum(pg_catalog.date_part('epoch', coalesce(released_at,"
-               " pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.-) taken_at)) OVER (),"
-               " released_at IS NOT NULL FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D"
-               " ORDER BY no DESC LIMIT 1",
-               job);
+    ph_sql_add(
+        &sql,
+        "SELECT no, id, pg_snapshot, keeper_host, keeper_pid, keeper_backend,"
+        " pg_catalog.sum(pg_catalog.date_part('epoch', coalesce(released_at,"
+        " pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.-) taken_at)) OVER (),"
+        " released_at IS NOT NULL, lsn FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D"
+        " ORDER BY no DESC LIMIT 1",
+        job);
     if (!run(conn, &sql, &rows, err))
         return false;
     *out = NULL;
@@ -419,19 +538,21 @@ bool ph_ledger_snapshot(struct ph_conn *conn, struct ph_arena *arena, int64_t jo
         s->keeper_backend = (int)ph_rows_int(rows, 0, 5);
         s->held_s = ph_rows_double(rows, 0, 6);
         s->released = ph_rows_bool(rows, 0, 7);
+        s->lsn = ph_arena_strdup(arena, ph_rows_text(rows, 0, 8));
         *out = s;
     }
     ph_rows_free(rows);
     return true;
 }
 
-bool ph_ledger_release_snapshot(struct ph_conn *conn, int64_t job, struct ph_err *err)
+bool ph_ledger_release_snapshot(struct ph_conn *conn, int64_t job, double ago_s, struct ph_err *err)
 {
     struct ph_buf sql = {0};
-    ph_sql_add(&sql,
-               "UPDATE pghaul.snapshot SET released_at = pg_catalog.clock_timestamp()"
-               " WHERE job OPERATOR(pg_catalog.=) %D AND released_at IS NULL",
-               job);
+    ph_sql_add(&sql, "UPDATE pghaul.snapshot SET released_at = greatest(taken_at,"
+                     " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-)"
+                     " pg_catalog.make_interval(secs => ");
+    ph_buf_addf(&sql, "%.3f", ago_s);
+    ph_sql_add(&sql, ")) WHERE job OPERATOR(pg_catalog.=) %D AND released_at IS NULL", job);
     return run(conn, &sql, NULL, err);
 }
 
@@ -447,12 +568,16 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
         "SELECT t.id, t.source_schema, t.source_name, t.target_schema, t.target_name,"
         " t.source_oid, t.source_filenode, t.target_oid, t.target_filenode, t.select_list,"
         " t.target_columns, t.split, t.target_unlogged, t.source_attnums, t.target_attnums,"
-        " r.rows, r.bytes, s.weight, s.weight_done, s.shards, s.landed, s.parked"
+        " r.rows, r.bytes, s.weight, s.weight_done, s.shards, s.landed, s.parked, s.spilled,"
+        " s.weight_spilled"
         " FROM pghaul.tab t LEFT JOIN (SELECT tab, pg_catalog.count(*) AS shards,"
         "   pg_catalog.sum(weight) AS weight,"
         "   pg_catalog.sum(weight) FILTER (WHERE state IN ('landed', 'verified')) AS weight_done,"
         "   pg_catalog.count(*) FILTER (WHERE state IN ('landed', 'verified')) AS landed,"
-        "   pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'parked') AS parked"
+        "   pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'parked') AS parked,"
+        "   pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'spilled') AS spilled,"
+        "   pg_catalog.sum(weight) FILTER (WHERE state OPERATOR(pg_catalog.=) 'spilled')"
+        "    AS weight_spilled"
         "   FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) s"
         " ON s.tab OPERATOR(pg_catalog.=) t.id"
         " LEFT JOIN (SELECT tab, pg_catalog.sum(rows) AS rows, pg_catalog.sum(bytes) AS bytes"
@@ -488,6 +613,8 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
         t->shards = (int)ph_rows_int(rows, i, 19);
         t->landed = (int)ph_rows_int(rows, i, 20);
         t->parked = (int)ph_rows_int(rows, i, 21);
+        t->spilled = (int)ph_rows_int(rows, i, 22);
+        t->weight_spilled = ph_rows_int(rows, i, 23);
     }
     ph_rows_free(rows);
     return true;

@@ -10,6 +10,7 @@
 #define PH_LEDGER_PG_H
 
 #include "base/arena.h"
+#include "ledger/roster.h"
 #include "pg/conn.h"
 #include "pg/snapshot.h"
 #include "pg/table.h"
@@ -24,11 +25,19 @@ struct ph_ledger_job {
     const char *definition;
     uint64_t source_system;
     uint32_t source_database;
+    const char *set; /* 32 hexadecimal digits: this round, or the archive that is loaded */
+};
+
+/* A snapshot that an archive was read under. */
+struct ph_past_snapshot {
+    int no;
+    const char *id, *pg_snapshot, *lsn, *taken_at;
+    uint64_t oldest;
 };
 
 /* What a new job, or a new round, is made of. Everything is borrowed. */
 struct ph_ledger_new {
-    const char *name, *mode, *fingerprint, *definition, *source, *target;
+    const char *name, *set, *tag, *mode, *fingerprint, *definition, *source, *target;
     uint64_t source_system;
     uint32_t source_database;
     const struct ph_table *tables;
@@ -36,9 +45,11 @@ struct ph_ledger_new {
     const struct ph_shard *shards;
     const char *const *lo, *const *hi;
     int n_shards;
-    bool nonempty; /* the targets may have rows of their own */
-    bool replace;  /* empty the targets in the same transaction */
-    const struct ph_snapshot *snapshot;
+    bool nonempty;                      /* the targets may have rows of their own */
+    bool replace;                       /* empty the targets in the same transaction */
+    const struct ph_snapshot *snapshot; /* NULL: the shards lie in an archive, and these are its: */
+    const struct ph_past_snapshot *past;
+    int n_past;
     const char *host;
 };
 
@@ -73,15 +84,20 @@ bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_s
                             const char *host, int *no, struct ph_err *err);
 
 /* [tx] Registers this process as a mover of the job and takes its lock, which lasts as long as the
- * connection. */
-bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int pid, int *mover,
-                        struct ph_err *err);
+ * connection. holder: host and directory of its spill files, or NULL. */
+bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int pid,
+                        const char *holder, int *mover, struct ph_err *err);
 
 /* Takes the lock again on a new connection, after the old one was lost. */
 bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err);
 
-/* One heartbeat. */
-bool ph_ledger_beat(struct ph_conn *conn, int mover, struct ph_err *err);
+/* One heartbeat. It is a barrier as well: whatever had committed before it began is on disk when it returns. */
+struct ph_pulse {
+    int others;        /* other live movers of the job */
+    bool needs_source; /* shards are still to be read, or parked */
+};
+bool ph_ledger_beat(struct ph_conn *conn, int64_t job, int mover, struct ph_pulse *pulse,
+                    struct ph_err *err);
 
 /* [tx] A new run begins: parked shards get another chance, back-offs are over. */
 bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err);
@@ -89,6 +105,18 @@ bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err);
 /* After a crash of the target: shards whose unlogged rows are gone are planned again; *lost counts
  * them. */
 bool ph_ledger_lost(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err);
+
+/* Shards that are spilled where no live mover works, and not with `holder` (NULL: with nobody), are planned again. */
+bool ph_ledger_forget_spill(struct ph_conn *conn, int64_t job, const char *holder,
+                            int64_t *forgotten, struct ph_err *err);
+
+/* One place (host:directory) where shards are spilled; NULL: none. */
+bool ph_ledger_stranded(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
+                        const char **holder, struct ph_err *err);
+
+/* A roster of the shards that have not landed; free it with ph_roster_free. */
+bool ph_ledger_roster(struct ph_conn *conn, int64_t job, struct ph_roster **out,
+                      struct ph_err *err);
 
 /* The first table whose target is no longer the planned relation; 0: all are. */
 bool ph_ledger_other_target(struct ph_conn *conn, int64_t job, int *tab, struct ph_err *err);
@@ -101,14 +129,16 @@ bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_sha
 /* The snapshot in force. */
 struct ph_ledger_snapshot {
     int no;
-    const char *id, *pg_snapshot, *keeper_host;
+    const char *id, *pg_snapshot, *lsn, *keeper_host;
     int keeper_pid, keeper_backend;
     double held_s; /* all snapshots of this round together, up to now or to their release */
     bool released;
 };
 bool ph_ledger_snapshot(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
                         struct ph_ledger_snapshot **out, struct ph_err *err);
-bool ph_ledger_release_snapshot(struct ph_conn *conn, int64_t job, struct ph_err *err);
+/* Notes that the snapshot was let go so many seconds ago. */
+bool ph_ledger_release_snapshot(struct ph_conn *conn, int64_t job, double ago_s,
+                                struct ph_err *err);
 
 /* Where the job stands, by table. */
 struct ph_ledger_tab {
@@ -120,7 +150,8 @@ struct ph_ledger_tab {
     bool target_unlogged;
     uint64_t rows, bytes;
     int64_t weight, weight_done;
-    int shards, landed, parked;
+    int shards, landed, parked, spilled;
+    int64_t weight_spilled;
 };
 bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
                     struct ph_ledger_tab **tabs, int *n, struct ph_err *err);

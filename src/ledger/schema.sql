@@ -24,6 +24,8 @@ CREATE TABLE pghaul.job (
     round           int NOT NULL DEFAULT 1,
     state           text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'completed')),
     mode            text NOT NULL,
+    set_id          text NOT NULL DEFAULT '', -- 32 hexadecimal digits: this round, in spill files; of a load, its archive
+    tag             text NOT NULL DEFAULT '', -- 8 hexadecimal digits: in application_name, and in spill directories
     fingerprint     text NOT NULL, -- of the definition
     definition      text NOT NULL, -- canonical JSON, without secrets
     source          text NOT NULL, -- for people, without secrets
@@ -84,6 +86,7 @@ CREATE TABLE pghaul.mover (
     job        bigint NOT NULL REFERENCES pghaul.job ON DELETE CASCADE,
     host       text NOT NULL,
     pid        int NOT NULL,
+    holder     text, -- host and directory of its spill files; NULL: it has none
     started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     beat_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     ended_at   timestamptz
@@ -103,6 +106,7 @@ CREATE TABLE pghaul.shard (
     attempt    int NOT NULL DEFAULT 0,
     failures   int NOT NULL DEFAULT 0, -- of the shard itself; dead claims and lost servers do not count
     error      text,
+    holder     text, -- of a spilled one: who can load it (mover.holder); '': whoever sees the archive
     mover      int, -- the claim
     slot       int,
     claimed_at timestamptz,
@@ -113,7 +117,23 @@ CREATE TABLE pghaul.shard (
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
 ) WITH (fillfactor = 50);
 CREATE INDEX shard_free ON pghaul.shard (job, weight DESC, id) WHERE state = 'planned' AND mover IS NULL;
-CREATE INDEX shard_claimed ON pghaul.shard (job, mover, slot) WHERE state = 'planned' AND mover IS NOT NULL;
+CREATE INDEX shard_spilled ON pghaul.shard (job, holder, weight DESC, id) WHERE state = 'spilled' AND mover IS NULL;
+CREATE INDEX shard_claimed ON pghaul.shard (job, mover, slot) WHERE mover IS NOT NULL;
+
+-- What a spilled shard's file holds, and under which snapshot it was read. Gone once the shard has landed.
+CREATE TABLE pghaul.spill (
+    job       bigint NOT NULL,
+    shard     bigint NOT NULL,
+    snapshot  int NOT NULL, -- pghaul.snapshot.no
+    file      text NOT NULL,
+    rows      bigint NOT NULL,
+    bytes     bigint NOT NULL,
+    hash      text NOT NULL,
+    stored    bigint NOT NULL, -- bytes of the file
+    sealed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (job, shard),
+    FOREIGN KEY (job, shard) REFERENCES pghaul.shard ON DELETE CASCADE
+);
 
 -- Inserted first in a shard's transaction (a rival blocks here, before gigabytes are sent), filled in last.
 CREATE TABLE pghaul.receipt (
@@ -156,36 +176,70 @@ CREATE VIEW pghaul.live AS
                        WHERE d.datname = pg_catalog.current_database())
     WHERE m.beat_at > pg_catalog.clock_timestamp() - interval '1 minute';
 
--- Hands a shard to a worker: first, if a_again, the one that it claimed already (the answer was lost), then the heaviest free one,
--- then one whose mover is dead. shard NULL: nothing to claim now; `remaining` shards are not landed or
--- parked, and it is worth asking again in `wait_s` seconds. Tiny shards come several at a time.
-CREATE FUNCTION pghaul.claim(a_job bigint, a_mover int, a_slot int, a_again boolean,
-        OUT shard bigint, OUT tab int, OUT attempt int, OUT pred text, OUT weight bigint,
-        OUT remaining bigint, OUT wait_s double precision,
-        OUT redo_xid bigint, OUT redo_rows bigint)
-RETURNS SETOF record LANGUAGE plpgsql SET search_path = pg_catalog
+-- What a claim says.
+CREATE TYPE pghaul.claimed AS (
+    shard bigint, tab int, attempt int, pred text, weight bigint,
+    remaining bigint,  -- when shard is NULL: shards that are neither landed nor parked
+    unread bigint,     -- likewise: those of them that are still to be read from the source
+    stranded bigint,   -- likewise: those that are spilled where no mover works
+    wait_s double precision,
+    redo_xid bigint, redo_rows bigint,
+    file text, snapshot int, rows bigint, bytes bigint, hash text -- of a spilled one
+);
+
+-- Chooses the next shard for a worker, locked: the heaviest free one of the kind.
+CREATE FUNCTION pghaul.next_free(a_job bigint, a_spilled boolean, a_holder text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    chosen bigint;
+BEGIN
+    IF a_spilled THEN
+        SELECT s.id INTO chosen FROM pghaul.shard s
+         WHERE s.job = a_job AND s.state = 'spilled' AND s.mover IS NULL AND s.holder = a_holder
+           AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
+         ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
+    ELSE
+        SELECT s.id INTO chosen FROM pghaul.shard s
+         WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL
+           AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
+         ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
+    END IF;
+    RETURN chosen;
+END $$;
+
+-- Hands a shard to a worker: first, if a_again, the one that it claimed already (the answer was lost), then a free one of
+-- the kinds that it wants, in that order ('p': planned, 's': spilled where it can read, 'ps', 'sp'), then one whose mover is dead.
+-- shard NULL: nothing to claim now; it is worth asking again in `wait_s` seconds. Tiny shards come several at a time.
+CREATE FUNCTION pghaul.claim(a_job bigint, a_mover int, a_slot int, a_again boolean, a_want text, a_holder text)
+RETURNS SETOF pghaul.claimed LANGUAGE plpgsql SET search_path = pg_catalog
 -- Nobody has analyzed these tables, and everything here is one step through an index.
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     chosen bigint;
+    c pghaul.claimed;
+    tiny boolean;
 BEGIN
     IF a_again THEN
         SELECT s.id INTO chosen FROM pghaul.shard s
-         WHERE s.job = a_job AND s.state = 'planned' AND s.mover = a_mover AND s.slot = a_slot
+         WHERE s.job = a_job AND s.mover = a_mover AND s.slot = a_slot
+           AND (s.state = 'planned' AND a_want LIKE '%p%' OR s.state = 'spilled' AND a_want LIKE '%s%')
          ORDER BY s.id LIMIT 1 FOR UPDATE;
+        IF chosen IS NULL THEN -- a claim of a kind that is not wanted now is free for others
+            UPDATE pghaul.shard s SET mover = NULL, slot = NULL
+             WHERE s.job = a_job AND s.mover = a_mover AND s.slot = a_slot
+               AND s.state IN ('planned', 'spilled');
+        END IF;
     END IF;
     FOR round IN 1 .. 2 LOOP
-        IF chosen IS NULL THEN
-            SELECT s.id INTO chosen FROM pghaul.shard s
-             WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL
-               AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
-             ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
-        END IF;
+        FOR i IN 1 .. length(a_want) LOOP
+            EXIT WHEN chosen IS NOT NULL;
+            chosen := pghaul.next_free(a_job, substr(a_want, i, 1) = 's', a_holder);
+        END LOOP;
         EXIT WHEN chosen IS NOT NULL OR round = 2;
         UPDATE pghaul.shard s SET mover = NULL, slot = NULL
-         WHERE s.job = a_job AND s.state = 'planned' AND s.mover <> a_mover
+         WHERE s.job = a_job AND s.mover <> a_mover
            AND s.id IN (SELECT z.id FROM pghaul.shard z
-                         WHERE z.job = a_job AND z.state = 'planned' AND z.mover <> a_mover
+                         WHERE z.job = a_job AND z.mover <> a_mover AND z.state IN ('planned', 'spilled')
                            AND NOT EXISTS (SELECT FROM pghaul.live v WHERE v.id = z.mover)
                          FOR UPDATE SKIP LOCKED);
         EXIT WHEN NOT FOUND;
@@ -194,15 +248,17 @@ BEGIN
         UPDATE pghaul.shard s
            SET mover = a_mover, slot = a_slot, attempt = s.attempt + 1, claimed_at = clock_timestamp()
          WHERE s.job = a_job AND s.id = chosen
-        RETURNING s.id, s.tab, s.attempt, s.pred, s.weight, s.redo_xid, s.redo_rows
-             INTO shard, tab, attempt, pred, weight, redo_xid, redo_rows;
-        RETURN NEXT;
+        RETURNING s.id, s.tab, s.attempt, s.pred, s.weight, s.redo_xid, s.redo_rows,
+                  s.alone AND s.state = 'planned' AND s.weight <= 65536 AND s.attempt = 1 AND s.redo_xid IS NULL
+             INTO c.shard, c.tab, c.attempt, c.pred, c.weight, c.redo_xid, c.redo_rows, tiny;
+        SELECT p.file, p.snapshot, p.rows, p.bytes, p.hash INTO c.file, c.snapshot, c.rows, c.bytes, c.hash
+          FROM pghaul.spill p WHERE p.job = a_job AND p.shard = chosen;
+        RETURN NEXT c;
         -- A tiny table, tried for the first time: up to 15 more of its kind come along, to land in
         -- one transaction. (Never two shards of one target: a receipt's xid must tell their rows
         -- apart.)
-        IF weight <= 65536 AND attempt = 1 AND redo_xid IS NULL
-           AND (SELECT s.alone FROM pghaul.shard s WHERE s.job = a_job AND s.id = chosen) THEN
-            FOR shard, tab, attempt, pred, weight, redo_xid, redo_rows IN
+        IF tiny THEN
+            FOR c.shard, c.tab, c.attempt, c.pred, c.weight IN
                 UPDATE pghaul.shard s
                    SET mover = a_mover, slot = a_slot, attempt = s.attempt + 1,
                        claimed_at = clock_timestamp()
@@ -212,20 +268,97 @@ BEGIN
                               AND f.attempt = 0 AND f.redo_xid IS NULL AND f.weight <= 65536
                               AND f.alone
                             ORDER BY f.weight DESC, f.id LIMIT 15 FOR UPDATE SKIP LOCKED))
-                RETURNING s.id, s.tab, s.attempt, s.pred, s.weight, s.redo_xid, s.redo_rows
+                RETURNING s.id, s.tab, s.attempt, s.pred, s.weight
             LOOP
-                RETURN NEXT;
+                RETURN NEXT c;
             END LOOP;
         END IF;
         RETURN;
     END IF;
-    SELECT count(*),
+    SELECT count(*), count(*) FILTER (WHERE s.state = 'planned'),
+           count(*) FILTER (WHERE s.state = 'spilled' AND s.holder NOT IN ('', coalesce(a_holder, ''))
+                                  AND NOT EXISTS (SELECT FROM pghaul.live v
+                                                   WHERE v.job = a_job AND v.holder = s.holder)),
            least(coalesce(extract(epoch FROM min(s.not_before) FILTER (WHERE s.mover IS NULL)
                                              - clock_timestamp()), 1), 1)
-      INTO remaining, wait_s
-      FROM pghaul.shard s WHERE s.job = a_job AND s.state = 'planned';
-    RETURN NEXT;
+      INTO c.remaining, c.unread, c.stranded, c.wait_s
+      FROM pghaul.shard s WHERE s.job = a_job AND s.state IN ('planned', 'spilled');
+    RETURN NEXT c;
 END $$;
+
+-- A claimed shard is in a sealed file. SQLSTATE PH001: fenced, a newer attempt owns the shard.
+CREATE FUNCTION pghaul.spilled(a_job bigint, a_shard bigint, a_attempt int, a_mover int, a_snapshot int,
+                               a_holder text, a_file text, a_rows bigint, a_bytes bigint, a_hash text,
+                               a_stored bigint)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+BEGIN
+    UPDATE pghaul.shard s
+       SET state = 'spilled', holder = a_holder, mover = NULL, slot = NULL, error = NULL, failures = 0,
+           not_before = NULL
+     WHERE s.job = a_job AND s.id = a_shard AND s.attempt = a_attempt AND s.mover = a_mover
+       AND s.state = 'planned';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'a newer attempt owns shard %', a_shard USING ERRCODE = 'PH001';
+    END IF;
+    INSERT INTO pghaul.spill (job, shard, snapshot, file, rows, bytes, hash, stored)
+    VALUES (a_job, a_shard, a_snapshot, a_file, a_rows, a_bytes, a_hash, a_stored);
+END $$;
+
+-- A sealed file was found, or filled while the ledger could not be reached. Says what the file is now: 'spilled' (the shard
+-- is in it), 'landed', or 'useless' (of another snapshot, or somebody else has the shard): then it may go.
+CREATE FUNCTION pghaul.adopt(a_job bigint, a_shard bigint, a_mover int, a_snapshot int, a_holder text,
+                             a_file text, a_rows bigint, a_bytes bigint, a_hash text, a_stored bigint)
+RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    s pghaul.shard;
+BEGIN
+    SELECT * INTO s FROM pghaul.shard x WHERE x.job = a_job AND x.id = a_shard FOR UPDATE;
+    IF s.state IN ('landed', 'verified') THEN
+        RETURN 'landed';
+    END IF;
+    IF s.state = 'spilled' AND EXISTS (SELECT FROM pghaul.spill p WHERE p.job = a_job
+                                          AND p.shard = a_shard AND p.file = a_file) THEN
+        RETURN 'spilled';
+    END IF;
+    IF s.state IS NULL OR s.state NOT IN ('planned', 'parked')
+       OR a_snapshot <> (SELECT max(n.no) FROM pghaul.snapshot n WHERE n.job = a_job)
+       OR s.mover <> a_mover AND EXISTS (SELECT FROM pghaul.live v WHERE v.id = s.mover) THEN
+        RETURN 'useless';
+    END IF;
+    UPDATE pghaul.shard x
+       SET state = 'spilled', holder = a_holder, mover = NULL, slot = NULL, error = NULL, failures = 0,
+           not_before = NULL, attempt = x.attempt + 1
+     WHERE x.job = a_job AND x.id = a_shard;
+    INSERT INTO pghaul.spill (job, shard, snapshot, file, rows, bytes, hash, stored)
+    VALUES (a_job, a_shard, a_snapshot, a_file, a_rows, a_bytes, a_hash, a_stored);
+    RETURN 'spilled';
+END $$;
+
+-- The file of a claimed shard is no good: it is to be read from the source again.
+CREATE FUNCTION pghaul.unspill(a_job bigint, a_shard bigint, a_attempt int, a_mover int, a_error text)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog AS $$
+    DELETE FROM pghaul.spill p WHERE p.job = a_job AND p.shard = a_shard
+       AND EXISTS (SELECT FROM pghaul.shard s WHERE s.job = a_job AND s.id = a_shard AND s.attempt = a_attempt
+                      AND s.mover = a_mover AND s.state = 'spilled' FOR UPDATE);
+    UPDATE pghaul.shard s SET state = 'planned', holder = NULL, mover = NULL, slot = NULL, error = a_error
+     WHERE s.job = a_job AND s.id = a_shard AND s.attempt = a_attempt AND s.mover = a_mover
+       AND s.state = 'spilled'
+$$;
+
+-- Files that are lost with their host: shards that are spilled where no mover works are planned again. Returns how many.
+CREATE FUNCTION pghaul.forget_spill(a_job bigint, a_holder text) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog AS $$
+    WITH gone AS (
+        UPDATE pghaul.shard s SET state = 'planned', holder = NULL, mover = NULL, slot = NULL,
+               attempt = s.attempt + 1
+         WHERE s.job = a_job AND s.state = 'spilled' AND s.holder NOT IN ('', coalesce(a_holder, ''))
+           AND NOT EXISTS (SELECT FROM pghaul.live v WHERE v.job = a_job AND v.holder = s.holder)
+        RETURNING s.id),
+    files AS (DELETE FROM pghaul.spill p USING gone WHERE p.job = a_job AND p.shard = gone.id)
+    SELECT count(*) FROM gone
+$$;
 
 -- Whether a target is still the planned relation, to the file and the column: nobody has truncated,
 -- rewritten or made anew what finished shards have loaded. A partitioned one may get leaves, and lose none.
@@ -263,14 +396,15 @@ SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     the_tab int;
 BEGIN
-    UPDATE pghaul.shard s SET state = 'landed', mover = NULL, slot = NULL, error = NULL,
+    UPDATE pghaul.shard s SET state = 'landed', holder = NULL, mover = NULL, slot = NULL, error = NULL,
            redo_xid = NULL, redo_rows = NULL
      WHERE s.job = a_job AND s.id = a_shard AND s.attempt = a_attempt AND s.mover = a_mover
-       AND s.state = 'planned'
+       AND s.state IN ('planned', 'spilled')
     RETURNING s.tab INTO the_tab;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a newer attempt owns shard %', a_shard USING ERRCODE = 'PH001';
     END IF;
+    DELETE FROM pghaul.spill p WHERE p.job = a_job AND p.shard = a_shard;
     IF NOT pghaul.same_target(a_job, the_tab) THEN
         RAISE EXCEPTION 'the target is not the planned relation' USING ERRCODE = 'PH002';
     END IF;
@@ -302,7 +436,7 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
                         ELSE s.state END,
            not_before = clock_timestamp() + make_interval(secs => a_delay_s)
      WHERE s.job = a_job AND s.id = a_shard AND s.attempt = a_attempt AND s.mover = a_mover
-       AND s.state = 'planned'
+       AND s.state IN ('planned', 'spilled')
     RETURNING s.state
 $$;
 

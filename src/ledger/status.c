@@ -109,7 +109,7 @@ static bool read_job(struct ph_status *s, struct ph_conn *conn, const char *job,
         " THEN 'failed' ELSE 'pending' END,"
         " j.mode, j.round, j.source, j.target, j.definition,"
         " pg_catalog.to_char(j.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-        " pg_catalog.to_char(j.completed_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), j.last_error"
+        " pg_catalog.to_char(j.completed_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), j.last_error, j.tag"
         " FROM pghaul.job j WHERE j.name OPERATOR(pg_catalog.=) %L",
         job);
     if (!ask(conn, &sql, &rows, err))
@@ -125,6 +125,7 @@ static bool read_job(struct ph_status *s, struct ph_conn *conn, const char *job,
     s->created = text(s, rows, 0, 8);
     s->finished = text(s, rows, 0, 9);
     s->error = text(s, rows, 0, 10);
+    s->tag = text(s, rows, 0, 11);
     ph_rows_free(rows);
     return true;
 }
@@ -192,7 +193,7 @@ static bool read_workers(struct ph_status *s, struct ph_conn *conn, struct ph_er
         " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
         " OPERATOR(pg_catalog.-) coalesce(s.claimed_at, l.started_at))"
         " FROM pghaul.live l LEFT JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) l.job"
-        " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state OPERATOR(pg_catalog.=) 'planned'"
+        " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state IN ('planned', 'spilled')"
         " LEFT JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
         " AND t.id OPERATOR(pg_catalog.=) s.tab"
         " WHERE l.job OPERATOR(pg_catalog.=) %D ORDER BY l.id, s.slot",
@@ -210,6 +211,28 @@ static bool read_workers(struct ph_status *s, struct ph_conn *conn, struct ph_er
             .since = text(s, rows, i, 4),
             .seconds = ph_rows_double(rows, i, 5),
         };
+    ph_rows_free(rows);
+    return true;
+}
+
+static bool read_spills(struct ph_status *s, struct ph_conn *conn, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT s.holder, pg_catalog.count(*), pg_catalog.sum(p.stored) FROM pghaul.shard s"
+               " JOIN pghaul.spill p ON p.job OPERATOR(pg_catalog.=) s.job"
+               " AND p.shard OPERATOR(pg_catalog.=) s.id"
+               " WHERE s.job OPERATOR(pg_catalog.=) %D GROUP BY s.holder ORDER BY s.holder",
+               s->job_id);
+    if (!ask(conn, &sql, &rows, err))
+        return false;
+    s->n_spills = ph_rows_count(rows);
+    s->spills = ph_arena_calloc(&s->arena, (size_t)s->n_spills, sizeof *s->spills);
+    for (int i = 0; i < s->n_spills; i++)
+        s->spills[i] = (struct ph_status_spill){.holder = text(s, rows, i, 0),
+                                                .shards = (int)ph_rows_int(rows, i, 1),
+                                                .bytes = ph_rows_uint(rows, i, 2)};
     ph_rows_free(rows);
     return true;
 }
@@ -327,8 +350,8 @@ bool ph_status_read(struct ph_status **out, struct ph_conn *target, const char *
     bool ok = (s || ph_err_nomem(err)) &&
               ph_conn_exec(target, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) &&
               read_job(s, target, name, err) && read_tables(s, target, err) &&
-              read_workers(s, target, err) && read_pace(s, target, err) &&
-              read_snapshot(s, target, err) &&
+              read_workers(s, target, err) && read_spills(s, target, err) &&
+              read_pace(s, target, err) && read_snapshot(s, target, err) &&
               (!shards || read_shards(s, target, show_data, err)) &&
               ph_conn_exec(target, "COMMIT", err);
     free(name);
@@ -363,11 +386,13 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
         return true;
     return ph_conn_exec(
                target,
-               "DROP FUNCTION pghaul.claim, pghaul.land, pghaul.same_target, pghaul.fail, "
-               "pghaul.reopen_lost;"
+               "DROP FUNCTION pghaul.claim, pghaul.next_free, pghaul.land, pghaul.same_target,"
+               " pghaul.fail, pghaul.reopen_lost, pghaul.spilled, pghaul.adopt, pghaul.unspill,"
+               " pghaul.forget_spill;"
+               "DROP TYPE pghaul.claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
-               "DROP TABLE pghaul.receipt, pghaul.receipt_unlogged, pghaul.shard, pghaul.mover,"
-               " pghaul.tab, pghaul.snapshot, pghaul.job;"
+               "DROP TABLE pghaul.receipt, pghaul.receipt_unlogged, pghaul.spill, pghaul.shard,"
+               " pghaul.mover, pghaul.tab, pghaul.snapshot, pghaul.job;"
                "DROP SCHEMA pghaul",
                err) ||
            ph_err_prefix(err, "taking the ledger away");

@@ -26,6 +26,13 @@ struct ph_status_worker {
     double seconds;    /* since then */
 };
 
+/* Where shards lie in files. */
+struct ph_status_spill {
+    const char *holder; /* host:directory; "" for an archive */
+    int shards;
+    uint64_t bytes; /* of files */
+};
+
 struct ph_status_shard {
     int64_t shard;
     const char *table;   /* source */
@@ -40,6 +47,7 @@ struct ph_status {
     struct ph_arena arena;
     int64_t job_id;
     const char *job;
+    const char *tag;
     const char *state; /* pending running paused completed failed */
     const char *mode;
     int round;
@@ -51,6 +59,8 @@ struct ph_status {
     int n_tables;
     struct ph_status_worker *workers;
     int n_workers;
+    struct ph_status_spill *spills;
+    int n_spills;
     struct ph_status_shard *shards; /* only when asked for */
     int n_shards;
     uint64_t rows, bytes;

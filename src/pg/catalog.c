@@ -111,6 +111,8 @@ static bool read_server(struct ph_catalog *catalog, struct ph_err *err)
     struct ph_arena *arena = catalog->arena;
     int c = 0;
     catalog->server.shown = ph_arena_strdup(arena, ph_dsn_shown(catalog->conn->dsn));
+    catalog->server.version = ph_conn_server_version(catalog->conn);
+    catalog->server.encoding = ph_arena_strdup(arena, ph_conn_server_encoding(catalog->conn));
     catalog->server.database = ph_arena_strdup(arena, ph_rows_text(rows, 0, c++));
     catalog->server.database_oid = (uint32_t)ph_rows_uint(rows, 0, c++);
     catalog->server.role = ph_arena_strdup(arena, ph_rows_text(rows, 0, c++));
@@ -186,17 +188,19 @@ static int order_by_child(const void *a, const void *b)
 }
 
 /* The two other orders in which names and parents are looked up. */
-static void index_names(struct ph_catalog *catalog)
+void ph_catalog_index(struct ph_catalog *catalog)
 {
     int n = catalog->n_relations;
     catalog->by_name = ph_arena_calloc(catalog->arena, (size_t)n, sizeof *catalog->by_name);
     for (int i = 0; i < n; i++)
         catalog->by_name[i] = &catalog->relations[i];
-    qsort(catalog->by_name, (size_t)n, sizeof *catalog->by_name, order_by_name);
+    if (n)
+        qsort(catalog->by_name, (size_t)n, sizeof *catalog->by_name, order_by_name);
     size_t size = (size_t)catalog->n_inherits * sizeof *catalog->by_child;
     catalog->by_child = ph_arena_alloc(catalog->arena, size);
-    if (size)
-        memcpy(catalog->by_child, catalog->inherits, size);
+    if (!size)
+        return;
+    memcpy(catalog->by_child, catalog->inherits, size);
     qsort(catalog->by_child, (size_t)catalog->n_inherits, sizeof *catalog->by_child,
           order_by_child);
 }
@@ -235,7 +239,7 @@ bool ph_catalog_open(struct ph_catalog *catalog, struct ph_conn *conn, struct ph
     read_system_id(catalog);
     if (!read_server(catalog, err) || !read_names(catalog, err) || !read_inherits(catalog, err))
         return false;
-    index_names(catalog);
+    ph_catalog_index(catalog);
     return true;
 }
 

@@ -125,6 +125,12 @@ struct ph_relation {
     int n_foreign_keys;
     struct ph_owned_sequence *sequences;
     int n_sequences;
+
+    /* In an archive. */
+    const char *const *cut_key; /* it was cut by these: rows equal in them are in one shard */
+    int n_cut_key;
+    const char *const *without; /* parts below it that were left out, for people */
+    int n_without;
 };
 
 /* "table", "view", "partitioned table", ... */
@@ -138,6 +144,8 @@ const struct ph_column *ph_relation_column_number(const struct ph_relation *rela
 
 struct ph_server {
     const char *shown; /* ph_dsn_shown() */
+    int version;       /* 150018 */
+    const char *encoding;
     const char *database, *role;
     uint32_t database_oid;
     uint64_t system_id; /* 0 when it may not be read */
@@ -155,6 +163,7 @@ struct ph_server {
     int free_connections;       /* for our role in this database, besides ours */
     const char *data_directory; /* NULL when it may not be read */
     const char *lc_monetary;
+    const char *money_unit;  /* '1'::money in binary, hexadecimal; NULL: not asked, there is none */
     const char *const *path; /* the role's search_path, implicit schemas included */
     int n_path;
 };
@@ -165,7 +174,7 @@ struct ph_inherit {
 
 struct ph_catalog {
     struct ph_arena *arena;
-    struct ph_conn *conn;
+    struct ph_conn *conn; /* NULL: it is that of an archive, see plan/catalog_json.h */
     struct ph_server server;
     struct ph_relation *relations; /* outside system schemas; sorted by OID */
     int n_relations;
@@ -179,6 +188,10 @@ struct ph_catalog {
 /* Reads the server's facts and all names. PH_WRONG for servers older than PostgreSQL 12. */
 bool ph_catalog_open(struct ph_catalog *catalog, struct ph_conn *conn, struct ph_arena *arena,
                      struct ph_err *err);
+
+/* For who fills a catalog in another way, with relations and inherits in their order: makes the other
+ * orders, by which names and parents are found. */
+void ph_catalog_index(struct ph_catalog *catalog);
 
 /* NULL when there is none. */
 struct ph_relation *ph_catalog_relation(const struct ph_catalog *catalog, uint32_t oid);

@@ -314,11 +314,11 @@ void ph_snapshot_fini(struct ph_snapshot *snapshot)
 bool ph_keeper_end(struct ph_conn *source, const char *tag, int keeper_backend, struct ph_err *err)
 {
     struct ph_buf sql = {0};
-    ph_sql_add(&sql,
-               "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a"
-               " WHERE a.pid OPERATOR(pg_catalog.=) %d"
-               " AND a.application_name OPERATOR(pg_catalog.=) 'pghaul/%s/keeper'",
-               keeper_backend, tag);
+    ph_sql_add(
+        &sql,
+        "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a"
+        " WHERE %d IN (0, a.pid) AND a.application_name OPERATOR(pg_catalog.=) 'pghaul/%s/keeper'",
+        keeper_backend, tag);
     bool ok = ph_conn_exec(source, sql.data, err);
     ph_buf_fini(&sql);
     return ok || ph_err_prefix(err, "ending the keeper of the snapshot");

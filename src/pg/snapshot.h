@@ -46,7 +46,7 @@ void ph_keeper_confirm(struct ph_snapshot *snapshot);
 /* Without a confirmation before, this ends the keeper; so does our death. */
 void ph_snapshot_fini(struct ph_snapshot *snapshot);
 
-/* Ends the keeper through its backend on the source; an absent one is fine. */
+/* Ends the keeper through its backend on the source (0: whatever keeper the job has there); an absent one is fine. */
 bool ph_keeper_end(struct ph_conn *source, const char *tag, int keeper_backend, struct ph_err *err);
 
 /* Ends the keeper without the source, when it runs on this host; elsewhere, or gone: nothing

@@ -24,40 +24,53 @@ static int clamp(long n, int lo, int hi)
 static int connections_allow(const struct ph_make *make)
 {
     const struct ph_server *s = &make->side[PH_SOURCE].server, *t = &make->side[PH_TARGET].server;
+    if (make->plan->spec->route != PH_ROUTE_COPY)
+        return (make->plan->spec->route == PH_ROUTE_EXTRACT ? s : t)->free_connections - 1;
     int least =
         s->free_connections < t->free_connections ? s->free_connections : t->free_connections;
     bool one_server = s->system_id && s->system_id == t->system_id;
     return one_server ? (least - 2) / 2 : least - 1;
 }
 
+/* "5 on the source, 7 on the target", as far as there are servers. */
+static const char *show_free(struct ph_make *make)
+{
+    int s = make->side[PH_SOURCE].server.free_connections;
+    int t = make->side[PH_TARGET].server.free_connections;
+    struct ph_arena *arena = &make->plan->arena;
+    s = s < 0 ? 0 : s;
+    t = t < 0 ? 0 : t;
+    switch (make->plan->spec->route) {
+    case PH_ROUTE_EXTRACT:
+        return ph_arena_printf(arena, "%d on the source", s);
+    case PH_ROUTE_LOAD:
+        return ph_arena_printf(arena, "%d on the target", t);
+    case PH_ROUTE_COPY:
+        break;
+    }
+    return ph_arena_printf(arena, "%d on the source, %d on the target", s, t);
+}
+
 void ph_check_jobs(struct ph_make *make, struct ph_conn *source, struct ph_conn *target)
 {
     struct ph_plan *plan = make->plan;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    bool local = ph_conn_is_local(source) && ph_conn_is_local(target);
+    bool local = (!source || ph_conn_is_local(source)) && (!target || ph_conn_is_local(target));
     int wanted = plan->spec->jobs;
     if (wanted <= 0)
         wanted = local ? clamp(2 * cpus, 2, 16) : clamp(2 * cpus, 4, 8);
     int most = connections_allow(make);
-    int s = make->side[PH_SOURCE].server.free_connections;
-    int t = make->side[PH_TARGET].server.free_connections;
+    const char *free_now = show_free(make);
     plan->jobs = most < 1 ? 1 : most < wanted ? most : wanted;
     if (most < 1)
-        ph_make_obstacle(
-            make, "end other sessions, or raise max_connections or the role's limit",
-            "too few connections are free for a single worker: %d on the source, %d on "
-            "the target",
-            s < 0 ? 0 : s, t < 0 ? 0 : t);
+        ph_make_obstacle(make, "end other sessions, or raise max_connections or the role's limit",
+                         "too few connections are free for a single worker: %s", free_now);
     else if (most < wanted && plan->spec->jobs > 0)
-        ph_make_warning(make,
-                        "%d worker%s instead of %d: %d connections are free on the source, %d on "
-                        "the target",
-                        plan->jobs, plan->jobs == 1 ? "" : "s", wanted, s, t);
+        ph_make_warning(make, "%d worker%s instead of %d: free connections are %s", plan->jobs,
+                        plan->jobs == 1 ? "" : "s", wanted, free_now);
     else if (most < wanted)
-        ph_make_warning(make,
-                        "no more than %d worker%s: %d connections are free on the source, %d on "
-                        "the target",
-                        plan->jobs, plan->jobs == 1 ? "" : "s", s, t);
+        ph_make_warning(make, "no more than %d worker%s: free connections are %s", plan->jobs,
+                        plan->jobs == 1 ? "" : "s", free_now);
 }
 
 /* Servers. */
@@ -71,7 +84,8 @@ static void check_encoding(struct ph_make *make)
             make, "use databases whose encodings are both known, or both SQL_ASCII",
             "the %s has encoding SQL_ASCII, which says nothing about its bytes, and the "
             "%s has %s",
-            s_ascii ? "source" : "target", s_ascii ? "target" : "source", s_ascii ? t : s);
+            ph_make_side(make, s_ascii ? PH_SOURCE : PH_TARGET),
+            ph_make_side(make, s_ascii ? PH_TARGET : PH_SOURCE), s_ascii ? t : s);
     else if (strcmp(s, t) != 0 && strcmp(t, "UTF8") != 0)
         ph_make_warning(make,
                         "text is converted from %s to %s: rows with characters that %s lacks "
@@ -155,17 +169,21 @@ static void check_space(struct ph_make *make, struct ph_conn *target)
     if (available >= (double)make->plan->bytes)
         return;
     char have[PH_NUM_TEXT], need[PH_NUM_TEXT];
-    ph_make_warning(
-        make, "the target's file system has %s free, and the tables have %s in the source",
-        ph_num_show_bytes(have, available), ph_num_show_bytes(need, (double)make->plan->bytes));
+    ph_make_warning(make, "the target's file system has %s free, and the tables have %s in the %s",
+                    ph_num_show_bytes(have, available),
+                    ph_num_show_bytes(need, (double)make->plan->bytes),
+                    ph_make_side(make, PH_SOURCE));
 }
 
 void ph_check_servers(struct ph_make *make, struct ph_conn *source, struct ph_conn *target)
 {
-    check_encoding(make);
-    check_transport(make, source);
-    check_transport(make, target);
+    if (source)
+        check_transport(make, source);
     check_replica(make);
+    if (!target)
+        return;
+    check_encoding(make);
+    check_transport(make, target);
     check_target(make);
     check_space(make, target);
 }

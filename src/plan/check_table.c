@@ -314,7 +314,7 @@ static void check_indexes(struct ph_make *make, const struct ph_pair *pair, stru
             has_key = c && c->not_null;
         }
     }
-    if (secondary > 0)
+    if (secondary > 0 && make->plan->spec->route != PH_ROUTE_EXTRACT)
         ph_make_table_warning(make, table,
                               "%s has %d index%s%s, which every row has to enter: creating them "
                               "afterwards is faster",
@@ -374,11 +374,14 @@ static void check_sequences(struct ph_make *make, const struct ph_relation *targ
                 "no permission to set sequence %s in the target", name);
     }
     if (behind.n)
-        ph_make_table_warning(make, table,
-                              "%s: sequence%s %s will be behind the rows that were copied; "
-                              "--sequences sets %s",
-                              ph_make_name(make, target), plural(&behind),
-                              show_names(make, &behind), behind.n == 1 ? "it" : "them");
+        ph_make_table_warning(
+            make, table,
+            "%s: sequence%s %s will be behind the rows that were copied; "
+            "%s %s",
+            ph_make_name(make, target), plural(&behind), show_names(make, &behind),
+            make->plan->spec->route == PH_ROUTE_LOAD ? "an archive has none, setval() sets"
+                                                     : "--sequences sets",
+            behind.n == 1 ? "it" : "them");
 }
 
 /* A root's sequences are told with the first of its leaves: the pairs of one pick need not be

@@ -167,5 +167,7 @@ bool ph_match_conflict(struct ph_make *make, const struct ph_pair *pair, struct 
     table->conflict = conflict;
     table->n_conflict = index->n_key;
     table->source_key_unique = source_guarantees(make, pair, table);
+    if (make->plan->spec->route == PH_ROUTE_LOAD)
+        ph_load_conflict(make, pair, table, shares_target(make, pair));
     return true;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "archive/manifest.h"
 #include "base/buf.h"
 #include "plan/make.h"
 
@@ -42,6 +43,14 @@ static json_t *texts(const char *const *items, int n)
     for (int i = 0; i < n; i++)
         json_array_append_new(array, text(items[i]));
     return array;
+}
+
+/* An archive that is written is any directory; one that is read is known by its set. */
+static json_t *archive_json(const char *set)
+{
+    json_t *json = json_object();
+    json_object_set_new(json, "archive", set ? text(set) : json_true());
+    return json;
 }
 
 static json_t *side_json(const struct ph_side *side)
@@ -168,8 +177,12 @@ bool ph_definition_make(struct ph_make *make, struct ph_err *err)
     json_t *json = json_object();
     json_object_set_new(json, "format", json_integer(1));
     json_object_set_new(json, "mode", json_string(ph_mode_name(plan->spec->mode)));
-    json_object_set_new(json, "source", side_json(&plan->source));
-    json_object_set_new(json, "target", side_json(&plan->target));
+    enum ph_route route = plan->spec->route;
+    json_object_set_new(json, "source",
+                        route == PH_ROUTE_LOAD ? archive_json(plan->spec->archive->set)
+                                               : side_json(&plan->source));
+    json_object_set_new(json, "target",
+                        route == PH_ROUTE_EXTRACT ? archive_json(NULL) : side_json(&plan->target));
     json_object_set_new(json, "tables", tables_json(make));
     char *dump = json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT);
     json_decref(json);

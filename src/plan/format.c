@@ -394,6 +394,16 @@ static const char *array_cast(const struct ph_format_sides *format, struct bare 
     return ph_arena_printf(format->arena, "%s[]", cast);
 }
 
+/* 0.1 of 24 bits, written, read and kept with 53 bits, is another number. */
+static bool widens_float(const struct ph_format_sides *format, struct bare s, struct bare d)
+{
+    if (s.type->element && d.type->element) {
+        s = beneath(format->source, s.type->element, -1);
+        d = beneath(format->target, d.type->element, -1);
+    }
+    return s.type && d.type && is_builtin(s.type, "float4") && is_builtin(d.type, "float8");
+}
+
 static bool is_same_domain(const struct ph_format_sides *format, uint32_t source, uint32_t target)
 {
     const struct ph_type *s = ph_types_find(format->source, source);
@@ -435,6 +445,7 @@ static bool convert(struct look *look, uint32_t source, int source_typmod, uint3
     if (!cast)
         return false;
     fit->kind = PH_FIT_CAST;
+    fit->rounds = widens_float(format, s, d);
     fit->cast = ph_arena_printf(format->arena, "::%s", cast);
     fit->why = ph_arena_printf(format->arena, "%s to %s, lossless", shown_source(look, s.type),
                                shown_target(look, d.type));

@@ -24,6 +24,7 @@ struct ph_fit {
     bool needs_text;  /* for TEXT always, for CAST and BINARY never */
     bool qualify;     /* regclass and its like: what is written depends on search_path */
     bool money;       /* there is money in it */
+    bool rounds;      /* for CAST: the text of a value is read as another one, not by the cast */
     bool oid;         /* there are bare OIDs in it, which large objects have too */
     const char *cast; /* "::pg_catalog.int8" for CAST, for TEXT where it keeps bytes that output
                          drops, else "" */

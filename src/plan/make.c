@@ -206,6 +206,12 @@ const char *ph_make_name(struct ph_make *make, const struct ph_relation *relatio
     return ph_plan_name(make->plan, relation->schema, relation->name);
 }
 
+const char *ph_make_side(const struct ph_make *make, int side)
+{
+    static const char *const servers[] = {"source", "target"};
+    return make->side[side].conn ? servers[side] : "archive";
+}
+
 const char *ph_make_quote(struct ph_make *make, const char *name)
 {
     struct ph_buf buf = {0};

@@ -7,6 +7,7 @@
  *     conflict.c  the key of an upsert; identity.c  the key by which verify tells rows apart
  *     check.c, check_table.c   what stands in the way, all of it at once
  *     definition.c   what the job is, canonically
+ *     extract.c, load.c   what is otherwise when an archive stands in for one of the servers
  *
  * Everything lives in the plan's arena.
  */
@@ -16,6 +17,7 @@
 #include <stdarg.h>
 
 #include "pg/catalog.h"
+#include "plan/format.h"
 #include "plan/pattern.h"
 #include "plan/plan.h"
 
@@ -48,6 +50,13 @@ struct ph_pair {
     struct ph_relation *source, *target;
 };
 
+/* What an archive has of a relation: `table` is NULL where it has no rows of it. */
+struct ph_archived {
+    const struct ph_archive_table *table;
+    int n_shards;
+    uint64_t rows, bytes; /* in the files that are there */
+};
+
 struct ph_make {
     struct ph_plan *plan;
     struct ph_catalog side[2];
@@ -58,8 +67,9 @@ struct ph_make {
     int n_pairs, room_pairs;
     struct ph_obstacle *obstacles; /* growing; the plan's own are set at the end */
     int room_obstacles, room_warnings;
-    bool money_differs;      /* the two servers disagree about the unit of money */
-    bool money_text_differs; /* or about how it is written */
+    bool money_differs;           /* the two servers disagree about the unit of money */
+    bool money_text_differs;      /* or about how it is written */
+    struct ph_archived *archived; /* load: by position in the source's catalog */
 };
 
 /* Grows an array in the arena by one element and returns that. */
@@ -91,6 +101,13 @@ bool ph_select_tables(struct ph_make *make, struct ph_err *err);
 
 /* select.c: whether --exclude-table or --exclude-schema leave a source relation out. */
 bool ph_select_is_excluded(const struct ph_make *make, const struct ph_relation *relation);
+
+/* select.c: the name that the user gave the target of a pick: schema NULL when it has none. */
+bool ph_select_target(struct ph_make *make, const struct ph_pick *pick, struct ph_pattern *out,
+                      struct ph_err *err);
+
+/* make.c: "source", "target" or "archive". */
+const char *ph_make_side(const struct ph_make *make, int side);
 
 /* tree.c: the OIDs of everything on one side whose details matter; malloc'ed. */
 bool ph_tree_relations(struct ph_make *make, int side, uint32_t **oids, int *n, struct ph_err *err);
@@ -124,6 +141,40 @@ void ph_check_tables(struct ph_make *make);
 
 /* check.c: plan->jobs, from the spec, the machine and the connections that are free. */
 void ph_check_jobs(struct ph_make *make, struct ph_conn *source, struct ph_conn *target);
+
+/* extract.c: see there. */
+bool ph_extract_check(struct ph_make *make, struct ph_err *err);
+bool ph_extract_target(struct ph_make *make, struct ph_pick *pick, struct ph_err *err);
+bool ph_extract_catalog(struct ph_make *make, struct ph_err *err);
+bool ph_extract_columns(struct ph_make *make, struct ph_err *err);
+void ph_extract_warn(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table);
+bool ph_extract_describe(struct ph_make *make, struct ph_err *err);
+
+/* load.c: refuses what cannot be asked of an archive (PH_WRONG). */
+bool ph_load_check(struct ph_make *make, struct ph_err *err);
+
+/* load.c: the archive's catalog becomes the source's, with what its files hold for sizes. */
+bool ph_load_catalog(struct ph_make *make, struct ph_err *err);
+
+/* load.c: what the archive has of a relation. */
+const struct ph_archived *ph_load_archived(const struct ph_make *make,
+                                           const struct ph_relation *relation);
+
+/* load.c: the format in which the archive has a relation that it has rows of. */
+enum ph_format ph_load_format(const struct ph_make *make, const struct ph_relation *relation);
+
+/* load.c: whether a column can be loaded as it was written; obstacles where not. Afterwards `fit` is
+ * BINARY or TEXT as the archive has it. */
+void ph_load_fit(struct ph_make *make, const struct ph_pair *pair,
+                 const struct ph_plan_column *column, struct ph_fit *fit);
+void ph_load_warn(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table);
+
+/* load.c: the cut of every table is the archive's. */
+void ph_load_split(struct ph_make *make);
+
+/* load.c: an upsert wants rows of one key in one shard; shared: other tables go to the same target. */
+void ph_load_conflict(struct ph_make *make, const struct ph_pair *pair,
+                      const struct ph_table *table, bool shared);
 
 /* definition.c: definition, fingerprint, job_name. PH_WRONG for a bad --job. */
 bool ph_definition_make(struct ph_make *make, struct ph_err *err);

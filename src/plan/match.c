@@ -27,23 +27,35 @@ static bool has_money(const struct ph_types *types)
     return false;
 }
 
+/* An archive's catalog brings the answer along. */
+static bool probe_unit(struct ph_make *make, struct ph_catalog *catalog, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    if (!catalog->conn)
+        return true;
+    if (!ph_catalog_query(catalog->conn, "SELECT encode(cash_send('1'::money), 'hex')", &rows, err))
+        return false;
+    catalog->server.money_unit = ph_arena_strdup(arena_of(make), ph_rows_text(rows, 0, 0));
+    ph_rows_free(rows);
+    return true;
+}
+
 /* One unit as the server stores it: 100 where money has two decimals, 1 where it has none. */
 bool ph_match_probe_money(struct ph_make *make, struct ph_err *err)
 {
-    if (!has_money(&make->side[PH_SOURCE].types) || !has_money(&make->side[PH_TARGET].types))
+    struct ph_catalog *s = &make->side[PH_SOURCE], *t = &make->side[PH_TARGET];
+    if (!has_money(&s->types) || !has_money(&t->types))
         return true;
-    char *unit[2] = {NULL, NULL};
-    for (int side = 0; side < 2; side++) {
-        struct ph_rows *rows = NULL;
-        if (!ph_catalog_query(make->side[side].conn, "SELECT encode(cash_send('1'::money), 'hex')",
-                              &rows, err))
-            return false;
-        unit[side] = ph_arena_strdup(arena_of(make), ph_rows_text(rows, 0, 0));
-        ph_rows_free(rows);
+    if (!probe_unit(make, s, err) || !probe_unit(make, t, err))
+        return false;
+    if (make->plan->spec->route == PH_ROUTE_EXTRACT) {
+        t->server.money_unit = s->server.money_unit;
+        return true;
     }
-    make->money_differs = strcmp(unit[PH_SOURCE], unit[PH_TARGET]) != 0;
-    make->money_text_differs = strcmp(make->side[PH_SOURCE].server.lc_monetary,
-                                      make->side[PH_TARGET].server.lc_monetary) != 0;
+    /* an archive that does not say its unit is not taken at its word */
+    make->money_differs =
+        !s->server.money_unit || strcmp(s->server.money_unit, t->server.money_unit) != 0;
+    make->money_text_differs = strcmp(s->server.lc_monetary, t->server.lc_monetary) != 0;
     return true;
 }
 
@@ -95,7 +107,9 @@ static bool unknown_column(struct ph_make *make, const struct ph_relation *relat
 static bool check_request(struct ph_make *make, const struct ph_pair *pair, struct ph_err *err)
 {
     const struct ph_request *request = pair->pick->request;
-    for (int i = 0; request && i < request->n_mappings; i++) {
+    bool extract =
+        make->plan->spec->route == PH_ROUTE_EXTRACT; /* its target has what it is given */
+    for (int i = 0; request && !extract && i < request->n_mappings; i++) {
         const char *column = request->mappings[i].column;
         const struct ph_column *c = ph_relation_column(pair->target, column);
         if (!c)
@@ -109,7 +123,7 @@ static bool check_request(struct ph_make *make, const struct ph_pair *pair, stru
     }
     for (int i = 0; request && i < request->n_columns; i++) {
         const char *column = request->columns[i];
-        if (!ph_relation_column(pair->target, column))
+        if (!extract && !ph_relation_column(pair->target, column))
             return unknown_column(make, pair->target, column, "target", err);
         if (!mapping_of(pair->pick, column) && !ph_relation_column(pair->source, column))
             return unknown_column(make, pair->source, column, "source", err);
@@ -154,13 +168,22 @@ static const char *plural(int n)
     return n == 1 ? "" : "s";
 }
 
+/* Whether a column of the target gets its values from the source. */
+static bool is_given(const struct ph_pair *pair, const struct ph_column *target)
+{
+    return mapping_of(pair->pick, target->name) ||
+           (ph_relation_column(pair->source, target->name) &&
+            is_listed(pair->pick->request, target->name));
+}
+
 /* Columns of the source that would be left behind. */
 static void check_left_behind(struct ph_make *make, const struct ph_pair *pair,
                               struct ph_table *table)
 {
     struct names missing = {0};
     const struct ph_request *request = pair->pick->request;
-    if (request && request->columns)
+    bool load = make->plan->spec->route == PH_ROUTE_LOAD;
+    if ((request && request->columns) || make->plan->spec->route == PH_ROUTE_EXTRACT)
         return; /* who names columns has left the others out on purpose */
     for (int i = 0; i < pair->source->n_columns; i++) {
         const char *name = pair->source->columns[i].name;
@@ -170,32 +193,44 @@ static void check_left_behind(struct ph_make *make, const struct ph_pair *pair,
     table->only_source = missing.items;
     table->n_only_source = missing.n;
     if (missing.n && !make->plan->spec->verify)
-        ph_make_obstacle(make, "name the columns to be copied by --columns, or add what is missing",
+        ph_make_obstacle(make,
+                         load
+                             ? "an archive is loaded with all its columns: add what is missing, or "
+                               "name another table by -t NAME=TARGET; archive cat shows what is "
+                               "in it"
+                             : "name the columns to be copied by --columns, or add what is "
+                               "missing",
                          "%s: the target has no column%s %s", ph_make_name(make, pair->source),
                          plural(missing.n), ph_make_list(make, missing.items, missing.n));
 }
 
 /* Columns of the target that the source has nothing for. */
-static void check_surplus(struct ph_make *make, const struct ph_pair *pair,
-                          const struct names *surplus, struct ph_table *table)
+static void check_surplus(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table)
 {
     struct names refused = {0}, filled = {0}, empty = {0};
     const struct ph_request *request = pair->pick->request;
-    if (!request || !request->columns) {
-        table->only_target = surplus->items;
-        table->n_only_target = surplus->n;
-    }
-    if (make->plan->spec->verify)
+    if (make->plan->spec->verify) {
+        for (int i = 0; i < pair->target->n_columns; i++)
+            if (!pair->target->columns[i].generated && !is_given(pair, &pair->target->columns[i]))
+                add_name(make, &empty, pair->target->columns[i].name);
+        table->only_target = request && request->columns ? NULL : empty.items;
+        table->n_only_target = request && request->columns ? 0 : empty.n;
         return;
-    for (int i = 0; i < surplus->n; i++) {
-        const struct ph_column *c = ph_relation_column(pair->target, surplus->items[i]);
+    }
+    bool load = make->plan->spec->route == PH_ROUTE_LOAD;
+    for (int i = 0; i < pair->target->n_columns; i++) {
+        const struct ph_column *c = &pair->target->columns[i];
+        if (c->generated || is_given(pair, c))
+            continue;
         struct names *to = must_be_given(make, c)  ? &refused
                            : fills_itself(make, c) ? &filled
                                                    : &empty;
         add_name(make, to, c->name);
     }
     if (refused.n)
-        ph_make_obstacle(make, "give them by expressions in a job file, or give them a default",
+        ph_make_obstacle(make,
+                         load ? "give them a default"
+                              : "give them by expressions in a job file, or give them a default",
                          "%s: the target's column%s %s must not be null and would get no value",
                          ph_make_name(make, pair->target), plural(refused.n),
                          ph_make_list(make, refused.items, refused.n));
@@ -277,6 +312,20 @@ static void add_verify(struct ph_make *make, uint32_t source_type, const struct 
     ph_buf_fini(&sql);
 }
 
+static const char *one_money(const struct ph_make *make)
+{
+    return make->plan->spec->route == PH_ROUTE_LOAD
+               ? "give the target's database the lc_monetary that the source had"
+               : "map the column to numeric, or give both databases one lc_monetary";
+}
+
+/* Where an archive will be loaded is not known: nothing is held against it. */
+static int target_version(const struct ph_make *make)
+{
+    bool extract = make->plan->spec->route == PH_ROUTE_EXTRACT;
+    return extract ? make->plan->source.version : make->plan->target.version;
+}
+
 static struct candidate make_column(struct ph_make *make, const struct ph_pair *pair,
                                     const struct ph_column *target,
                                     const struct ph_make_mapping *mapping,
@@ -284,7 +333,7 @@ static struct candidate make_column(struct ph_make *make, const struct ph_pair *
 {
     const struct ph_column *source = ph_relation_column(pair->source, target->name);
     struct ph_format_sides format = {arena_of(make), &make->side[PH_SOURCE].types,
-                                     &make->side[PH_TARGET].types, make->plan->target.version,
+                                     &make->side[PH_TARGET].types, target_version(make),
                                      target->name};
     struct candidate c = {.column = out};
     *out = (struct ph_plan_column){
@@ -299,10 +348,12 @@ static struct candidate make_column(struct ph_make *make, const struct ph_pair *
     ph_format_fit(&format, mapping ? mapping->type : source->type,
                   mapping ? mapping->typmod : source->typmod, target->type, target->typmod, &c.fit);
     bool verify = make->plan->spec->verify;
-    if (c.fit.kind == PH_FIT_NONE && !verify)
+    if (make->plan->spec->route == PH_ROUTE_LOAD)
+        ph_load_fit(make, pair, out, &c.fit);
+    else if (c.fit.kind == PH_FIT_NONE && !verify)
         refuse_fit(make, pair, out, c.fit.why);
     if (c.fit.money && make->money_differs && !verify)
-        ph_make_obstacle(make, "map the column to numeric, or give both databases one lc_monetary",
+        ph_make_obstacle(make, one_money(make),
                          "%s, column %s: money has another unit in the target",
                          ph_make_name(make, pair->source), ph_make_quote(make, out->name));
     out->select = select_text(make, out, c.fit.cast);
@@ -335,6 +386,8 @@ static void settle_format(struct ph_make *make, const struct ph_pair *pair, stru
         oid = oid || fit->oid;
     }
     table->format = because ? PH_TEXT : PH_BINARY;
+    if (make->plan->spec->route == PH_ROUTE_LOAD) /* also where there is no column at all */
+        table->format = ph_load_format(make, pair->source);
     for (int i = 0; i < table->n_columns; i++) {
         struct ph_plan_column *c = candidates[i].column;
         const struct ph_fit *fit = &candidates[i].fit;
@@ -352,7 +405,7 @@ static void settle_format(struct ph_make *make, const struct ph_pair *pair, stru
                               ph_make_name(make, pair->source));
     if (because && money && !make->plan->spec->verify && make->money_text_differs &&
         !make->money_differs)
-        ph_make_obstacle(make, "map the column to numeric, or give both databases one lc_monetary",
+        ph_make_obstacle(make, one_money(make),
                          "%s goes as text, and its money is written in another way in the target",
                          ph_make_name(make, pair->source));
     if (oid && make->side[PH_SOURCE].server.has_large_objects)
@@ -377,38 +430,40 @@ static void write_lists(struct ph_make *make, struct ph_table *table)
     ph_buf_fini(&columns);
 }
 
+/* An archive is loaded whole: what the target computes itself it cannot leave out. */
+static void refuse_generated(struct ph_make *make, const struct ph_pair *pair,
+                             const struct ph_column *target)
+{
+    ph_make_obstacle(make, "extract without it, or name another table by -t NAME=TARGET",
+                     "%s, column %s: the archive holds values for it, and the target computes them",
+                     ph_make_name(make, pair->source), ph_make_quote(make, target->name));
+}
+
+/* In the target's order; an archive's columns in their own, for that is how they were written. */
 static void match_columns(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table)
 {
-    int most = pair->target->n_columns;
-    const struct ph_request *request = pair->pick->request;
-    struct ph_plan_column *columns = ph_arena_calloc(arena_of(make), (size_t)most, sizeof *columns);
-    struct candidate *candidates =
-        ph_arena_calloc(arena_of(make), (size_t)most, sizeof *candidates);
-    struct names surplus = {0};
-    for (int i = 0; i < most; i++) {
-        const struct ph_column *target = &pair->target->columns[i];
-        const struct ph_make_mapping *mapping = mapping_of(pair->pick, target->name);
-        if (target->generated && !make->plan->spec->verify)
-            continue; /* it computes itself */
-        bool have = mapping || (ph_relation_column(pair->source, target->name) &&
-                                is_listed(request, target->name));
-        if (!have && target->generated)
-            continue; /* the source need not have it */
-        if (have) {
-            candidates[table->n_columns] =
-                make_column(make, pair, target, mapping, &columns[table->n_columns]);
-            table->n_columns++;
-        } else {
-            void *items = surplus.items;
-            const char **slot =
-                ph_make_push(arena_of(make), &items, &surplus.n, &surplus.room, sizeof *slot);
-            *slot = target->name;
-            surplus.items = items;
-        }
+    bool load = make->plan->spec->route == PH_ROUTE_LOAD;
+    const struct ph_relation *order = load ? pair->source : pair->target;
+    size_t most = (size_t)order->n_columns;
+    struct ph_plan_column *columns = ph_arena_calloc(arena_of(make), most, sizeof *columns);
+    struct candidate *candidates = ph_arena_calloc(arena_of(make), most, sizeof *candidates);
+    for (int i = 0; i < order->n_columns; i++) {
+        const struct ph_column *target =
+            load ? ph_relation_column(pair->target, order->columns[i].name) : &order->columns[i];
+        if (!target)
+            continue; /* see check_left_behind */
+        if (target->generated && load)
+            refuse_generated(make, pair, target);
+        bool computed = target->generated && !make->plan->spec->verify; /* by itself */
+        if (computed || !is_given(pair, target))
+            continue;
+        candidates[table->n_columns] = make_column(
+            make, pair, target, mapping_of(pair->pick, target->name), &columns[table->n_columns]);
+        table->n_columns++;
     }
     table->columns = columns;
     check_left_behind(make, pair, table);
-    check_surplus(make, pair, &surplus, table);
+    check_surplus(make, pair, table);
     settle_format(make, pair, table, candidates);
     write_lists(make, table);
 }
@@ -438,7 +493,9 @@ static void write_numbers(struct ph_make *make, const struct ph_pair *pair, stru
     for (int i = 0; i < table->n_columns; i++)
         own_sql = own_sql || table->columns[i].is_expression;
     table->source_attnums = number_columns(make, pair->source, table, true, own_sql);
-    table->target_attnums = number_columns(make, pair->target, table, false, false);
+    table->target_attnums = make->plan->spec->route == PH_ROUTE_EXTRACT
+                                ? ""
+                                : number_columns(make, pair->target, table, false, false);
 }
 
 /* The key that was asked for, by name alone: split.c and ph_match_conflict() make something of it.
@@ -460,8 +517,13 @@ bool ph_match_table(struct ph_make *make, const struct ph_pair *pair, struct ph_
                     struct ph_err *err)
 {
     const struct ph_relation *s = pair->source, *d = pair->target;
+    enum ph_route route = make->plan->spec->route;
     if (!check_request(make, pair, err))
         return false;
+    if (route == PH_ROUTE_LOAD && !ph_load_archived(make, s)->table)
+        return ph_err_set(err, PH_FAILED,
+                          "the archive holds no rows of %s, which its catalog knows",
+                          ph_make_name(make, s));
     table->source_schema = s->schema;
     table->source_name = s->name;
     table->source_oid = s->oid;
@@ -470,8 +532,8 @@ bool ph_match_table(struct ph_make *make, const struct ph_pair *pair, struct ph_
     table->source_unlogged = s->persistence == 'u';
     table->target_schema = d->schema;
     table->target_name = d->name;
-    table->target_oid = d->oid;
-    table->target_filenode = d->filenode;
+    table->target_oid = route == PH_ROUTE_EXTRACT ? 0 : d->oid;
+    table->target_filenode = route == PH_ROUTE_EXTRACT ? 0 : d->filenode;
     table->target_routes = d->kind == 'p';
     table->target_unlogged = d->persistence == 'u';
     table->root_source = ph_make_name(make, pair->pick->source);
@@ -484,5 +546,9 @@ bool ph_match_table(struct ph_make *make, const struct ph_pair *pair, struct ph_
     match_columns(make, pair, table);
     write_numbers(make, pair, table);
     ph_match_identity(make, pair, table);
+    if (route == PH_ROUTE_EXTRACT)
+        ph_extract_warn(make, pair, table);
+    else if (route == PH_ROUTE_LOAD)
+        ph_load_warn(make, pair, table);
     return true;
 }

@@ -13,27 +13,31 @@ const char *ph_mode_name(enum ph_mode mode)
     return names[mode];
 }
 
-static void fill_side(struct ph_side *side, const struct ph_catalog *catalog, struct ph_conn *conn,
+static void fill_side(struct ph_side *side, const struct ph_catalog *catalog,
                       struct ph_arena *arena)
 {
+    struct ph_conn *conn = catalog->conn;
     const struct ph_server *server = &catalog->server;
     *side = (struct ph_side){
         .shown = server->shown,
         .database = server->database,
         .database_oid = server->database_oid,
         .system_id = server->system_id,
-        .version = ph_conn_server_version(conn),
-        .encoding = ph_arena_strdup(arena, ph_conn_server_encoding(conn)),
-        .transport = ph_arena_strdup(arena, ph_conn_transport(conn)),
+        .version = server->version,
+        .encoding = server->encoding,
+        .transport = conn ? ph_arena_strdup(arena, ph_conn_transport(conn)) : "archive",
         .in_recovery = server->in_recovery,
         .superuser = server->superuser,
         .free_connections = server->free_connections,
     };
 }
 
+/* An archive's catalog has them already. */
 static bool read_details(struct ph_make *make, int side, struct ph_err *err)
 {
     uint32_t *oids = NULL;
+    if (!make->side[side].conn)
+        return true;
     int n = 0;
     bool ok = ph_tree_relations(make, side, &oids, &n, err) &&
               ph_catalog_detail(&make->side[side], oids, n,
@@ -116,6 +120,8 @@ static bool load_types(struct ph_make *make, int side, const struct typed *typed
 static bool read_types(struct ph_make *make, int side, struct ph_err *err)
 {
     struct typed typed;
+    if (!make->side[side].conn)
+        return true;
     bool ok =
         gather_typed(make, side, &typed) ? load_types(make, side, &typed, err) : ph_err_nomem(err);
     free(typed.types);
@@ -163,31 +169,70 @@ static void limit_jobs_to_shards(struct ph_plan *plan)
         plan->jobs = (int)shards;
 }
 
+/* The catalogs of both sides, with their names; an extract's target has none yet. */
+static bool open_sides(struct ph_make *make, struct ph_conn *source, struct ph_conn *target,
+                       struct ph_err *err)
+{
+    struct ph_plan *plan = make->plan;
+    enum ph_route route = plan->spec->route;
+    struct ph_catalog *s = &make->side[PH_SOURCE], *t = &make->side[PH_TARGET];
+    if ((route == PH_ROUTE_EXTRACT && !ph_extract_check(make, err)) ||
+        (route == PH_ROUTE_LOAD && !ph_load_check(make, err)))
+        return false;
+    if (!(route == PH_ROUTE_LOAD ? ph_load_catalog(make, err)
+                                 : ph_catalog_open(s, source, &plan->arena, err)))
+        return false;
+    fill_side(&plan->source, s, &plan->arena);
+    if (route == PH_ROUTE_EXTRACT) {
+        plan->target = (struct ph_side){
+            .shown = plan->spec->archive_shown ? plan->spec->archive_shown : "an archive",
+            .database = s->server.database};
+        return true;
+    }
+    if (!ph_catalog_open(t, target, &plan->arena, err))
+        return false;
+    fill_side(&plan->target, t, &plan->arena);
+    return true;
+}
+
+/* From what the user named to pairs of relations whose columns and types are known. */
+static bool make_pairs(struct ph_make *make, struct ph_err *err)
+{
+    bool extract = make->plan->spec->route == PH_ROUTE_EXTRACT;
+    return ph_select_tables(make, err) && read_details(make, PH_SOURCE, err) &&
+           (extract ? ph_extract_catalog(make, err) : read_details(make, PH_TARGET, err)) &&
+           ph_tree_pairs(make, err) && ph_mapping_check(make, err) &&
+           read_types(make, PH_SOURCE, err) &&
+           (extract ? ph_extract_columns(make, err) : read_types(make, PH_TARGET, err)) &&
+           ph_match_probe_money(make, err);
+}
+
+static bool choose_cut(struct ph_make *make, struct ph_conn *source, struct ph_err *err)
+{
+    if (make->plan->spec->route != PH_ROUTE_LOAD)
+        return ph_split_choose(make->plan, source, err);
+    ph_load_split(make);
+    return true;
+}
+
 static bool make_plan(struct ph_make *make, struct ph_conn *source, struct ph_conn *target,
                       struct ph_err *err)
 {
     struct ph_plan *plan = make->plan;
-    struct ph_conn *conns[2] = {source, target};
-    for (int side = 0; side < 2; side++)
-        if (!ph_catalog_open(&make->side[side], conns[side], &plan->arena, err))
-            return false;
-    fill_side(&plan->source, &make->side[PH_SOURCE], source, &plan->arena);
-    fill_side(&plan->target, &make->side[PH_TARGET], target, &plan->arena);
-    if (!ph_select_tables(make, err) || !read_details(make, PH_SOURCE, err) ||
-        !read_details(make, PH_TARGET, err) || !ph_tree_pairs(make, err) ||
-        !ph_mapping_check(make, err) || !read_types(make, PH_SOURCE, err) ||
-        !read_types(make, PH_TARGET, err) || !ph_match_probe_money(make, err))
+    if (!open_sides(make, source, target, err) || !make_pairs(make, err))
         return false;
     ph_check_jobs(make, source, target);
     if (!make_tables(make, err))
         return false;
     if (plan->spec->verify)
         return ph_definition_make(make, err);
-    if (!ph_split_choose(plan, source, err))
+    if (!choose_cut(make, source, err))
         return false;
     limit_jobs_to_shards(plan);
     ph_check_servers(make, source, target);
     ph_check_tables(make);
+    if (plan->spec->route == PH_ROUTE_EXTRACT && !ph_extract_describe(make, err))
+        return false;
     return ph_definition_make(make, err);
 }
 

@@ -18,6 +18,15 @@
 #include "pghaul/err.h"
 #include "pghaul/shard.h"
 
+/* From where to where: an archive can stand in for either server. */
+enum ph_route {
+    PH_ROUTE_COPY,    /* server to server */
+    PH_ROUTE_EXTRACT, /* server to archive: there is no target, tables are taken as they are */
+    PH_ROUTE_LOAD,    /* archive to server: the source is what the archive says of it */
+};
+
+struct ph_archive; /* archive/manifest.h */
+
 /* What the user asked for: options and job file, resolved to one form. Borrowed by the plan.
  * ------------------- */
 
@@ -42,6 +51,10 @@ struct ph_request {
 };
 
 struct ph_job_spec {
+    enum ph_route route;
+    const struct ph_archive *archive; /* load: what is loaded */
+    const char *archive_shown; /* extract, load: the archive for people; NULL: "an archive" */
+
     const struct ph_request *requests;
     int n_requests;
     const char *const *exclude_tables; /* patterns */
@@ -50,7 +63,7 @@ struct ph_job_spec {
     int n_schemas;
     const char *const *exclude_schemas;
     int n_exclude_schemas;
-    bool all; /* every table of the source database */
+    bool all; /* every table of the source database; load: so it is when nothing is named */
 
     enum ph_mode mode;
     enum ph_split split;
@@ -103,8 +116,10 @@ struct ph_plan {
     char fingerprint[33]; /* of the definition, hexadecimal */
     const char *definition; /* canonical JSON of the definition; no secret in it */
     const char *job_name;
+    const char
+        *catalog_json; /* extract: the archive's catalog, see plan/catalog_json.h; else NULL */
 
-    struct ph_shard *shards; /* after ph_plan_cut; biggest first */
+    struct ph_shard *shards; /* after ph_plan_cut or ph_plan_adopt_shards; biggest first */
     const char **shard_lo;   /* bounds as people read them, NULL: open; parallel to shards */
     const char **shard_hi;
     int n_shards;
@@ -112,7 +127,11 @@ struct ph_plan {
 
 /* Reads both catalogs and settles everything. Errors (PH_WRONG) are what makes a plan impossible:
  * no such table, no matching pattern, unparsable filter. What merely forbids to run it becomes an
- * obstacle. Both connections are idle before and after; nothing is changed. */
+ * obstacle. Both connections are idle before and after; nothing is changed.
+ *
+ * An extract has no target (NULL): plan->target is empty but for `database`, the source's, after
+ * which the job is named; a table's target is its name in the archive. A load has no source (NULL);
+ * PH_FAILED when the archive does not make sense. */
 bool ph_plan_make(struct ph_plan **out, const struct ph_job_spec *spec, struct ph_conn *source,
                   struct ph_conn *target, struct ph_err *err);
 
@@ -123,6 +142,17 @@ bool ph_check_empty(struct ph_plan *plan, struct ph_conn *target, struct ph_err 
 /* Cuts every table into shards. `source` must be inside a transaction whose snapshot is the job's.
  */
 bool ph_plan_cut(struct ph_plan *plan, struct ph_conn *source, struct ph_err *err);
+
+/* Load: the shards are those that the archive has of the planned tables, numbered anew, biggest
+ * first; their files are the archive's texts. PH_FAILED when the archive is not complete, or is not
+ * the one that the plan was made of. */
+bool ph_plan_adopt_shards(struct ph_plan *plan, const struct ph_archive *archive,
+                          struct ph_err *err);
+
+/* Extract, after ph_plan_cut: what an archive says of itself before it is written: tables, shards,
+ * and the facts of source and job. `set`, times and snapshots are the caller's. Texts are the
+ * plan's. */
+void ph_plan_archive(struct ph_plan *plan, struct ph_archive *out);
 
 void ph_plan_free(struct ph_plan *plan);
 

@@ -138,7 +138,7 @@ static bool find_exact(struct ph_make *make, int side, const struct ph_pattern *
                        struct ph_relation **out, struct ph_err *err)
 {
     const struct ph_catalog *catalog = &make->side[side];
-    const char *where = ph_conn_side(catalog->conn);
+    const char *where = ph_make_side(make, side);
     struct ph_relation *r =
         pattern->schema.text ? ph_catalog_named(catalog, pattern->schema.text, pattern->name.text)
                              : ph_catalog_visible(catalog, pattern->name.text);
@@ -150,6 +150,8 @@ static bool find_exact(struct ph_make *make, int side, const struct ph_pattern *
             ph_err_hint(err,
                         "create it first, for example by pg_dump --schema-only; or name another "
                         "by -t NAME=TARGET");
+        if (!*err->hint && !catalog->conn)
+            ph_err_hint(err, "pghaul archive ls lists the tables that there are");
         return *err->hint ? false
                           : ph_err_hint(err, "\\dt in psql lists the tables that there are");
     }
@@ -197,26 +199,33 @@ static bool add_pick(struct ph_make *make, struct ph_pick **taken, const struct 
     return true;
 }
 
+bool ph_select_target(struct ph_make *make, const struct ph_pick *pick, struct ph_pattern *out,
+                      struct ph_err *err)
+{
+    if (!ph_pattern_parse(out, arena_of(make), pick->request->target, err))
+        return ph_err_prefix(err, "target of %s", ph_make_name(make, pick->source));
+    if (out->name.is_wild || out->schema.is_wild) {
+        ph_err_set(err, PH_WRONG, "the target of %s is a pattern",
+                   ph_make_name(make, pick->source));
+        return ph_err_hint(err, "name one table, or quote a name with * or ? in it");
+    }
+    return refuse_system(make, out, err);
+}
+
 /* A target name without schema is looked for beside the source table's first. */
 static bool find_target(struct ph_make *make, struct ph_pick *pick, struct ph_err *err)
 {
     const struct ph_catalog *target = &make->side[PH_TARGET];
-    const char *wanted = pick->request ? pick->request->target : NULL;
+    if (make->plan->spec->route == PH_ROUTE_EXTRACT)
+        return ph_extract_target(make, pick, err);
     struct ph_pattern pattern = {.schema.text = pick->source->schema,
                                  .name.text = pick->source->name};
-    if (wanted) {
-        if (!ph_pattern_parse(&pattern, arena_of(make), wanted, err))
-            return ph_err_prefix(err, "target of %s", ph_make_name(make, pick->source));
-        if (pattern.name.is_wild || pattern.schema.is_wild) {
-            ph_err_set(err, PH_WRONG, "the target of %s is a pattern",
-                       ph_make_name(make, pick->source));
-            return ph_err_hint(err, "name one table, or quote a name with * or ? in it");
-        }
+    if (pick->request && pick->request->target) {
+        if (!ph_select_target(make, pick, &pattern, err))
+            return false;
         if (!pattern.schema.text &&
             ph_catalog_named(target, pick->source->schema, pattern.name.text))
             pattern.schema.text = pick->source->schema;
-        if (!refuse_system(make, &pattern, err))
-            return false;
     }
     return find_exact(make, PH_TARGET, &pattern, &pick->target, err);
 }
@@ -252,7 +261,8 @@ static bool pick_wild(struct ph_make *make, const struct ph_request *request,
     }
     if (found)
         return true;
-    ph_err_set(err, PH_WRONG, "no table of the source matches %s", request->pattern);
+    ph_err_set(err, PH_WRONG, "no table of the %s matches %s", ph_make_side(make, PH_SOURCE),
+               request->pattern);
     return ph_err_hint(err, "without a schema only tables in the role's search_path are looked at");
 }
 
@@ -278,7 +288,8 @@ static bool pick_schema(struct ph_make *make, const char *text, struct ph_pick *
     }
     if (found)
         return true;
-    ph_err_set(err, PH_WRONG, "no schema of the source with tables in it matches %s", text);
+    ph_err_set(err, PH_WRONG, "no schema of the %s with tables in it matches %s",
+               ph_make_side(make, PH_SOURCE), text);
     const char *nearest = ph_near(pattern.name.text, known, (size_t)catalog->n_relations);
     if (nearest)
         ph_err_hint(err, "did you mean %s?", ph_make_quote(make, nearest));
@@ -411,7 +422,9 @@ bool ph_select_tables(struct ph_make *make, struct ph_err *err)
     for (int i = 0; i < spec->n_schemas; i++)
         if (!pick_schema(make, spec->schemas[i], taken, err))
             return false;
-    if (spec->all && !pick_all(make, taken, err))
+    /* who loads an archive and names nothing means what is in it */
+    bool all = spec->all || (spec->route == PH_ROUTE_LOAD && !spec->n_requests && !spec->n_schemas);
+    if (all && !pick_all(make, taken, err))
         return false;
     tell_idle_excludes(make);
     return settle_picks(make, taken, err);

@@ -158,6 +158,8 @@ static struct ph_relation *counterpart(struct ph_make *make, const struct ph_pic
 {
     if (leaf == pick->source)
         return pick->target;
+    if (make->plan->spec->route == PH_ROUTE_EXTRACT)
+        return ph_catalog_relation(&make->side[PH_TARGET], leaf->oid);
     const struct ph_catalog *target = &make->side[PH_TARGET];
     struct ph_relation *r = named_like(make, pick, leaf);
     bool inside = r && r->kind == 'r' && below->seen[r - target->relations];
@@ -238,9 +240,29 @@ static void settle_replace(struct ph_make *make, const struct ph_pick *pick,
         make->pairs[i].target = pick->target;
 }
 
+static void leave_out(struct ph_make *make, struct ph_pick *pick, const char *name)
+{
+    void *items = pick->without;
+    const char **slot =
+        ph_make_push(arena_of(make), &items, &pick->n_without, &pick->room_without, sizeof *slot);
+    pick->without = items;
+    *slot = name;
+}
+
+/* What an extract left out is not in the archive's tree; all that stands above it says so. */
+static void leave_out_archived(struct ph_make *make, struct ph_pick *pick)
+{
+    const struct ph_catalog *source = &make->side[PH_SOURCE];
+    const struct ph_relation *r = pick->source;
+    for (; r; r = ph_catalog_relation(source, ph_catalog_parent(source, r->oid)))
+        for (int i = 0; i < r->n_without; i++)
+            leave_out(make, pick, r->without[i]);
+}
+
 static bool pair_tree(struct pairing *pairing, struct ph_pick *pick, struct ph_err *err)
 {
     struct ph_make *make = pairing->make;
+    leave_out_archived(make, pick);
     struct list here = {0}, there = {0};
     bool ok = list_init(&here, &make->side[PH_SOURCE], err) &&
               list_init(&there, &make->side[PH_TARGET], err);
@@ -255,11 +277,7 @@ static bool pair_tree(struct pairing *pairing, struct ph_pick *pick, struct ph_e
         if (leaf->kind == 'p')
             continue;
         if (leaf != pick->source && ph_select_is_excluded(make, leaf)) {
-            void *items = pick->without;
-            const char **slot = ph_make_push(arena_of(make), &items, &pick->n_without,
-                                             &pick->room_without, sizeof *slot);
-            pick->without = items;
-            *slot = ph_make_name(make, leaf);
+            leave_out(make, pick, ph_make_name(make, leaf));
             continue;
         }
         if (leaf->kind != 'r') {
@@ -308,6 +326,8 @@ static bool pair_pick(struct pairing *pairing, struct ph_pick *pick, struct ph_e
 static bool refuse_itself(struct ph_make *make, struct ph_err *err)
 {
     const struct ph_server *s = &make->side[PH_SOURCE].server, *t = &make->side[PH_TARGET].server;
+    if (make->plan->spec->route != PH_ROUTE_COPY)
+        return true; /* an archive may go back to where it came from */
     if (!s->system_id || s->system_id != t->system_id || s->database_oid != t->database_oid)
         return true;
     for (int i = 0; i < make->n_pairs; i++)

@@ -29,7 +29,7 @@ static struct ph_conn *conn_of(const struct sink_pg *self)
 
 static void note_wait(struct sink_pg *self)
 {
-    self->base.wait_ns = ph_desk_wait_ns(self->opts.desk);
+    self->base.wait_ns = ph_desk_pg_wait_ns(self->opts.desk);
 }
 
 /* Opening. */
@@ -77,7 +77,7 @@ static void add_begin(struct sink_pg *self, struct ph_buf *sql)
     ph_sql_add(sql, "BEGIN;");
     if (self->opts.skip_triggers)
         ph_sql_add(sql, "SET LOCAL session_replication_role = replica;");
-    ph_desk_sql_receipts(self->opts.desk, sql, shard, ph_shard_count(shard));
+    ph_desk_pg_sql_receipts(self->opts.desk, sql, shard, ph_shard_count(shard));
     if (shard->redo_xid)
         add_redo(sql, shard);
     if (self->opts.mode == PH_UPSERT)
@@ -87,12 +87,12 @@ static void add_begin(struct sink_pg *self, struct ph_buf *sql)
 static bool open_shard(struct ph_sink *sink, const struct ph_shard *shard, struct ph_err *err)
 {
     struct sink_pg *self = self_of(sink);
-    struct ph_desk *desk = self->opts.desk;
+    struct ph_desk_pg *desk = self->opts.desk;
     const struct ph_table *t = shard->table;
     bool fresh = !ph_conn_ok(desk->conn);
     if (shard != ph_shard_first(shard) && (fresh || self->state != LANDING))
         return ph_err_set(err, PH_FAILED, "the target's transaction is gone");
-    if (!ph_desk_connect(desk, err))
+    if (!ph_desk_pg_connect(desk, err))
         return false;
     self->shard = shard;
     struct ph_buf sql = {0};
@@ -299,35 +299,10 @@ static bool check_upsert(struct sink_pg *self, struct ph_err *err)
     return ok;
 }
 
-/* Results of the last statements. Once COMMIT has been confirmed the shard has landed, whatever
- * becomes of the claim behind it. */
-static bool await_commit(struct sink_pg *self, struct ph_err *err)
-{
-    struct ph_desk *desk = self->opts.desk;
-    bool landed = false;
-    for (;;) {
-        enum ph_result kind;
-        struct ph_rows *rows = NULL;
-        if (!ph_conn_next(desk->conn, &kind, &rows, err)) {
-            ph_rows_free(rows);
-            return landed || translate(self, err);
-        }
-        if (landed && kind == PH_RESULT_ROWS)
-            ph_desk_take_claim(desk, rows);
-        bool done = kind == PH_RESULT_NONE;
-        if (kind == PH_RESULT_COMMAND && !strcmp(ph_rows_tag(rows), "COMMIT"))
-            landed = true;
-        ph_rows_free(rows);
-        if (done)
-            break;
-    }
-    return landed || ph_err_set(err, PH_FAILED, "the target did not commit");
-}
-
 static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph_err *err)
 {
     struct sink_pg *self = self_of(sink);
-    struct ph_desk *desk = self->opts.desk;
+    struct ph_desk_pg *desk = self->opts.desk;
     if (self->state == OPENING && !await_copy(self, err))
         return false;
     if (!end_copy(self, tally, err))
@@ -350,22 +325,22 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
             }
         }
     }
-    ph_desk_sql_land(desk, &sql, first, self->tallies, ph_shard_count(self->shard));
+    ph_desk_pg_sql_land(desk, &sql, first, self->tallies, ph_shard_count(self->shard));
     bool ok = !PH_FAULT("sink.commit") || ph_err_set(err, PH_FAILED, "fault point sink.commit");
     ok = ok && ph_conn_send(desk->conn, sql.data, err);
     ph_buf_fini(&sql);
     if (ok && PH_FAULT("sink.committing")) {
-        ph_desk_disconnect(desk); /* COMMIT is sent, the answer will never come */
+        ph_desk_pg_disconnect(desk); /* COMMIT is sent, the answer will never come */
         ph_err_set(err, PH_CONNECTION, "fault point sink.committing");
         err->transient = true;
         return false;
     }
-    ok = ok && await_commit(self, err);
+    ok = ok && (ph_desk_pg_await_commit(desk, err) || translate(self, err));
     note_wait(self);
     if (ok) {
         self->state = IDLE;
         if (PH_FAULT("sink.committed"))
-            ph_desk_disconnect(desk);
+            ph_desk_pg_disconnect(desk);
     }
     return ok;
 }
@@ -373,10 +348,10 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
 static void abandon(struct ph_sink *sink)
 {
     struct sink_pg *self = self_of(sink);
-    struct ph_desk *desk = self->opts.desk;
+    struct ph_desk_pg *desk = self->opts.desk;
     note_wait(self);
     if (desk->conn && !ph_conn_recover(desk->conn))
-        ph_desk_disconnect(desk);
+        ph_desk_pg_disconnect(desk);
     self->state = IDLE;
 }
 

@@ -11,12 +11,12 @@
 #ifndef PH_SINK_PG_H
 #define PH_SINK_PG_H
 
-#include "ledger/desk.h"
+#include "ledger/desk_pg.h"
 #include "pg/table.h"
 #include "pghaul/sink.h"
 
 struct ph_sink_pg_opts {
-    struct ph_desk *desk; /* borrowed; its connection is used */
+    struct ph_desk_pg *desk; /* borrowed; its connection is used */
     enum ph_mode mode;
     bool
         fire_triggers; /* the user lets triggers fire: an upsert looks whether they swallowed rows */

@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "base/fault.h"
-#include "copy/stream.h"
+#include "copy/batcher.h"
 #include "pg/copyout.h"
 #include "pg/sql.h"
 
 /* 64 KiB puts overlap best: a put larger than the target's socket buffer makes the source wait
  * (bench/RESULTS.md). */
-enum { BATCH = 64 * 1024, MAX_ROWS = 8192 };
+enum { BATCH = 64 * 1024 };
 
 /* Statements of one open, in order; an error's place among them tells what it means. */
 enum step { STEP_COMMIT, STEP_BEGIN, STEP_LOCK, STEP_SNAPSHOT, STEP_REST };
@@ -30,11 +30,7 @@ struct source_pg {
     } state;  /* ENDED: read to its end, in a transaction still */
     int step; /* the first of the opening statements */
     struct ph_copyout copy;
-    struct ph_scan scan;
-    char *buf;
-    size_t cap, begin, end; /* [begin, end) has been read and not been lent */
-    uint64_t rows;
-    uint32_t edge[MAX_ROWS];
+    struct ph_batcher batcher;
 };
 
 static struct source_pg *self_of(struct ph_source *source)
@@ -139,11 +135,9 @@ static bool open_shard(struct ph_source *source, const struct ph_shard *shard, s
     ph_buf_fini(&sql);
     self->shard = shard;
     self->state = OPENING;
-    self->scan = (struct ph_scan){.format = shard->format, .fields = t->n_columns};
+    ph_batcher_begin(&self->batcher, shard->format, t->n_columns);
     self->copy = (struct ph_copyout){
         .conn = self->conn, .gate = self->opts.gate, .owner = self, .swollen = self->copy.swollen};
-    self->begin = self->end = 0;
-    self->rows = 0;
     note_wait(self);
     return ok;
 }
@@ -223,11 +217,11 @@ static bool finish_copy(struct source_pg *self, struct ph_err *err)
         return false;
     uint64_t count = ph_rows_affected(rows);
     ph_rows_free(rows);
-    if (self->begin != self->end || !ph_scan_complete(&self->scan))
-        return ph_err_set(err, PH_FAILED, "the source's COPY stream ended in the middle of a row");
-    if (kind != PH_RESULT_COMMAND || count != self->rows)
+    if (!ph_batcher_complete(&self->batcher, "the source", err))
+        return false;
+    if (kind != PH_RESULT_COMMAND || count != self->batcher.rows)
         return ph_err_set(err, PH_FAILED, "the source says that it sent %llu rows, %llu arrived",
-                          (unsigned long long)count, (unsigned long long)self->rows);
+                          (unsigned long long)count, (unsigned long long)self->batcher.rows);
     while (kind != PH_RESULT_NONE)
         if (!ph_conn_next(self->conn, &kind, NULL, err))
             return false;
@@ -235,51 +229,9 @@ static bool finish_copy(struct source_pg *self, struct ph_err *err)
     return true;
 }
 
-/* Makes room at the end of the buffer and reads until it is full or the stream is over. */
-static bool fill(struct source_pg *self, bool *ended, struct ph_err *err)
+static bool read_copy(void *from, char *to, size_t room, size_t *n, struct ph_err *err)
 {
-    if (self->begin > 0) {
-        memmove(self->buf, self->buf + self->begin, self->end - self->begin);
-        self->end -= self->begin;
-        self->begin = 0;
-    }
-    *ended = false;
-    while (self->end < self->cap) {
-        size_t n;
-        if (!ph_copyout_read(&self->copy, self->buf + self->end, self->cap - self->end, &n, err))
-            return false;
-        if (n == 0) {
-            *ended = true;
-            break;
-        }
-        self->end += n;
-    }
-    return true;
-}
-
-/* Lends what whole rows (or piece of a row) the buffer holds; batch->len stays 0 when there is
- * none. */
-static bool lend(struct source_pg *self, struct ph_batch *batch, struct ph_err *err)
-{
-    struct ph_scan_view view;
-    const char *data = self->buf + self->begin;
-    size_t len = self->end - self->begin;
-    bool full = self->begin == 0 && self->end == self->cap;
-    if (len == 0)
-        return true;
-    if (!ph_scan_look(&self->scan, data, len, full, self->edge, MAX_ROWS, &view, err))
-        return false;
-    *batch = (struct ph_batch){
-        .data = data + view.begin,
-        .len = view.end - view.begin,
-        .edge = self->edge,
-        .rows = view.rows,
-        .piece = view.piece,
-        .last_piece = view.last_piece,
-    };
-    self->begin = self->scan.at == PH_SCAN_END ? self->end : self->begin + view.end;
-    self->rows += view.rows + view.last_piece;
-    return true;
+    return ph_copyout_read(from, to, room, n, err);
 }
 
 /* After a row that could not be read whole: where is it? The widest row of the shard as it is
@@ -324,22 +276,12 @@ static bool next_batch(struct ph_source *source, struct ph_batch *batch, struct 
     *batch = (struct ph_batch){0};
     if (self->state == OPENING && !await_copy(self, err))
         return false;
-    for (bool ended = false;;) {
-        if (!lend(self, batch, err))
-            return false;
-        if (batch->len > 0) {
-            note_wait(self);
-            return true;
-        }
-        if (ended)
-            break;
-        if (!fill(self, &ended, err)) {
-            if (is_too_wide(self, err))
-                name_widest_row(self, err);
-            return false;
-        }
+    if (!ph_batcher_next(&self->batcher, read_copy, &self->copy, batch, err)) {
+        if (is_too_wide(self, err))
+            name_widest_row(self, err);
+        return false;
     }
-    bool ok = finish_copy(self, err);
+    bool ok = batch->len > 0 || finish_copy(self, err);
     note_wait(self);
     return ok;
 }
@@ -369,7 +311,7 @@ static void free_source(struct ph_source *source)
     if (!self)
         return;
     disconnect(self);
-    free(self->buf);
+    ph_batcher_fini(&self->batcher);
     free(self);
 }
 
@@ -386,17 +328,14 @@ bool ph_source_pg_new(struct ph_source **out, const struct ph_source_pg_opts *op
                       struct ph_err *err)
 {
     struct source_pg *self = calloc(1, sizeof *self);
-    size_t cap = opts->batch ? opts->batch : BATCH;
-    char *buf = malloc(cap);
-    if (!self || !buf) {
-        free(self);
-        free(buf);
+    if (!self)
         return ph_err_nomem(err);
+    if (!ph_batcher_init(&self->batcher, opts->batch ? opts->batch : BATCH, err)) {
+        free(self);
+        return false;
     }
     self->base.ops = &ops;
     self->opts = *opts;
-    self->buf = buf;
-    self->cap = cap;
     *out = &self->base;
     return true;
 }

@@ -436,6 +436,7 @@ def tiny_tables_that_landed_together_are_read_again_apart(t):
         t.source.query("insert into tiny%d select g, 1 from generate_series(1, %d) g" % (i, 10 + i))
     table_of_shards(t, 60000)
     args = ("-t", "tiny*", "-t", "narrow", "-j", 1, "--split", "key", *SMALL)
+    settle(t)
     t.copy(*args, fault="job.completed:1:error")  # everything has landed, the job is not complete
     before = {name: xid for name, xid in t.target.query(
         "select b.source_name, r.xid from pghaul.receipt r join pghaul.tab b on b.id = r.tab where b.source_name like 'tiny%'")}

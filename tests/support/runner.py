@@ -43,9 +43,18 @@ class Rig:
         self.seed = seed
         self.source = self.target = None
         self.binary = os.path.join(self.directory, "pghaul")
+        self.tools = os.path.join(os.path.dirname(os.path.abspath(binary or "")), "tests", "tools")
         if binary:
             shutil.copy(binary, self.binary)
             os.chmod(self.binary, 0o755)
+            tool = os.path.join(os.path.dirname(binary), "loadplan")  # built with the unit tests
+            if os.path.exists(tool):
+                self.take(tool)
+
+    def take(self, program):
+        copied = os.path.join(self.directory, os.path.basename(program))
+        shutil.copy(program, copied)
+        os.chmod(copied, 0o755)
 
     def template(self, side):
         return os.path.join(self.directory, "template-" + side)

@@ -77,7 +77,7 @@ TEST(a_job_file_names_what_options_can_and_more)
 {
     struct ph_job_spec spec;
     assert_true(parse(whole));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     check_whole(&spec);
     assert_string_equal(s.source, "host=a dbname=x");
 }
@@ -87,10 +87,10 @@ TEST(what_is_written_reads_back_as_the_same)
     struct ph_job_spec spec;
     struct ph_buf first = {0}, second = {0};
     assert_true(parse(whole));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     assert_true(ph_jobfile_write(&s, &spec, NULL, &first, &err));
     assert_true(parse(first.data));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     check_whole(&spec);
     assert_true(ph_jobfile_write(&s, &spec, NULL, &second, &err));
     assert_string_equal(first.data, second.data);
@@ -105,7 +105,7 @@ TEST(a_password_is_not_written)
     assert_true(
         parse("source: postgresql://bob:secret1@h/db?sslpassword=secret2&application_name=x\n"
               "target: host=h password='secret 3' user=bob\ntables: a\n"));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     assert_true(ph_jobfile_write(&s, &spec, NULL, &text, &err));
     assert_lacks(text.data, "secret");
     assert_contains(text.data, "source: postgresql://bob@h/db?application_name=x");
@@ -118,13 +118,13 @@ TEST(tables_may_be_a_map_a_list_or_a_word)
 {
     struct ph_job_spec spec;
     assert_true(parse("tables:\n  orders:\n  users: crm.users\n  x: {where: a > 1}\n"));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     assert_int_equal(spec.n_requests, 3);
     assert_null(spec.requests[0].target);
     assert_string_equal(spec.requests[1].target, "crm.users");
     assert_string_equal(spec.requests[2].filter, "a > 1");
     assert_true(parse("table: orders=o2"));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     assert_string_equal(spec.requests[0].target, "o2");
 }
 
@@ -132,7 +132,7 @@ TEST(a_byte_order_mark_and_dos_lines_are_fine)
 {
     struct ph_job_spec spec;
     assert_true(parse("\xef\xbb\xbfjobs: 3\r\ntables:\r\n  - a\r\n"));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     assert_int_equal(spec.jobs, 3);
     assert_string_equal(spec.requests[0].pattern, "a");
 }
@@ -143,7 +143,7 @@ TEST(the_command_line_wins_and_keeps_what_the_file_says_of_its_table)
     assert_true(parse("jobs: 3\ntables:\n  a: {filter: x > 1}\n  b:\n"));
     assert_true(ph_option_set(&s, ph_option_find("jobs"), "5", PH_FROM_ARGUMENTS, &err));
     assert_true(ph_option_set(&s, ph_option_find("table"), "a=c", PH_FROM_ARGUMENTS, &err));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     assert_int_equal(spec.jobs, 5);
     assert_int_equal(spec.n_requests, 1);
     assert_string_equal(spec.requests[0].target, "c");

@@ -170,20 +170,20 @@ TEST(filters_and_columns_are_for_a_single_table)
 {
     struct ph_job_spec spec;
     assert_true(parse("copy", "-t", "a=b.c", "--where", "x > 1", "--key", "id", NULL));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     assert_int_equal(spec.n_requests, 1);
     assert_string_equal(spec.requests[0].pattern, "a");
     assert_string_equal(spec.requests[0].target, "b.c");
     assert_string_equal(spec.requests[0].filter, "x > 1");
     assert_int_equal(spec.requests[0].n_key, 1);
     assert_true(parse("copy", "-t", "a", "-t", "b", "--where", "x > 1", NULL));
-    assert_false(ph_settings_spec(&s, &spec, &err));
+    assert_false(ph_settings_spec(&s, &spec, false, &err));
     assert_true(parse("copy", "-t", "a*", "--columns", "x", NULL));
-    assert_false(ph_settings_spec(&s, &spec, &err));
+    assert_false(ph_settings_spec(&s, &spec, false, &err));
     assert_true(parse("copy", "--all", "--key", "x", NULL));
-    assert_false(ph_settings_spec(&s, &spec, &err));
+    assert_false(ph_settings_spec(&s, &spec, false, &err));
     assert_true(parse("copy", NULL));
-    assert_false(ph_settings_spec(&s, &spec, &err));
+    assert_false(ph_settings_spec(&s, &spec, false, &err));
     assert_contains(err.text, "no table is named");
 }
 
@@ -194,11 +194,11 @@ TEST(table_names_that_cannot_be_are_refused)
     struct ph_job_spec spec;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_true(parse("copy", "-t", wrong[i], NULL));
-        assert_false(ph_settings_spec(&s, &spec, &err));
+        assert_false(ph_settings_spec(&s, &spec, false, &err));
         assert_int_equal(err.code, PH_WRONG);
     }
     assert_true(parse("copy", "-t", "\"a=b*\".\"x\"\"\"=\"c d\"", NULL));
-    assert_true(ph_settings_spec(&s, &spec, &err));
+    assert_true(ph_settings_spec(&s, &spec, false, &err));
     assert_string_equal(spec.requests[0].pattern, "\"a=b*\".\"x\"\"\"");
     assert_string_equal(spec.requests[0].target, "\"c d\"");
 }

@@ -116,7 +116,7 @@ static bool run(struct story *story, struct ph_tally *tally, struct ph_hop_gauge
     struct fake_source source = {.base = {.ops = &source_ops}, .story = story};
     struct fake_sink sink = {.base = {.ops = &sink_ops}, .story = story};
     struct ph_shard shard = {.id = 42};
-    return ph_hop_run(&source.base, &sink.base, &shard, tally, gauge, err);
+    return ph_hop_run(&source.base, &sink.base, &shard, tally, gauge, NULL, err);
 }
 
 TEST(a_hop_that_nothing_disturbs_moves_and_commits_every_row_once)
@@ -184,9 +184,9 @@ TEST(both_ends_can_be_used_again_after_a_failure)
     struct ph_shard shard = {.id = 42};
     struct ph_tally tally;
     struct ph_err err = {0};
-    assert_false(ph_hop_run(&source.base, &sink.base, &shard, &tally, NULL, &err));
+    assert_false(ph_hop_run(&source.base, &sink.base, &shard, &tally, NULL, NULL, &err));
     s.next = 0;
-    assert_true(ph_hop_run(&source.base, &sink.base, &shard, &tally, NULL, &err));
+    assert_true(ph_hop_run(&source.base, &sink.base, &shard, &tally, NULL, NULL, &err));
     assert_int_equal(tally.rows, 2 * BATCHES);
     assert_int_equal(s.committed, 1);
     assert_int_equal(s.source_abandoned, 1);

@@ -4,9 +4,9 @@
 
 #include "haul/meeting.h"
 
-static struct ph_place at(uint32_t block)
+static struct ph_spot at(uint32_t block)
 {
-    return (struct ph_place){.block = block, .offset = 1};
+    return (struct ph_spot){.block = block, .offset = 1};
 }
 
 static struct ph_odds harvest(struct ph_meeting *meeting)

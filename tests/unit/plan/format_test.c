@@ -139,6 +139,15 @@ TEST(lossless_differences_become_casts_without_modifier)
     assert_string_equal(fit(INT4S, -1, INT8S, -1).cast, "::pg_catalog.int8[]");
 }
 
+TEST(the_text_of_a_float4_is_another_float8)
+{
+    assert_true(fit(FLOAT4, -1, FLOAT8, -1).rounds);
+    assert_int_equal(kind(FLOAT4, FLOAT8), PH_FIT_CAST);
+    assert_false(fit(INT4, -1, FLOAT8, -1).rounds);
+    assert_false(fit(INT4S, -1, INT8S, -1).rounds);
+    assert_false(fit(FLOAT4, -1, FLOAT4, -1).rounds);
+}
+
 TEST(what_binary_would_load_with_other_values_is_refused)
 {
     static const struct {
@@ -391,6 +400,7 @@ int main(void)
     int failed =
         RUN(CASE(the_same_type_goes_as_binary),
             CASE(lossless_differences_become_casts_without_modifier),
+            CASE(the_text_of_a_float4_is_another_float8),
             CASE(what_binary_would_load_with_other_values_is_refused),
             CASE(modifiers_may_widen_and_never_narrow),
             CASE(what_is_written_differently_over_there_is_cast_to_that),

@@ -1,0 +1,195 @@
+/* The pulse: one thread that keeps the job alive while the crew works.
+ *
+ *     every 5 s, or when asked    the heart beats; that commit is flushed, so whatever landed before it is safe: spill files
+ *                                 of such shards go
+ *     after it                    when nobody will read from the source any more, the snapshot is let go
+ *     when the target is lost     it is tried again, twice a second; when it is back, so are the workers
+ *     every 250 ms                how fast the target takes rows, and whether that is slow
+ *
+ * The snapshot may go when every shard is in a file or safe in the target: by the ledger, or, while that is out of reach, by our own
+ * roster, provided that no other mover works on the job.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "haul/crew.h"
+#include "ledger/pg.h"
+
+enum { BEAT_S = 5, WINDOW = 16 /* samples of 250 ms */ };
+static const double flush_s = 1, retry_s = 0.5, sample_s = 0.25;
+
+struct pulse {
+    struct ph_crew *crew;
+    double beat_at, sample_at;
+    struct sample {
+        uint64_t bytes, rows, source_ns, target_ns;
+    } window[WINDOW];
+    unsigned samples;
+    double best_bytes, best_rows; /* of a window, so far */
+};
+
+/* After the control connection was lost: while it was, others may have taken us for dead. They were
+ * right to: our shards are fenced, and what we claim from now on is ours again. */
+static void come_back(struct ph_crew *crew)
+{
+    struct ph_err err;
+    char name[64];
+    snprintf(name, sizeof name, "pghaul/%s/main", crew->opts.tag);
+    ph_conn_close(*crew->control);
+    *crew->control = NULL;
+    struct ph_conn_opts how = {.dsn = crew->opts.target,
+                               .application_name = name,
+                               .encoding = crew->opts.encoding,
+                               .interrupt = crew->opts.interrupt,
+                               .interrupt_level = 2};
+    int64_t lost = 0;
+    if (!ph_conn_open(crew->control, &how, &err))
+        return;
+    if (ph_ledger_hold_again(*crew->control, crew->opts.mover, &err) &&
+        ph_ledger_lost(*crew->control, crew->opts.job, &lost, &err) && lost > 0)
+        ph_log(
+            crew->opts.log, PH_LOG_WARN,
+            "%lld shards of unlogged tables vanished with the target's crash and are copied again",
+            (long long)lost);
+}
+
+/* Letting the snapshot go. */
+
+static void let_go(struct ph_crew *crew, bool target)
+{
+    if (atomic_load(&crew->released_ns) == 0) {
+        atomic_store(&crew->released_ns, ph_clock_ns());
+        ph_log(crew->opts.log, PH_LOG_NOTE,
+               "everything has been read: the source's snapshot is let go%s",
+               target ? "" : ", though the target is out of reach");
+    }
+    crew->opts.let_go(crew->opts.let_go_arg,
+                      (double)(ph_clock_ns() - atomic_load(&crew->released_ns)) / 1e9, target);
+    crew->snapshot_released = target; /* else the ledger is still to be told */
+}
+
+static void look_by_ledger(struct ph_crew *crew, const struct ph_pulse *heard)
+{
+    if (!crew->opts.spill || crew->snapshot_released)
+        return;
+    if (atomic_load(&crew->released_ns) > 0 ||
+        (!heard->needs_source && !ph_roster_has_unnoted(crew->opts.roster)))
+        let_go(crew, true);
+}
+
+static void look_by_roster(struct ph_crew *crew)
+{
+    if (crew->opts.spill && atomic_load(&crew->released_ns) == 0 &&
+        atomic_load(&crew->target_down) && atomic_load(&crew->others) == 0 &&
+        ph_roster_is_drained(crew->opts.roster))
+        let_go(crew, false);
+}
+
+/* Beating. */
+
+static bool beat(struct ph_crew *crew)
+{
+    struct ph_err err;
+    struct ph_pulse heard = {0};
+    uint64_t before = ph_clock_ns();
+    if (!ph_conn_ok(*crew->control) ||
+        !ph_ledger_beat(*crew->control, crew->opts.job, crew->opts.mover, &heard, &err))
+        return false;
+    atomic_store(&crew->others, heard.others);
+    atomic_store(&crew->target_down, false);
+    if (crew->opts.spill) {
+        ph_roster_flushed(crew->opts.roster, before);
+        ph_spill_sweep(crew->opts.spill, before);
+        look_by_ledger(crew, &heard);
+    }
+    return true;
+}
+
+/* The snapshot is to go as soon as it can: then the beat does not wait its five seconds. */
+static bool wants_beat(const struct pulse *p, double now)
+{
+    struct ph_crew *crew = p->crew;
+    double due = p->beat_at;
+    if (crew->opts.spill && (ph_spill_has_landed(crew->opts.spill) || atomic_load(&crew->flush)) &&
+        due > p->beat_at - BEAT_S + flush_s)
+        due = p->beat_at - BEAT_S + flush_s;
+    return now >= due;
+}
+
+static void keep_alive(struct pulse *p)
+{
+    struct ph_crew *crew = p->crew;
+    double now = ph_clock_s();
+    if (crew->opts.extract || !wants_beat(p, now))
+        return;
+    atomic_store(&crew->flush, false);
+    bool ok = beat(crew);
+    p->beat_at = ph_clock_s() + (ok ? BEAT_S : retry_s);
+    if (ok)
+        return;
+    look_by_roster(crew);
+    if (!ph_interrupt_at(crew->opts.interrupt, 2))
+        come_back(crew);
+}
+
+/* Pressure. */
+
+static struct sample take_sample(struct ph_crew *crew)
+{
+    struct sample s = {.bytes = atomic_load(&crew->to_target.bytes),
+                       .rows = atomic_load(&crew->to_target.rows)};
+    for (int i = 0; i < crew->opts.workers; i++) {
+        s.source_ns += atomic_load(&crew->workers[i].gauge.source_wait_ns);
+        s.target_ns += atomic_load(&crew->workers[i].gauge.sink_wait_ns);
+    }
+    return s;
+}
+
+/* Below half of its own earlier rate, in bytes and in rows (another table may have wider ones), while workers wait for the
+ * target and hardly for the source; over a few seconds in which there was always somebody to land something. */
+static bool is_slow(struct pulse *p)
+{
+    struct ph_crew *crew = p->crew;
+    if (atomic_load(&crew->landing) == 0)
+        p->samples = 0;
+    struct sample now = take_sample(crew), *place = &p->window[p->samples++ % WINDOW], old = *place;
+    *place = now;
+    if (p->samples <= WINDOW)
+        return false;
+    double bytes = (double)(now.bytes - old.bytes), rows = (double)(now.rows - old.rows);
+    bool pressed = atomic_load(&crew->pressure);
+    if (!pressed) {
+        p->best_bytes = bytes > p->best_bytes ? bytes : p->best_bytes;
+        p->best_rows = rows > p->best_rows ? rows : p->best_rows;
+    }
+    bool by_target = pressed || now.target_ns - old.target_ns > 2 * (now.source_ns - old.source_ns);
+    double enough = pressed ? 1.5 : 2; /* hysteresis */
+    return by_target && bytes < p->best_bytes / enough && rows < p->best_rows / enough;
+}
+
+static void feel(struct pulse *p)
+{
+    struct ph_crew *crew = p->crew;
+    double now = ph_clock_s();
+    if (!crew->opts.spill || crew->opts.spill->opts.when != PH_SPILL_AUTO || now < p->sample_at)
+        return;
+    p->sample_at = now + sample_s;
+    bool held = crew->opts.throttle && ph_throttle_holds_target(crew->opts.throttle);
+    bool slow = is_slow(p);
+    bool pressed = atomic_exchange(&crew->pressure, held || slow);
+    if ((held || slow) && !pressed)
+        ph_log(crew->opts.log, PH_LOG_INFO, "the target is %s: what is read goes into files",
+               held ? "held back" : "slow");
+}
+
+void *ph_pulse_main(void *arg)
+{
+    struct pulse p = {.crew = arg, .beat_at = ph_clock_s() + BEAT_S};
+    while (!atomic_load(&p.crew->pulse_stop)) {
+        keep_alive(&p);
+        feel(&p);
+        usleep(50000);
+    }
+    return NULL;
+}

@@ -1,0 +1,101 @@
+/* By which way a shard goes.
+ *
+ *     --spill     the target is           a worker takes                    and it goes
+ *     never       whatever                spilled of an earlier run, planned  straight across
+ *     always      whatever                planned, then spilled             by way of a file
+ *     auto        well                    spilled, then planned             straight across
+ *     auto        slow or held back       planned, then spilled             by way of a file; one worker keeps landing
+ *     both        out of reach            what the roster knows             into a file
+ *
+ * "Spilled" is always what lies in a file of ours. Where there is no room, nothing is spilled: `always` waits, `auto` goes straight.
+ */
+#include "haul/crew.h"
+
+#include "sink/archive.h"
+
+/* Whether others have all the places; one's own is free by the time that it matters. */
+static bool at_limit(_Atomic int *places, bool own, int limit)
+{
+    return atomic_load(places) - own >= limit;
+}
+
+/* Whether what is to be read should go into files now. */
+static bool is_spilling(struct ph_crew *crew)
+{
+    struct ph_spill *spill = crew->opts.spill;
+    if (crew->opts.extract)
+        return true;
+    if (!spill || spill->opts.when == PH_SPILL_NEVER)
+        return false;
+    if (spill->opts.when == PH_SPILL_ALWAYS || atomic_load(&crew->target_down))
+        return true;
+    /* somebody goes on landing: a slow target is no idle one */
+    return atomic_load(&crew->pressure) && atomic_load(&crew->landing) > 0 &&
+           ph_spill_has_room(spill);
+}
+
+enum ph_want ph_way_want(struct ph_worker *w)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_spill *spill = crew->opts.spill;
+    bool read = !at_limit(&crew->reading, w->at_source, crew->opts.source_jobs);
+    bool land = !at_limit(&crew->landing, w->at_target, crew->opts.target_jobs);
+    if (crew->opts.load)
+        return PH_WANT_SPILLED;
+    if (!spill)
+        return PH_WANT_PLANNED;
+    if (!is_spilling(crew))
+        return read ? PH_WANT_SPILLED_FIRST : PH_WANT_SPILLED;
+    if (!read || !ph_spill_has_room(spill))
+        return PH_WANT_SPILLED;
+    return land ? PH_WANT_PLANNED_FIRST : PH_WANT_PLANNED;
+}
+
+static bool take_place(_Atomic int *places, int limit, bool *have)
+{
+    *have = atomic_fetch_add(places, 1) < limit;
+    if (!*have)
+        atomic_fetch_sub(places, 1);
+    return *have;
+}
+
+static void leave_places(struct ph_worker *w)
+{
+    if (w->at_source)
+        atomic_fetch_sub(&w->crew->reading, 1);
+    if (w->at_target)
+        atomic_fetch_sub(&w->crew->landing, 1);
+    w->at_source = w->at_target = false;
+}
+
+bool ph_way_begin(struct ph_worker *w, const struct ph_claim *claim, struct ph_way_pass *pass)
+{
+    struct ph_crew *crew = w->crew;
+    bool to_file = !claim->file && (is_spilling(crew) || w->desk == &w->local.base);
+    *pass = (struct ph_way_pass){.way = claim->file ? PH_WAY_LOAD
+                                        : to_file   ? PH_WAY_SPILL
+                                                    : PH_WAY_DIRECT};
+    bool reads = pass->way != PH_WAY_LOAD, lands = pass->way != PH_WAY_SPILL;
+    bool ok = (!reads || take_place(&crew->reading, crew->opts.source_jobs, &w->at_source)) &&
+              (!lands || take_place(&crew->landing, crew->opts.target_jobs, &w->at_target));
+    if (ok && !lands && !crew->opts.extract) {
+        pass->reserved = claim->weight > 0 ? (uint64_t)claim->weight : 1;
+        ok = ph_spill_reserve(crew->opts.spill, pass->reserved);
+    }
+    if (!ok)
+        leave_places(w);
+    return ok;
+}
+
+void ph_way_end(struct ph_worker *w, const struct ph_way_pass *pass, bool ok,
+                const struct ph_err *err)
+{
+    struct ph_spill *spill = w->crew->opts.spill;
+    leave_places(w);
+    if (pass->way != PH_WAY_SPILL || w->crew->opts.extract)
+        return;
+    if (ok)
+        ph_spill_settle(spill, pass->reserved, ph_sink_archive_stored(w->file_sink));
+    else
+        ph_spill_cancel(spill, pass->reserved, err->code == PH_NO_ROOM);
+}

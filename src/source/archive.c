@@ -1,0 +1,141 @@
+#include "source/archive.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/shardfile.h"
+#include "base/fault.h"
+#include "copy/batcher.h"
+#include "io/frame.h"
+#include "pg/table.h"
+#include "pghaul/tally.h"
+
+struct source_archive {
+    struct ph_source base;
+    struct ph_place *place;
+    const struct ph_shard *shard;
+    struct ph_shardin *file;
+    const char *lent; /* of the file's last loan, what has not been taken yet */
+    size_t n_lent;
+    struct ph_batcher batcher;
+};
+
+static struct source_archive *self_of(struct ph_source *source)
+{
+    return (struct source_archive *)source;
+}
+
+static void close_file(struct source_archive *self)
+{
+    ph_shardin_close(self->file);
+    self->file = NULL;
+    self->base.wait_ns = self->place->ring ? ph_ring_wait_ns(self->place->ring) : 0;
+}
+
+/* Memory that cannot be had is no fault of the file's. */
+static bool damaged(struct ph_err *err)
+{
+    if (err->code != PH_INTERRUPTED && err->code != PH_WRONG)
+        err->code = PH_DAMAGED;
+    return false;
+}
+
+static bool is_the_one(const struct source_archive *self, const struct ph_shard *shard,
+                       struct ph_err *err)
+{
+    const struct ph_receipt *r = ph_shardin_receipt(self->file);
+    const struct ph_tally tally = {
+        .rows = r->rows, .bytes = r->bytes, .hash_lo = r->hash_lo, .hash_hi = r->hash_hi};
+    if (strcmp(r->set, self->place->set) == 0 && r->format == shard->format &&
+        r->n_columns == shard->table->n_columns &&
+        (!shard->expect || ph_tally_equal(&tally, shard->expect)))
+        return true;
+    return ph_err_set(err, PH_DAMAGED, "%s/%s is another file than the one that was written here",
+                      self->place->shown, shard->file);
+}
+
+static bool open_shard(struct ph_source *source, const struct ph_shard *shard, struct ph_err *err)
+{
+    struct source_archive *self = self_of(source);
+    struct ph_place *place = self->place;
+    self->shard = shard;
+    self->n_lent = 0;
+    if (!ph_place_ready(place, err))
+        return false;
+    if (!ph_shardin_open(&self->file, place->ring, place->dir, place->shown, shard->file,
+                         place->direct_in, err)) {
+        self->file = NULL;
+        return damaged(err);
+    }
+    ph_batcher_begin(&self->batcher, shard->format, shard->table->n_columns);
+    if (PH_FAULT("archive.opened"))
+        return ph_err_set(err, PH_DAMAGED, "fault point archive.opened");
+    return is_the_one(self, shard, err);
+}
+
+static bool read_file(void *from, char *to, size_t room, size_t *n, struct ph_err *err)
+{
+    struct source_archive *self = from;
+    if (self->n_lent == 0 && !ph_shardin_next(self->file, &self->lent, &self->n_lent, err))
+        return damaged(err);
+    *n = self->n_lent < room ? self->n_lent : room;
+    memcpy(to, self->lent, *n);
+    self->lent += *n;
+    self->n_lent -= *n;
+    return true;
+}
+
+static bool next_batch(struct ph_source *source, struct ph_batch *batch, struct ph_err *err)
+{
+    struct source_archive *self = self_of(source);
+    if (!ph_batcher_next(&self->batcher, read_file, self, batch, err))
+        return damaged(err);
+    self->base.wait_ns = ph_ring_wait_ns(self->place->ring);
+    if (batch->len > 0)
+        return true;
+    uint64_t rows = ph_shardin_receipt(self->file)->rows;
+    if (!ph_batcher_complete(&self->batcher, self->shard->file, err))
+        return damaged(err);
+    if (rows != self->batcher.rows)
+        return ph_err_set(err, PH_DAMAGED, "%s/%s holds %llu rows, its receipt says %llu",
+                          self->place->shown, self->shard->file,
+                          (unsigned long long)self->batcher.rows, (unsigned long long)rows);
+    return true;
+}
+
+static void end_shard(struct ph_source *source)
+{
+    close_file(self_of(source));
+}
+
+static void free_source(struct ph_source *source)
+{
+    struct source_archive *self = self_of(source);
+    close_file(self);
+    ph_batcher_fini(&self->batcher);
+    free(self);
+}
+
+static const struct ph_source_ops ops = {
+    .name = "archive",
+    .open = open_shard,
+    .next = next_batch,
+    .finish = end_shard,
+    .abandon = end_shard,
+    .free = free_source,
+};
+
+bool ph_source_archive_new(struct ph_source **out, struct ph_place *place, struct ph_err *err)
+{
+    struct source_archive *self = calloc(1, sizeof *self);
+    if (!self)
+        return ph_err_nomem(err);
+    if (!ph_batcher_init(&self->batcher, PH_FRAME_BLOCK, err)) {
+        free(self);
+        return false;
+    }
+    self->base.ops = &ops;
+    self->place = place;
+    *out = &self->base;
+    return true;
+}
