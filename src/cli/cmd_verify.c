@@ -83,10 +83,6 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
     struct ph_job_opts job;
     struct ph_verify_result result = {0};
     struct ph_term term;
-    if (cli->source_archive || cli->target_archive) {
-        ph_err_set(err, PH_WRONG, "verify compares two databases");
-        return ph_err_hint(err, "pghaul archive verify proves an archive");
-    }
     if ((s->job && names_no_table(s) && !tables_of_job(cli, err)) ||
         !ph_cli_job(cli, &spec, &job, err))
         return false;

@@ -495,3 +495,28 @@ def a_verify_that_was_stopped_goes_on_and_one_that_ended_starts_anew(t):
     assert sorted(found(x).get(7, "") for x in parts) == ["", "", "", "changed"], parts
     parts = verify(t, *args, rc=3)
     assert not any("before this verify was stopped" in x["proof"] for x in parts), parts
+
+
+@story()
+def a_ledger_that_verify_has_used_can_be_taken_away(t):
+    copied(t)
+    job = t.run("verify", *t.ends(), "-t", "narrow", "--json").expect(0).json["job"]
+    t.run("clean", "-d", t.target.dsn, job, "--yes").expect(0)
+    assert t.target.one("select to_regnamespace('pghaul') is null") == "t"
+
+
+@story()
+def what_was_spilled_or_loaded_from_an_archive_is_read_back_like_the_rest(t):
+    import os
+    data.mixed(t, 4000)
+    t.copy("-t", "mixed", "--spill", "always").expect(0)
+    assert verify(t, "-t", "mixed")["level"] == "readback"
+    t.target.query("truncate mixed; drop schema pghaul cascade")
+    archive = "archive:" + os.path.join(t.directory, "archive")
+    t.run("extract", "-s", t.source.dsn, "-d", archive, "-t", "mixed").expect(0)
+    t.run("load", "-s", archive, "-d", t.target.dsn).expect(0)
+    assert verify(t, "-t", "mixed", "--level", "source")["equal"]
+    assert verify(t, "-t", "mixed")["level"] == "readback"
+    t.target.query("update mixed set small = -1 where id = 77")
+    assert found(verify(t, "-t", "mixed", rc=3)) == {77: "changed"}
+    t.run("verify", "-s", archive, "-d", t.target.dsn, "-t", "mixed").expect(2, "does not take an archive")
