@@ -86,6 +86,23 @@ void ph_verify_look_away(struct ph_verify *v)
     }
 }
 
+/* The session's path must come back as it was, which only a savepoint remembers. */
+bool ph_verify_qualify(struct ph_conn *conn, bool on, struct ph_err *err)
+{
+    return ph_conn_exec(conn,
+                        on ? "SAVEPOINT pghaul_q;SET LOCAL search_path = pg_catalog"
+                           : "ROLLBACK TO SAVEPOINT pghaul_q;RELEASE SAVEPOINT pghaul_q",
+                        err);
+}
+
+bool ph_verify_query(struct ph_verify *v, int side, bool qualify, const char *sql,
+                     struct ph_rows **rows, struct ph_err *err)
+{
+    struct ph_conn *conn = side == PH_READ_SOURCE ? v->run.source : v->run.target;
+    return (!qualify || ph_verify_qualify(conn, true, err)) &&
+           ph_conn_query(conn, sql, rows, err) && (!qualify || ph_verify_qualify(conn, false, err));
+}
+
 struct ph_readout_opts ph_verify_readout(struct ph_verify *v)
 {
     return (struct ph_readout_opts){

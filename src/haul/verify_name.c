@@ -110,11 +110,10 @@ static void take_row(const struct naming *w, const struct ph_rows *rows, int row
 static bool fetch_some(const struct naming *w, int side, int rel, const int *which, int n,
                        struct ph_err *err)
 {
-    struct ph_conn *conn = side == PH_READ_SOURCE ? w->v->run.source : w->v->run.target;
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     write_fetch(w, side, rel, which, n, &sql);
-    bool ok = ph_conn_query(conn, sql.data, &rows, err);
+    bool ok = ph_verify_query(w->v, side, w->unit->rels[side][rel].qualify, sql.data, &rows, err);
     ph_buf_fini(&sql);
     for (int i = 0; ok && i < ph_rows_count(rows); i++)
         take_row(w, rows, i, &w->out[which[ph_rows_int(rows, i, 0) - 1]]);

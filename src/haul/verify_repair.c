@@ -241,15 +241,17 @@ static bool pump(struct ph_conn *from, struct ph_conn *to, struct ph_err *err)
 }
 
 /* From one COPY to another; *stored says how many rows arrived, as both ends count them. */
-static bool stream(struct mend *m, const char *out, const char *in, uint64_t *stored,
+static bool stream(struct mend *m, bool qualify, const char *out, const char *in, uint64_t *stored,
                    struct ph_err *err)
 {
     struct ph_conn *source = m->v->run.source;
     uint64_t sent = 0;
-    bool ok = ph_conn_send(source, out, err) && await(source, PH_RESULT_COPY_OUT, err) &&
+    bool ok = (!qualify || ph_verify_qualify(source, true, err)) &&
+              ph_conn_send(source, out, err) && await(source, PH_RESULT_COPY_OUT, err) &&
               ph_conn_send(m->conn, in, err) && await(m->conn, PH_RESULT_COPY_IN, err) &&
               pump(source, m->conn, err) && end_of_copy(source, &sent, err) &&
               ph_copyin_end(m->conn, err) && end_of_copy(m->conn, stored, err);
+    ok = ok && (!qualify || ph_verify_qualify(source, false, err));
     if (ok && sent != *stored)
         return ph_err_set(err, PH_FAILED, "%llu rows were sent to be mended, %llu stored",
                           (unsigned long long)sent, (unsigned long long)*stored);
@@ -277,7 +279,7 @@ static bool copy_places(struct mend *m, int rel, const char *places, uint64_t n,
     if (*t->target_columns)
         ph_sql_add(&in, " (%s)", t->target_columns);
     ph_sql_add(&in, " FROM STDIN%s", format_of(t));
-    bool ok = stream(m, out.data, in.data, &stored, err);
+    bool ok = stream(m, t->qualify, out.data, in.data, &stored, err);
     ph_buf_fini(&out);
     ph_buf_fini(&in);
     if (ok && stored != n)
@@ -332,7 +334,7 @@ static bool update_places(struct mend *m, const struct ph_unit_rel *source,
         " WITH ORDINALITY pghaul_p(at, n) ON pghaul_p.n OPERATOR(pg_catalog.=)"
         " pghaul_s.pghaul_n WHERE pghaul_t.ctid OPERATOR(pg_catalog.=) pghaul_p.at",
         there);
-    bool ok = stream(m, out.data, in.data, &stored, err) &&
+    bool ok = stream(m, t->qualify, out.data, in.data, &stored, err) &&
               ph_conn_query(m->conn, update.data, &rows, err);
     if (ok && ph_rows_affected(rows) != n)
         ok = touched(err);

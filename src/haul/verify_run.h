@@ -85,6 +85,14 @@ struct ph_verify {
 bool ph_verify_look(struct ph_verify *v, int side, struct ph_err *err);
 void ph_verify_look_away(struct ph_verify *v);
 
+/* verify.c: names of reg* types are written with their schema from here on, or as the role's
+ * search_path shows them again; on a side that is being looked at. */
+bool ph_verify_qualify(struct ph_conn *conn, bool on, struct ph_err *err);
+
+/* verify.c: a query on a side that is being looked at. */
+bool ph_verify_query(struct ph_verify *v, int side, bool qualify, const char *sql,
+                     struct ph_rows **rows, struct ph_err *err);
+
 /* verify.c: how relations are read under the present snapshots. */
 struct ph_readout_opts ph_verify_readout(struct ph_verify *v);
 

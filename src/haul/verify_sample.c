@@ -43,11 +43,6 @@ static void add_names(const struct sampling *s, struct ph_buf *sql)
         ph_sql_add(sql, "%sc%d", i ? ", " : "", i);
 }
 
-static struct ph_conn *conn_of(const struct sampling *s, int side)
-{
-    return side == PH_READ_SOURCE ? s->v->run.source : s->v->run.target;
-}
-
 /* Rows of random blocks of one relation. */
 static bool choose(const struct sampling *s, const struct ph_unit_rel *rel, int rows,
                    struct ph_rows **out, struct ph_err *err)
@@ -72,7 +67,7 @@ static bool choose(const struct sampling *s, const struct ph_unit_rel *rel, int 
     ph_sql_add(&sql, " LIMIT %d) c(", rows);
     add_names(s, &sql);
     ph_buf_addc(&sql, ')');
-    bool ok = ph_conn_query(conn_of(s, s->side), sql.data, out, err);
+    bool ok = ph_verify_query(s->v, s->side, rel->qualify, sql.data, out, err);
     ph_buf_fini(&sql);
     return ok;
 }
@@ -133,7 +128,7 @@ static bool look_up(const struct sampling *s, const struct ph_unit_rel *rel,
     ph_buf_add(&sql, ") c(");
     add_names(s, &sql);
     ph_buf_addc(&sql, ')');
-    bool ok = ph_conn_query(conn_of(s, other), sql.data, out, err);
+    bool ok = ph_verify_query(s->v, other, rel->qualify, sql.data, out, err);
     ph_buf_fini(&sql);
     return ok;
 }

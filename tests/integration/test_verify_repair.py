@@ -218,3 +218,19 @@ def a_repair_survives_every_fault(t):
         assert again.rc == 0, "after %s: %s\nit had said %s" % (fault, again, hurt)
         t.same("narrow")
     t.nothing_left()
+
+
+@story()
+def names_in_reg_columns_mean_the_same_whatever_the_search_paths(t):
+    t.both("create schema app; create table app.thing (i int); create table other (i int); create table r (id int primary key, k regclass)")
+    t.source.query("insert into r select i, 'app.thing' from generate_series(1, 50) i")
+    t.copy("-t", "r").expect(0)
+    t.source.query("alter database %s set search_path = app, public" % t.source.name)
+    for args in ((), ("--level", "source"), ("--level", "sample"), ("--level", "source", "--in-server")):
+        assert verify(t, "-t", "public.r", *args)["equal"], args
+    t.target.query("update r set k = 'other' where id = 3; delete from r where id = 4")
+    for args in ((), ("--level", "sample")):
+        table = verify(t, "-t", "public.r", *args, rc=3)
+        assert found(table) == {3: "changed", 4: "missing"} and [d["columns"] for d in table["differences"] if "columns" in d] == [["k"]], table
+    verify(t, "-t", "public.r", "--repair")
+    assert t.target.one("select count(*) from r where k = 'app.thing'::regclass") == "50"
