@@ -21,6 +21,7 @@
 #include <xxhash.h>
 #pragma GCC diagnostic pop
 
+enum { FEW_UNITS = 20, BIG_BLOCKS = 1024 };
 /* Few hashed ones, for they serve memory alone, and these fit into the nearest cache. */
 enum { MOST_HASHED = 512 };
 /* Buckets: some thousand rows each; so many of all units together that memory stays small. */
@@ -255,6 +256,15 @@ static bool read_both(struct ph_verify *v, struct survey *s, int n_units, struct
     return true;
 }
 
+/* Of many small tables the rows come over sooner than the servers are asked one by one. */
+static bool is_big(const struct ph_unit *unit)
+{
+    int64_t blocks = 0;
+    for (int i = 0; i < unit->n_rels[PH_READ_TARGET]; i++)
+        blocks += unit->rels[PH_READ_TARGET][i].blocks;
+    return blocks >= BIG_BLOCKS;
+}
+
 /* As many units as have buckets for at once; returns how many were looked at. */
 static bool survey_some(struct ph_verify *v, int begin, int *end, struct ph_err *err)
 {
@@ -264,7 +274,8 @@ static bool survey_some(struct ph_verify *v, int begin, int *end, struct ph_err 
     for (; i < v->n_units && (s.n_buckets == 0 || s.n_buckets < BUCKETS_AT_ONCE); i++) {
         struct ph_unit *unit = &v->units[i];
         bool done = unit->settled;
-        if (!done && v->opts->in_server && !ph_verify_in_server(v, unit, &done, err))
+        bool by_servers = v->opts->in_server && (v->n_units <= FEW_UNITS || is_big(unit));
+        if (!done && by_servers && !ph_verify_in_server(v, unit, &done, err))
             return false;
         if (done) {
             s.first[i - begin] = -1;

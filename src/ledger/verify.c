@@ -47,9 +47,31 @@ static void take_load(struct ph_arena *arena, const struct ph_rows *rows, int i,
         .format = ph_arena_strdup(arena, ph_rows_text(rows, i, 9)),
         .select_list = ph_arena_strdup(arena, ph_rows_text(rows, i, 10)),
         .target_columns = ph_arena_strdup(arena, ph_rows_text(rows, i, 11)),
-        .definition = ph_arena_strdup(arena, ph_rows_text(rows, i, 12)),
-        .proven_at = ph_arena_strdup(arena, ph_rows_get(rows, i, 13)),
+        .proven_at = ph_arena_strdup(arena, ph_rows_get(rows, i, 12)),
     };
+}
+
+/* One text for all tables of a job: it names every one of them. */
+static bool share_definitions(struct ph_conn *conn, struct ph_arena *arena,
+                              struct ph_ledger_loads *loads, struct ph_err *err)
+{
+    for (int i = 0; i < loads->n; i++) {
+        struct ph_ledger_load *load = &loads->items[i];
+        struct ph_buf sql = {0};
+        struct ph_rows *rows = NULL;
+        if (load->definition)
+            continue;
+        ph_sql_add(&sql, "SELECT definition FROM pghaul.job WHERE id OPERATOR(pg_catalog.=) %D",
+                   load->job);
+        if (!run(conn, &sql, &rows, err))
+            return false;
+        const char *definition = ph_arena_strdup(arena, ph_rows_text(rows, 0, 0));
+        ph_rows_free(rows);
+        for (int k = i; k < loads->n; k++)
+            if (loads->items[k].job == load->job)
+                loads->items[k].definition = definition;
+    }
+    return true;
 }
 
 bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *job,
@@ -69,7 +91,7 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
     ph_sql_add(&sql,
                "SELECT DISTINCT ON (t.source_oid, t.target_oid) j.id, j.name, j.mode, j.nonempty,"
                " pghaul.same_target(j.id, t.id), t.id, t.source_oid, t.source_filenode,"
-               " t.target_oid, t.format, t.select_list, t.target_columns, j.definition,"
+               " t.target_oid, t.format, t.select_list, t.target_columns,"
                " pg_catalog.to_char(p.verified_at, 'YYYY-MM-DD HH24:MI:SS') FROM pghaul.tab t"
                " JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) t.job LEFT JOIN pghaul.verified p"
                " ON p.job OPERATOR(pg_catalog.=) t.job AND p.tab OPERATOR(pg_catalog.=) t.id"
@@ -88,7 +110,7 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
     for (int i = 0; i < out->n; i++)
         take_load(arena, rows, i, &out->items[i]);
     ph_rows_free(rows);
-    return true;
+    return share_definitions(conn, arena, out, err);
 }
 
 static void take_hash(const char *text, struct ph_tally *tally)
