@@ -33,6 +33,7 @@ struct ph_cli {
 
 bool ph_cmd_plan(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_extract(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_load(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_archive(struct ph_cli *cli, struct ph_err *err);

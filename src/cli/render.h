@@ -9,6 +9,7 @@
 #include "cli/term.h"
 #include "haul/archive_check.h"
 #include "haul/job.h"
+#include "haul/verify.h"
 #include "ledger/status.h"
 
 /* With `verbose`, every column and every table. */
@@ -20,6 +21,11 @@ json_t *ph_render_plan_json(struct ph_plan *plan);
 void ph_render_copy(struct ph_buf *out, const struct ph_job_result *result,
                     const struct ph_term *term);
 json_t *ph_render_copy_json(const struct ph_job_result *result);
+
+/* What was proven, table by table, and what differs. */
+void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *result,
+                      const struct ph_term *term);
+json_t *ph_render_verify_json(const struct ph_verify_result *result);
 
 /* `shards`: list them too. */
 void ph_render_status(struct ph_buf *out, const struct ph_status *status,
