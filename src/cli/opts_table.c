@@ -74,10 +74,11 @@ const struct ph_command ph_commands[] = {
      PH_CMD_ARCHIVE,
      "ls|verify|cat DIR [TABLE]",
      "look into an archive directory: ls, verify, cat",
-     "`ls` lists tables, rows, sizes and the snapshot; `verify` reads every file and checks every "
-     "checksum and tally, without a database; `cat` writes a table's rows to standard output, as "
-     "COPY "
-     "would: binary, text or csv.",
+     "`ls` lists tables, rows, sizes and the snapshot, with -v the shards too. `verify` reads "
+     "every "
+     "file and checks every checksum and tally, without a database; exit status 1 when one is "
+     "damaged. `cat` writes a table's rows to standard output as COPY would: binary (for COPY "
+     "FROM), text or csv.",
      {"pghaul archive ls /backup/orders", "pghaul archive verify /backup/orders -j 4",
       "pghaul archive cat /backup/orders public.orders --format csv | head"}},
     {"status",
@@ -212,7 +213,7 @@ const struct ph_option ph_options[] = {
      .help = "look at differing tables again after so long: what is under way then does not count"},
 
     {"jobs", 'j', "N", PH_OPT_INT, TABLES | PH_CMD_ARCHIVE, PH_SECTION_RUN, 0, F(jobs), .min = 1,
-     .max = 256, .help = "workers, 1 to 256; default: what both servers and this machine have"},
+     .max = 256, .help = "workers, 1 to 256; default: what the servers and this machine have"},
     {"source-jobs", 0, "N", PH_OPT_INT, PH_CMD_COPY, PH_SECTION_RUN, 0, F(source_jobs), .min = 1,
      .max = 256, .help = "so many workers read from the source at once, at most"},
     {"target-jobs", 0, "N", PH_OPT_INT, PH_CMD_COPY, PH_SECTION_RUN, 0, F(target_jobs), .min = 1,

@@ -34,8 +34,11 @@ static bool new_decoder(struct cat *cat, struct ph_arena *arena, struct ph_err *
         .source_version = archive->source_version,
     };
     if (archive->catalog && table->format == PH_BINARY) {
-        if (!ph_catalog_json_read(&catalog, arena, archive->catalog, err))
-            return false;
+        if (!ph_catalog_json_read(&catalog, arena, archive->catalog, err)) {
+            if (!err->hint[0])
+                ph_err_hint(err, "the bytes themselves can be had with --format binary");
+            return cannot(table, arena, err);
+        }
         opts.described = ph_describe_types(&catalog.types, arena, &opts.n_described);
     }
     return ph_decoder_new(&cat->decoder, &opts, err) || cannot(table, arena, err);
