@@ -14,7 +14,8 @@
  *      table starts over: our rows (by xmin, and exactly as many as the receipts say) and receipts are taken
  *      away, and it is cut anew.
  *
- * For upsert nothing is taken away: shards are just planned again. A spilled shard is looked at like one that has landed;
+ * For upsert nothing is taken away: shards are just planned again. A spilled shard (or one that was parked on its way out of
+ * its file) is looked at like one that has landed;
  * where it is not proven, its file is of no use any more.
  * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is looked at.
  */
@@ -104,11 +105,11 @@ static bool read_landed(struct recovery *rec, struct ph_err *err)
                " SELECT job, shard, snapshot, rows, 0 FROM pghaul.spill) r"
                " ON r.job OPERATOR(pg_catalog.=) s.job AND r.shard OPERATOR(pg_catalog.=) s.id"
                " AND (r.xid OPERATOR(pg_catalog.=) 0)"
-               " OPERATOR(pg_catalog.=) (s.state OPERATOR(pg_catalog.=) 'spilled')"
+               " OPERATOR(pg_catalog.=) (s.state IN ('spilled', 'parked'))"
                " JOIN pghaul.snapshot n ON n.job OPERATOR(pg_catalog.=) s.job"
                " AND n.no OPERATOR(pg_catalog.=) r.snapshot"
                " WHERE s.job OPERATOR(pg_catalog.=) %D"
-               " AND s.state IN ('landed', 'verified', 'spilled') ORDER BY s.tab, s.id",
+               " AND s.state IN ('landed', 'verified', 'spilled', 'parked') ORDER BY s.tab, s.id",
                run->job);
     if (!ask(run->target, &sql, &rows, err))
         return false;
