@@ -120,7 +120,8 @@ CREATE INDEX shard_free ON pghaul.shard (job, weight DESC, id) WHERE state = 'pl
 CREATE INDEX shard_spilled ON pghaul.shard (job, holder, weight DESC, id) WHERE state = 'spilled' AND mover IS NULL;
 CREATE INDEX shard_claimed ON pghaul.shard (job, mover, slot) WHERE mover IS NOT NULL;
 
--- What a spilled shard's file holds, and under which snapshot it was read. Gone once the shard has landed.
+-- What a spilled shard's file holds, and under which snapshot it was read. Gone once the shard has landed, unless that was from
+-- an archive into an unlogged target: then a crash may make it spilled again.
 CREATE TABLE pghaul.spill (
     job       bigint NOT NULL,
     shard     bigint NOT NULL,
@@ -313,16 +314,19 @@ RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     s pghaul.shard;
+    known text;
 BEGIN
     SELECT * INTO s FROM pghaul.shard x WHERE x.job = a_job AND x.id = a_shard FOR UPDATE;
     IF s.state IN ('landed', 'verified') THEN
         RETURN 'landed';
     END IF;
-    IF s.state = 'spilled' AND EXISTS (SELECT FROM pghaul.spill p WHERE p.job = a_job
-                                          AND p.shard = a_shard AND p.file = a_file) THEN
+    SELECT p.file INTO known FROM pghaul.spill p WHERE p.job = a_job AND p.shard = a_shard;
+    IF known = a_file THEN -- its directory may have another name by now
+        UPDATE pghaul.shard x SET holder = a_holder
+         WHERE x.job = a_job AND x.id = a_shard AND x.holder <> a_holder;
         RETURN 'spilled';
     END IF;
-    IF s.state IS NULL OR s.state NOT IN ('planned', 'parked')
+    IF s.state IS NULL OR known IS NOT NULL OR s.state NOT IN ('planned', 'parked')
        OR a_snapshot <> (SELECT max(n.no) FROM pghaul.snapshot n WHERE n.job = a_job)
        OR s.mover <> a_mover AND EXISTS (SELECT FROM pghaul.live v WHERE v.id = s.mover) THEN
         RETURN 'useless';
@@ -396,6 +400,10 @@ SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     the_tab int;
 BEGIN
+    -- An archive is all that a load has: where a crash may take rows back, it must be found again.
+    DELETE FROM pghaul.spill p USING pghaul.shard s
+     WHERE p.job = a_job AND p.shard = a_shard AND s.job = a_job AND s.id = a_shard
+       AND NOT (a_unlogged AND s.holder = '');
     UPDATE pghaul.shard s SET state = 'landed', holder = NULL, mover = NULL, slot = NULL, error = NULL,
            redo_xid = NULL, redo_rows = NULL
      WHERE s.job = a_job AND s.id = a_shard AND s.attempt = a_attempt AND s.mover = a_mover
@@ -404,7 +412,6 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a newer attempt owns shard %', a_shard USING ERRCODE = 'PH001';
     END IF;
-    DELETE FROM pghaul.spill p WHERE p.job = a_job AND p.shard = a_shard;
     IF NOT pghaul.same_target(a_job, the_tab) THEN
         RAISE EXCEPTION 'the target is not the planned relation' USING ERRCODE = 'PH002';
     END IF;
@@ -441,7 +448,7 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
 $$;
 
 -- After a crash of this server: shards of unlogged targets whose receipts (and so whose rows) are gone are
--- planned again. Returns how many.
+-- planned again; or, where they came from an archive, spilled. Returns how many.
 CREATE FUNCTION pghaul.reopen_lost(a_job bigint) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog AS $$
     UPDATE pghaul.shard s SET redo_xid = NULL, redo_rows = NULL -- nothing is left to be replaced
@@ -450,8 +457,12 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
        AND s.redo_xid IS NOT NULL
        AND NOT EXISTS (SELECT FROM pghaul.receipt_unlogged r WHERE r.job = s.job AND r.shard = s.id);
     WITH lost AS (
-        UPDATE pghaul.shard s SET state = 'planned', mover = NULL, slot = NULL
-          FROM pghaul.tab t
+        UPDATE pghaul.shard s
+           SET mover = NULL, slot = NULL,
+               state = CASE WHEN s.id = ANY (kept.ids) THEN 'spilled' ELSE 'planned' END,
+               holder = CASE WHEN s.id = ANY (kept.ids) THEN '' END
+          FROM pghaul.tab t,
+               (SELECT array(SELECT p.shard FROM pghaul.spill p WHERE p.job = a_job) AS ids) kept
          WHERE s.job = a_job AND t.job = s.job AND t.id = s.tab AND t.target_unlogged
            AND s.state IN ('landed', 'verified')
            AND NOT EXISTS (SELECT FROM pghaul.receipt_unlogged r

@@ -223,7 +223,8 @@ static bool read_spills(struct ph_status *s, struct ph_conn *conn, struct ph_err
                "SELECT s.holder, pg_catalog.count(*), pg_catalog.sum(p.stored) FROM pghaul.shard s"
                " JOIN pghaul.spill p ON p.job OPERATOR(pg_catalog.=) s.job"
                " AND p.shard OPERATOR(pg_catalog.=) s.id"
-               " WHERE s.job OPERATOR(pg_catalog.=) %D GROUP BY s.holder ORDER BY s.holder",
+               " WHERE s.job OPERATOR(pg_catalog.=) %D AND s.holder IS NOT NULL"
+               " GROUP BY s.holder ORDER BY s.holder",
                s->job_id);
     if (!ask(conn, &sql, &rows, err))
         return false;
