@@ -20,7 +20,11 @@ static bool wrong(struct ph_err *err, const char *path, const char *what)
 static bool wrong_errno(struct ph_err *err, const char *path)
 {
     char text[128];
-    return wrong(err, path, strerror_r(errno, text, sizeof text));
+    bool full = errno == ENOSPC || errno == EDQUOT;
+    wrong(err, path, strerror_r(errno, text, sizeof text));
+    if (full && err)
+        err->code = PH_NO_ROOM;
+    return false;
 }
 
 static bool make_parents(const char *path)

@@ -21,7 +21,7 @@ enum ph_dir_make {
     PH_DIR_MAKE_ALL /* and its parents too */
 };
 
-/* Opens it, mode 0700 when it is made. PH_WRONG, in words, for what is no directory, a symbolic link, unreadable, or (unless
+/* Opens it, mode 0700 when it is made. PH_NO_ROOM when the file system has none for a directory. PH_WRONG, in words, for what is no directory, a symbolic link, unreadable, or (unless
  * `exists`) not writable or open to others' writes. */
 bool ph_dir_open(struct ph_dir *dir, const char *path, enum ph_dir_make make, struct ph_err *err);
 void ph_dir_close(struct ph_dir *dir);
