@@ -429,7 +429,7 @@ static bool make_directory(struct ph_run *run, struct ph_err *err)
 {
     bool open = false;
     return run->opts->spill.when != PH_SPILL_ALWAYS || run->opts->spec->archive ||
-           ph_spill_open(&run->spill, true, &open, err);
+           ph_spill_open(&run->spill, true, &open, err) || err->code == PH_NO_ROOM;
 }
 
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)

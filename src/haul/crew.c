@@ -99,17 +99,23 @@ bool ph_worker_files(struct ph_worker *w, struct ph_err *err)
 {
     struct ph_crew *crew = w->crew;
     bool archive = crew->opts.extract || crew->opts.load, open = false;
-    if (w->file_source)
+    if (w->file_source && (archive || w->made == atomic_load(&crew->opts.spill->made)))
         return true;
     if (!archive) {
         if (!ph_spill_open(crew->opts.spill, true, &open, err))
             return false;
+        if (!open)
+            return ph_err_set(err, PH_FAILED, "the spill directory %s cannot be used",
+                              crew->opts.spill->path);
+        w->made = atomic_load(&crew->opts.spill->made);
         ph_spill_place(crew->opts.spill, &w->place);
     } else {
         w->place = crew->opts.place;
     }
     if (w->slot > 1)
         w->place.log = NULL; /* they all find the same */
+    if (w->file_source)
+        return true;
     const struct ph_sink_archive_opts sink = {
         .place = &w->place,
         .roster = crew->opts.roster,

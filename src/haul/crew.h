@@ -49,6 +49,7 @@ struct ph_worker {
     struct ph_desk_local local; /* the roster */
     struct ph_desk *desk;       /* where it sits now: one of the two */
     struct ph_place place;      /* of its files */
+    int made;                   /* of the spill directory that this is; see struct ph_spill */
     struct ph_source *source, *file_source;
     struct ph_sink *sink, *file_sink; /* of files: made when first needed */
     struct ph_hop_gauge gauge;
@@ -58,6 +59,7 @@ struct ph_worker {
     bool at_source, at_target; /* places that it holds, see crew->reading and crew->landing */
     uint64_t busy_ns;          /* time inside hops */
     double outage_since;       /* 0: all is well */
+    double stranded_since;     /* 0: what is left can be had */
     unsigned failures;         /* in a row, for the back-off */
     unsigned seed;
 };

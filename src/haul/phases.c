@@ -53,17 +53,14 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
 /* What the job has to do with files: an archive that it loads, or a directory that it may spill to. */
 static void add_files(struct ph_run *run, struct ph_crew_opts *opts)
 {
-    bool spilled = false;
-    for (int i = 0; i < run->n_tabs; i++)
-        spilled = spilled || run->tabs[i].spilled > 0;
     if (run->opts->spec->archive) {
         opts->load = true;
         opts->place = run->place;
         return; /* the directory was opened when the run began */
     }
-    if (!run->spill.path || (run->opts->spill.when == PH_SPILL_NEVER && !spilled))
-        return;
-    opts->spill = &run->spill;
+    /* who spills nothing still loads what others, or earlier runs, have left where it can read */
+    if (run->spill.path)
+        opts->spill = &run->spill;
 }
 
 /* What the crew knows by heart, anew for each phase: a recovery may have changed which shards there are. The ledger hears first of
@@ -76,7 +73,8 @@ static bool renew_roster(struct ph_run *run, struct ph_err *err)
               ph_spill_note(&run->spill, run->roster, run->target, run->job, run->mover, err);
     ph_roster_free(run->roster);
     run->roster = NULL;
-    ok = ok && ph_ledger_roster(run->target, run->job, &run->roster, err);
+    ok = ok && ph_ledger_roster(run->target, run->job, &run->roster, err) &&
+         ph_spill_recheck(&run->spill, run->roster, run->target, run->job, err);
     run->crew.opts.roster = run->roster;
     return ok;
 }

@@ -46,8 +46,16 @@ static void come_back(struct ph_crew *crew)
     int64_t lost = 0;
     if (!ph_conn_open(crew->control, &how, &err))
         return;
-    if (ph_ledger_hold_again(*crew->control, crew->opts.mover, &err) &&
-        ph_ledger_lost(*crew->control, crew->opts.job, &lost, &err) && lost > 0)
+    bool ok = ph_ledger_hold_again(*crew->control, crew->opts.mover, &err) &&
+              ph_ledger_lost(*crew->control, crew->opts.job, &lost, &err) &&
+              (!crew->opts.spill || ph_spill_recheck(crew->opts.spill, crew->opts.roster,
+                                                     *crew->control, crew->opts.job, &err));
+    if (!ok) { /* it will be tried again */
+        ph_log(crew->opts.log, PH_LOG_DEBUG, "%s", err.text);
+        ph_conn_close(*crew->control);
+        *crew->control = NULL;
+    }
+    if (lost > 0)
         ph_log(
             crew->opts.log, PH_LOG_WARN,
             "%lld shards of unlogged tables vanished with the target's crash and are copied again",

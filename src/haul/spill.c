@@ -1,6 +1,5 @@
 #include "haul/spill.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
@@ -9,9 +8,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/fault.h"
 #include "io/file.h"
-#include "pg/sql.h"
 
 struct landed_file {
     char *name;
@@ -21,15 +18,38 @@ struct landed_file {
 static const uint64_t largest_cap = (uint64_t)50 << 30;
 static const uint64_t full_for_ns = 1000000000; /* after a full disk, so long nothing is begun */
 
+/* The real path of what need not be there yet, only its parent: its name must not change by being made. */
+static char *real_path(const char *given)
+{
+    char *real = realpath(given, NULL), *copy = real ? NULL : strdup(given);
+    struct ph_buf path = {0};
+    if (!copy)
+        return real;
+    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
+        copy[n - 1] = '\0';
+    char *slash = strrchr(copy, '/');
+    const char *name = slash ? slash + 1 : copy;
+    if (slash)
+        *slash = '\0';
+    real = realpath(!slash ? "." : *copy ? copy : "/", NULL);
+    if (real)
+        ph_buf_addf(&path, "%s/%s", real[1] ? real : "", name);
+    else
+        ph_buf_addf(&path, "%s", given);
+    free(real);
+    free(copy);
+    return path.data;
+}
+
 char *ph_spill_path(const struct ph_spill_opts *opts, const char *job, const char *tag)
 {
     struct ph_buf path = {0};
     const char *given = opts->dir ? opts->dir : opts->state_dir;
-    char *real = given ? realpath(given, NULL) : NULL;
+    char *real = given ? real_path(given) : NULL;
     if (opts->dir)
-        ph_buf_addf(&path, "%s/%s.%s", real ? real : given, job, tag);
+        ph_buf_addf(&path, "%s/%s.%s", real, job, tag);
     else if (given)
-        ph_buf_addf(&path, "%s/spill.%s", real ? real : given, tag);
+        ph_buf_addf(&path, "%s/spill.%s", real, tag);
     else if (opts->state_base)
         ph_buf_addf(&path, "%s/%s/spill.%s", opts->state_base, job, tag);
     free(real);
@@ -61,6 +81,8 @@ bool ph_spill_init(struct ph_spill *spill, const struct ph_spill_opts *opts, con
 void ph_spill_fini(struct ph_spill *spill)
 {
     ph_dir_close(&spill->dir);
+    for (int i = 0; i < spill->n_gone; i++)
+        ph_dir_close(&spill->gone[i]);
     free(spill->path);
     free(spill->holder);
     for (size_t i = 0; i < spill->n_landed; i++)
@@ -76,24 +98,35 @@ static bool add_size(void *arg, const char *name, uint64_t size, struct ph_err *
 {
     (void)name;
     (void)err;
-    atomic_fetch_add(&((struct ph_spill *)arg)->used, size);
+    *(uint64_t *)arg += size;
     return true;
+}
+
+static uint64_t size_of_all(const struct ph_spill *spill)
+{
+    struct ph_err ignored;
+    uint64_t all = 0;
+    ph_dir_list(&spill->dir, ".lz4", add_size, &all, &ignored);
+    return all;
 }
 
 static bool take(struct ph_spill *spill, struct ph_err *err)
 {
     enum { WAIT_S = 1 };
+    atomic_store(&spill->shared, false);
     if (!ph_dir_lock(&spill->dir, WAIT_S, err)) {
-        spill->shared = err->code == PH_HELD;
-        if (!spill->shared)
+        if (err->code != PH_HELD)
             return false;
+        atomic_store(&spill->shared, true);
         ph_log(spill->log, PH_LOG_NOTE, "%s; its files can be loaded, none is added to them",
                err->text);
     }
-    if (!ph_dir_list(&spill->dir, ".lz4", add_size, spill, err))
-        return false;
     uint64_t room = ph_dir_room(spill->dir.fd) / 2;
-    spill->cap = spill->opts.cap ? spill->opts.cap : room < largest_cap ? room : largest_cap;
+    atomic_store(&spill->cap, spill->opts.cap      ? spill->opts.cap
+                              : room < largest_cap ? room
+                                                   : largest_cap);
+    atomic_store(&spill->held, 0);
+    atomic_store(&spill->foreign, size_of_all(spill));
     return true;
 }
 
@@ -109,19 +142,39 @@ static bool open_locked(struct ph_spill *spill, bool make, struct ph_err *err)
         ph_dir_close(&parent);
     }
     if (ph_dir_open(&spill->dir, spill->path, given ? PH_DIR_MAKE : PH_DIR_MAKE_ALL, err) &&
-        take(spill, err))
+        take(spill, err)) {
+        atomic_fetch_add(&spill->made, 1);
         return true;
+    }
     ph_dir_close(&spill->dir);
     return false;
+}
+
+/* Somebody has removed it under us. Its descriptor stays open, since a worker may have it in hand. */
+static void leave_if_gone(struct ph_spill *spill)
+{
+    struct stat st;
+    if (spill->dir.fd < 0 || fstat(spill->dir.fd, &st) != 0 || st.st_nlink > 0 ||
+        spill->n_gone == PH_SPILL_GONE)
+        return;
+    ph_log(spill->log, PH_LOG_WARN, "the spill directory %s was removed; it is made again",
+           spill->path);
+    spill->gone[spill->n_gone++] = spill->dir;
+    spill->dir = (struct ph_dir){.fd = -1, .lock = -1};
 }
 
 bool ph_spill_open(struct ph_spill *spill, bool make, bool *open, struct ph_err *err)
 {
     bool ok = true;
     pthread_mutex_lock(&spill->lock);
-    if (spill->path && spill->dir.fd < 0 && !spill->failed) {
+    if (make)
+        leave_if_gone(spill);
+    if (spill->path && spill->dir.fd < 0 && !atomic_load(&spill->failed)) {
         ok = open_locked(spill, make, err);
-        spill->failed = !ok;
+        if (!ok && err->code == PH_NO_ROOM)
+            atomic_store(&spill->no_room_ns, ph_clock_ns());
+        else
+            atomic_store(&spill->failed, !ok);
         if (!ok)
             ph_err_prefix(err, "spilling");
     }
@@ -130,41 +183,106 @@ bool ph_spill_open(struct ph_spill *spill, bool make, bool *open, struct ph_err 
     return ok;
 }
 
-void ph_spill_place(const struct ph_spill *spill, struct ph_place *place)
+/* What is there now; the texts stay for as long as the spill. */
+static void look(struct ph_spill *spill, int *fd, const char **shown)
 {
-    place->dir = spill->dir.fd;
-    place->shown = spill->dir.shown;
+    pthread_mutex_lock(&spill->lock);
+    *fd = spill->dir.fd;
+    *shown = spill->dir.shown;
+    pthread_mutex_unlock(&spill->lock);
+}
+
+void ph_spill_place(struct ph_spill *spill, struct ph_place *place)
+{
+    look(spill, &place->dir, &place->shown);
     place->set = spill->set;
     place->log = spill->log;
     ph_place_choose(place, spill->opts.io, true);
 }
 
+/* Whoever held the directory may have died. */
+static bool take_over(struct ph_spill *spill)
+{
+    uint64_t now = ph_clock_ns(), tried = atomic_load(&spill->tried_ns);
+    struct ph_err ignored;
+    if (now - tried < full_for_ns || !atomic_compare_exchange_strong(&spill->tried_ns, &tried, now))
+        return false;
+    pthread_mutex_lock(&spill->lock);
+    bool ours = spill->dir.fd >= 0 && ph_dir_lock(&spill->dir, 0, &ignored);
+    if (ours) {
+        atomic_store(&spill->held, size_of_all(spill));
+        atomic_store(&spill->foreign, 0);
+        atomic_store(&spill->shared, false);
+    }
+    pthread_mutex_unlock(&spill->lock);
+    return ours;
+}
+
 /* Room. */
+
+static void take_away(_Atomic uint64_t *from, uint64_t bytes)
+{
+    uint64_t now = atomic_load(from);
+    while (!atomic_compare_exchange_weak(from, &now, now > bytes ? now - bytes : 0))
+        ;
+}
 
 /* Lately there was no room; and where the disk itself was full, there is not that much more now. */
 static bool is_full(struct ph_spill *spill)
 {
     uint64_t since = atomic_load(&spill->no_room_ns), wanted = atomic_load(&spill->wanted);
     uint64_t ns = ph_clock_ns() - since;
-    return since && (ns < full_for_ns ||
-                     (wanted && ns < 10 * full_for_ns && ph_dir_room(spill->dir.fd) < wanted / 2));
+    int fd;
+    const char *shown;
+    if (!since || ns >= 10 * full_for_ns)
+        return false;
+    if (ns < full_for_ns || !wanted)
+        return ns < full_for_ns;
+    look(spill, &fd, &shown);
+    return ph_dir_room(fd) < wanted / 2;
+}
+
+/* Other movers of the job load from our files, and take them away. */
+static void count_again(struct ph_spill *spill)
+{
+    uint64_t now = ph_clock_ns(), counted = atomic_load(&spill->counted_ns);
+    if (now - counted < full_for_ns ||
+        !atomic_compare_exchange_strong(&spill->counted_ns, &counted, now))
+        return;
+    pthread_mutex_lock(&spill->lock);
+    uint64_t all = spill->dir.fd >= 0 ? size_of_all(spill) : 0;
+    pthread_mutex_unlock(&spill->lock);
+    uint64_t foreign = atomic_load(&spill->foreign);
+    atomic_store(&spill->held, all > foreign ? all - foreign : 0);
+}
+
+static uint64_t used(struct ph_spill *spill)
+{
+    return atomic_load(&spill->held) + atomic_load(&spill->reserved);
 }
 
 bool ph_spill_has_room(struct ph_spill *spill)
 {
-    if (!spill->path || spill->failed || spill->shared || is_full(spill))
+    if (!spill->path || atomic_load(&spill->failed) || is_full(spill) ||
+        (atomic_load(&spill->shared) && !take_over(spill)))
         return false;
-    return spill->dir.fd < 0 || atomic_load(&spill->used) < spill->cap;
+    if (atomic_load(&spill->made) == 0)
+        return true;
+    if (used(spill) >= atomic_load(&spill->cap))
+        count_again(spill);
+    return used(spill) < atomic_load(&spill->cap);
 }
 
 bool ph_spill_reserve(struct ph_spill *spill, uint64_t bytes)
 {
     if (!ph_spill_has_room(spill))
         return false;
-    uint64_t before = atomic_fetch_add(&spill->used, bytes);
-    if (before == 0 || spill->dir.fd < 0 || before + bytes <= spill->cap)
+    uint64_t before = atomic_fetch_add(&spill->reserved, bytes);
+    before += atomic_load(&spill->held);
+    if (before == 0 || before + bytes <= atomic_load(&spill->cap))
         return true;
-    atomic_fetch_sub(&spill->used, bytes);
+    take_away(&spill->reserved, bytes);
+    count_again(spill);
     atomic_store(&spill->wanted, 0);
     if (atomic_exchange(&spill->no_room_ns, ph_clock_ns()) == 0)
         ph_log(spill->log, PH_LOG_INFO, "spill files have reached their limit; reading waits");
@@ -174,13 +292,13 @@ bool ph_spill_reserve(struct ph_spill *spill, uint64_t bytes)
 void ph_spill_settle(struct ph_spill *spill, uint64_t reserved, uint64_t stored)
 {
     atomic_fetch_add(&spill->written, stored);
-    atomic_fetch_add(&spill->used, stored);
-    atomic_fetch_sub(&spill->used, reserved);
+    atomic_fetch_add(&spill->held, stored);
+    take_away(&spill->reserved, reserved);
 }
 
 void ph_spill_cancel(struct ph_spill *spill, uint64_t reserved, bool disk_full)
 {
-    atomic_fetch_sub(&spill->used, reserved);
+    take_away(&spill->reserved, reserved);
     if (!disk_full)
         return;
     atomic_store(&spill->wanted, reserved);
@@ -189,28 +307,44 @@ void ph_spill_cancel(struct ph_spill *spill, uint64_t reserved, bool disk_full)
                spill->path);
 }
 
-/* Files that go. */
-
-static uint64_t size_of(const struct ph_spill *spill, const char *name)
+void ph_spill_adopted(struct ph_spill *spill, uint64_t bytes)
 {
-    struct stat st;
-    return fstatat(spill->dir.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size : 0;
+    take_away(&spill->foreign, bytes);
+    atomic_fetch_add(&spill->held, bytes);
 }
+
+/* Files that go. */
 
 void ph_spill_drop(struct ph_spill *spill, const char *file)
 {
     struct ph_err ignored;
-    uint64_t size = size_of(spill, file);
-    if (!ph_file_remove(spill->dir.fd, spill->dir.shown, file, &ignored))
+    struct stat st;
+    int fd;
+    const char *shown;
+    look(spill, &fd, &shown);
+    if (fstatat(fd, file, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !ph_file_remove(fd, shown, file, &ignored))
         return;
-    atomic_fetch_sub(&spill->used, size);
+    take_away(&spill->held, (uint64_t)st.st_size);
     atomic_store(&spill->no_room_ns, 0);
 }
 
-void ph_spill_landed(struct ph_spill *spill, const char *file)
+/* It stays, but it is no longer one that waits for the target. */
+static void disown(struct ph_spill *spill, const char *file)
 {
-    if (spill->opts.keep)
+    struct stat st;
+    int fd;
+    const char *shown;
+    look(spill, &fd, &shown);
+    if (fstatat(fd, file, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return;
+    take_away(&spill->held, (uint64_t)st.st_size);
+    atomic_fetch_add(&spill->foreign, (uint64_t)st.st_size);
+    atomic_store(&spill->no_room_ns, 0);
+}
+
+static void add_landed(struct ph_spill *spill, struct landed_file file)
+{
     pthread_mutex_lock(&spill->lock);
     if (spill->n_landed == spill->room_landed) {
         size_t room = spill->room_landed ? spill->room_landed * 2 : 64;
@@ -220,12 +354,19 @@ void ph_spill_landed(struct ph_spill *spill, const char *file)
             spill->room_landed = room;
         }
     }
-    char *name = strdup(file);
-    if (name && spill->n_landed < spill->room_landed)
-        spill->landed[spill->n_landed++] = (struct landed_file){name, ph_clock_ns()};
+    if (file.name && spill->n_landed < spill->room_landed)
+        spill->landed[spill->n_landed++] = file;
     else
-        free(name); /* it stays until the job ends */
+        free(file.name); /* it stays until the job ends */
     pthread_mutex_unlock(&spill->lock);
+}
+
+void ph_spill_landed(struct ph_spill *spill, const char *file)
+{
+    if (spill->opts.keep)
+        disown(spill, file);
+    else
+        add_landed(spill, (struct landed_file){strdup(file), ph_clock_ns()});
 }
 
 bool ph_spill_has_landed(struct ph_spill *spill)
@@ -236,136 +377,41 @@ bool ph_spill_has_landed(struct ph_spill *spill)
     return has;
 }
 
-void ph_spill_sweep(struct ph_spill *spill, uint64_t before_ns)
+void ph_spill_not_landed(struct ph_spill *spill, const char *file, uint64_t before_ns)
 {
     pthread_mutex_lock(&spill->lock);
     size_t kept = 0;
     for (size_t i = 0; i < spill->n_landed; i++) {
         struct landed_file *f = &spill->landed[i];
-        if (f->at_ns >= before_ns) {
+        if (f->at_ns < before_ns && !strcmp(f->name, file))
+            free(f->name);
+        else
             spill->landed[kept++] = *f;
-            continue;
-        }
-        ph_spill_drop(spill, f->name);
-        free(f->name);
     }
     spill->n_landed = kept;
     pthread_mutex_unlock(&spill->lock);
 }
 
-/* What the ledger does not know. */
-
-static bool put_to_ledger(struct ph_conn *target, int64_t job, int64_t shard, int mover,
-                          const char *holder, const struct ph_spill_note *note,
-                          char said[static 16], struct ph_err *err)
+void ph_spill_sweep(struct ph_spill *spill, uint64_t before_ns)
 {
-    struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
-    char hash[PH_TALLY_HASH_TEXT];
-    ph_sql_add(&sql,
-               "BEGIN;SET LOCAL synchronous_commit = on;"
-               "SELECT pghaul.adopt(%D, %D, %d, %d, %L, %L, %D, %D, %L, %D);COMMIT",
-               job, shard, mover, note->snapshot, holder, note->file, (int64_t)note->tally.rows,
-               (int64_t)note->tally.bytes, ph_tally_hash_text(&note->tally, hash),
-               (int64_t)note->sealed.size);
-    bool ok = ph_conn_query(target, sql.data, &rows, err);
-    ph_buf_fini(&sql);
-    if (ok)
-        snprintf(said, 16, "%s", ph_rows_text(rows, 0, 0));
-    ph_rows_free(rows);
-    return ok || ph_err_prefix(err, "telling the ledger of a spilled shard");
-}
-
-bool ph_spill_note(struct ph_spill *spill, struct ph_roster *roster, struct ph_conn *target,
-                   int64_t job, int mover, struct ph_err *err)
-{
-    struct ph_spill_note note;
-    int64_t shard;
-    char said[16];
-    for (int at = 0; ph_roster_next_sealed(roster, &at, false, &shard, &note);) {
-        if (!put_to_ledger(target, job, shard, mover, spill->holder, &note, said, err))
-            return false;
-        ph_roster_noted(roster, shard);
-        if (!strcmp(said, "spilled"))
+    pthread_mutex_lock(&spill->lock);
+    struct landed_file *all = spill->landed;
+    size_t n = spill->n_landed;
+    spill->landed = NULL;
+    spill->n_landed = spill->room_landed = 0;
+    pthread_mutex_unlock(&spill->lock);
+    for (size_t i = 0; i < n; i++) {
+        if (all[i].at_ns >= before_ns) {
+            add_landed(spill, all[i]);
             continue;
-        ph_log(spill->log, PH_LOG_INFO, "the spill file of shard %lld is not needed: %s",
-               (long long)shard, said);
-        ph_spill_landed(spill, note.file); /* what has landed is to be flushed before it goes */
+        }
+        ph_spill_drop(spill, all[i].name);
+        free(all[i].name);
     }
-    return true;
+    free(all);
 }
 
-struct adoption {
-    struct ph_spill *spill;
-    struct ph_place place;
-    struct ph_conn *target;
-    int64_t job;
-    int mover;
-    int adopted;
-};
-
-static void fill_note(struct ph_spill_note *note, const char *name, const struct ph_shardin *file)
-{
-    const struct ph_receipt *r = ph_shardin_receipt(file);
-    *note = (struct ph_spill_note){
-        .file = name,
-        .sealed = *ph_shardin_sealed(file),
-        .tally = {.rows = r->rows, .bytes = r->bytes, .hash_lo = r->hash_lo, .hash_hi = r->hash_hi},
-        .snapshot = r->snapshot,
-    };
-}
-
-static bool adopt_file(void *arg, const char *name, uint64_t size, struct ph_err *err)
-{
-    struct adoption *a = arg;
-    struct ph_shardin *file = NULL;
-    struct ph_spill_note note;
-    struct ph_err why;
-    char said[16];
-    (void)size;
-    if (!ph_shardin_open(&file, a->place.ring, a->place.dir, a->place.shown, name, false, &why)) {
-        ph_log(a->spill->log, PH_LOG_WARN, "%s; it is left alone", why.text);
-        return true;
-    }
-    bool ok = true, ours = !strcmp(ph_shardin_receipt(file)->set, a->spill->set);
-    if (ours) {
-        fill_note(&note, name, file);
-        ok = put_to_ledger(a->target, a->job, ph_shardin_receipt(file)->shard, a->mover,
-                           a->spill->holder, &note, said, err);
-        if (ok && strcmp(said, "spilled") != 0)
-            ph_spill_landed(a->spill, name);
-        a->adopted += ok && !strcmp(said, "spilled");
-    }
-    ph_shardin_close(file);
-    return ok;
-}
-
-static bool drop_part(void *arg, const char *name, uint64_t size, struct ph_err *err)
-{
-    const struct ph_spill *spill = arg;
-    (void)size;
-    return ph_file_remove(spill->dir.fd, spill->dir.shown, name, err);
-}
-
-bool ph_spill_adopt(struct ph_spill *spill, struct ph_conn *target, int64_t job, int mover,
-                    struct ph_err *err)
-{
-    bool open = false;
-    if (!ph_spill_open(spill, false, &open, err))
-        return false;
-    if (!open || spill->shared)
-        return true;
-    struct adoption a = {.spill = spill, .target = target, .job = job, .mover = mover};
-    ph_spill_place(spill, &a.place);
-    bool ok = ph_dir_list(&spill->dir, ".part", drop_part, spill, err) &&
-              ph_place_ready(&a.place, err) &&
-              ph_dir_list(&spill->dir, ".lz4", adopt_file, &a, err);
-    ph_place_fini(&a.place);
-    if (ok && a.adopted > 0)
-        ph_log(spill->log, PH_LOG_NOTE, "%d shards lie in spill files and are not read again",
-               a.adopted);
-    return ok;
-}
+/* The end. */
 
 static bool drop_ours(void *arg, const char *name, uint64_t size, struct ph_err *err)
 {
@@ -381,7 +427,8 @@ void ph_spill_end(struct ph_spill *spill)
 {
     struct ph_err ignored;
     bool open = false;
-    if (!ph_spill_open(spill, false, &open, &ignored) || !open || spill->shared)
+    if (!ph_spill_open(spill, false, &open, &ignored) || !open ||
+        (atomic_load(&spill->shared) && !ph_dir_lock(&spill->dir, 0, &ignored)))
         return;
     ph_dir_list(&spill->dir, ".part", drop_ours, spill, &ignored);
     if (!spill->opts.keep) {

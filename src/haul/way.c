@@ -25,7 +25,7 @@ static bool is_spilling(struct ph_crew *crew)
     struct ph_spill *spill = crew->opts.spill;
     if (crew->opts.extract)
         return true;
-    if (!spill || spill->opts.when == PH_SPILL_NEVER)
+    if (!spill || spill->opts.when == PH_SPILL_NEVER || atomic_load(&spill->failed))
         return false;
     if (spill->opts.when == PH_SPILL_ALWAYS || atomic_load(&crew->target_down))
         return true;
@@ -76,15 +76,30 @@ static bool can_spill(struct ph_crew *crew)
     struct ph_err err;
     if (ph_spill_open(crew->opts.spill, true, &open, &err))
         return open;
-    ph_log(crew->opts.log, PH_LOG_WARN, "%s; nothing is spilled", err.text);
+    ph_log(crew->opts.log, err.code == PH_NO_ROOM ? PH_LOG_INFO : PH_LOG_WARN, "%s; %s", err.text,
+           err.code == PH_NO_ROOM ? "waiting for room" : "nothing is spilled");
     return false;
+}
+
+/* Into a file, or straight. False: neither now, since who works by the roster has nowhere else to go, and `always` waits for room. */
+static bool choose(struct ph_worker *w, bool *to_file)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_spill *spill = crew->opts.spill;
+    bool local = w->desk == &w->local.base;
+    *to_file = is_spilling(crew) || local;
+    if (crew->opts.extract || !*to_file || can_spill(crew))
+        return true;
+    *to_file = false;
+    return !local && (spill->opts.when != PH_SPILL_ALWAYS || atomic_load(&spill->failed));
 }
 
 bool ph_way_begin(struct ph_worker *w, const struct ph_claim *claim, struct ph_way_pass *pass)
 {
     struct ph_crew *crew = w->crew;
-    bool to_file = !claim->file && (is_spilling(crew) || w->desk == &w->local.base) &&
-                   (crew->opts.extract || can_spill(crew));
+    bool to_file = false;
+    if (!claim->file && !choose(w, &to_file))
+        return false;
     *pass = (struct ph_way_pass){.way = claim->file ? PH_WAY_LOAD
                                         : to_file   ? PH_WAY_SPILL
                                                     : PH_WAY_DIRECT};

@@ -164,9 +164,20 @@ static void leave(struct ph_roster *r)
 void ph_roster_landed(struct ph_roster *roster, int64_t id, bool unlogged)
 {
     struct entry *e = enter(roster, id);
-    if (e) {
+    /* one that came out of a file is safe: the file stays until no crash can take the rows back */
+    if (e && (unlogged || e->state != NOTED)) {
         enter_state(roster, e, LANDED);
         e->landed_ns = unlogged ? UINT64_MAX : ph_clock_ns();
+    }
+    leave(roster);
+}
+
+void ph_roster_taken_back(struct ph_roster *roster, int64_t id)
+{
+    struct entry *e = enter(roster, id);
+    if (e && (e->state == LANDED || e->state == SAFE || e->state == NOTED)) {
+        enter_state(roster, e, PLANNED);
+        roster->first = 0;
     }
     leave(roster);
 }

@@ -45,6 +45,8 @@ void ph_roster_landed(struct ph_roster *roster, int64_t id,
 void ph_roster_sealed(struct ph_roster *roster, int64_t id, const struct ph_spill_note *note);
 void ph_roster_noted(struct ph_roster *roster, int64_t id);   /* the ledger knows the file */
 void ph_roster_planned(struct ph_roster *roster, int64_t id); /* it is to be read (again) */
+void ph_roster_taken_back(struct ph_roster *roster,
+                          int64_t id); /* the target has forgotten that it landed, or was spilled */
 bool ph_roster_fail(struct ph_roster *roster, int64_t id, bool counted, bool park, const char *why,
                     double delay_s); /* true: it is parked now */
 

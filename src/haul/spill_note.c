@@ -1,0 +1,151 @@
+/* Spill files and the ledger: what it has not heard of, and what a crash made it forget. */
+#include "haul/spill.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "io/file.h"
+#include "pg/sql.h"
+
+static bool put_to_ledger(struct ph_conn *target, int64_t job, int64_t shard, int mover,
+                          const char *holder, const struct ph_spill_note *note,
+                          char said[static 16], struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    char hash[PH_TALLY_HASH_TEXT];
+    ph_sql_add(&sql,
+               "BEGIN;SET LOCAL synchronous_commit = on;"
+               "SELECT pghaul.adopt(%D, %D, %d, %d, %L, %L, %D, %D, %L, %D);COMMIT",
+               job, shard, mover, note->snapshot, holder, note->file, (int64_t)note->tally.rows,
+               (int64_t)note->tally.bytes, ph_tally_hash_text(&note->tally, hash),
+               (int64_t)note->sealed.size);
+    bool ok = ph_conn_query(target, sql.data, &rows, err);
+    ph_buf_fini(&sql);
+    if (ok)
+        snprintf(said, 16, "%s", ph_rows_text(rows, 0, 0));
+    ph_rows_free(rows);
+    return ok || ph_err_prefix(err, "telling the ledger of a spilled shard");
+}
+
+bool ph_spill_note(struct ph_spill *spill, struct ph_roster *roster, struct ph_conn *target,
+                   int64_t job, int mover, struct ph_err *err)
+{
+    struct ph_spill_note note;
+    int64_t shard;
+    char said[16];
+    for (int at = 0; ph_roster_next_sealed(roster, &at, false, &shard, &note);) {
+        if (!put_to_ledger(target, job, shard, mover, spill->holder, &note, said, err))
+            return false;
+        if (!strcmp(said, "landed"))
+            ph_roster_landed(roster, shard, false);
+        else if (!strcmp(said, "spilled"))
+            ph_roster_noted(roster, shard);
+        else
+            ph_roster_planned(roster, shard);
+        if (!strcmp(said, "spilled"))
+            continue;
+        ph_log(spill->log, PH_LOG_INFO, "the spill file of shard %lld is not needed: %s",
+               (long long)shard, said);
+        ph_spill_landed(spill, note.file); /* what has landed is to be flushed before it goes */
+    }
+    return true;
+}
+
+struct adoption {
+    struct ph_spill *spill;
+    struct ph_place place;
+    struct ph_conn *target;
+    int64_t job;
+    int mover;
+    int adopted;
+};
+
+static void fill_note(struct ph_spill_note *note, const char *name, const struct ph_shardin *file)
+{
+    const struct ph_receipt *r = ph_shardin_receipt(file);
+    *note = (struct ph_spill_note){
+        .file = name,
+        .sealed = *ph_shardin_sealed(file),
+        .tally = {.rows = r->rows, .bytes = r->bytes, .hash_lo = r->hash_lo, .hash_hi = r->hash_hi},
+        .snapshot = r->snapshot,
+    };
+}
+
+static bool adopt_file(void *arg, const char *name, uint64_t size, struct ph_err *err)
+{
+    struct adoption *a = arg;
+    struct ph_shardin *file = NULL;
+    struct ph_spill_note note;
+    struct ph_err why;
+    char said[16];
+    if (!ph_shardin_open(&file, a->place.ring, a->place.dir, a->place.shown, name, false, &why)) {
+        ph_log(a->spill->log, PH_LOG_WARN, "%s; it is left alone", why.text);
+        return true;
+    }
+    bool ok = true, ours = !strcmp(ph_shardin_receipt(file)->set, a->spill->set);
+    if (ours) {
+        fill_note(&note, name, file);
+        ok = put_to_ledger(a->target, a->job, ph_shardin_receipt(file)->shard, a->mover,
+                           a->spill->holder, &note, said, err);
+        ph_spill_adopted(a->spill, size);
+        if (ok && strcmp(said, "spilled") != 0)
+            ph_spill_landed(a->spill, name);
+        a->adopted += ok && !strcmp(said, "spilled");
+    }
+    ph_shardin_close(file);
+    return ok;
+}
+
+static bool drop_part(void *arg, const char *name, uint64_t size, struct ph_err *err)
+{
+    const struct ph_spill *spill = arg;
+    (void)size;
+    return ph_file_remove(spill->dir.fd, spill->dir.shown, name, err);
+}
+
+bool ph_spill_adopt(struct ph_spill *spill, struct ph_conn *target, int64_t job, int mover,
+                    struct ph_err *err)
+{
+    bool open = false;
+    if (!ph_spill_open(spill, false, &open, err))
+        return false;
+    if (!open || atomic_load(&spill->shared))
+        return true;
+    struct adoption a = {.spill = spill, .target = target, .job = job, .mover = mover};
+    ph_spill_place(spill, &a.place);
+    bool ok = ph_dir_list(&spill->dir, ".part", drop_part, spill, err) &&
+              ph_place_ready(&a.place, err) &&
+              ph_dir_list(&spill->dir, ".lz4", adopt_file, &a, err);
+    ph_place_fini(&a.place);
+    if (ok && a.adopted > 0)
+        ph_log(spill->log, PH_LOG_NOTE, "%d shards lie in spill files and are not read again",
+               a.adopted);
+    return ok;
+}
+
+bool ph_spill_recheck(struct ph_spill *spill, struct ph_roster *roster, struct ph_conn *target,
+                      int64_t job, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    uint64_t now = ph_clock_ns();
+    ph_sql_add(&sql,
+               "SELECT s.id, p.file FROM pghaul.shard s LEFT JOIN pghaul.spill p"
+               " ON p.job OPERATOR(pg_catalog.=) s.job AND p.shard OPERATOR(pg_catalog.=) s.id"
+               " WHERE s.job OPERATOR(pg_catalog.=) %D AND s.state IN ('planned', 'spilled')",
+               job);
+    bool ok = ph_conn_query(target, sql.data, &rows, err);
+    ph_buf_fini(&sql);
+    for (int i = 0; ok && i < ph_rows_count(rows); i++) {
+        const char *file = ph_rows_get(rows, i, 1);
+        if (file)
+            ph_spill_not_landed(spill, file, now);
+        else
+            ph_roster_taken_back(roster, ph_rows_int(rows, i, 0));
+    }
+    ph_rows_free(rows);
+    return ok || ph_err_prefix(err, "looking what a crash of the target has taken back");
+}
