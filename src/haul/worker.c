@@ -480,8 +480,17 @@ static bool stand_by(struct ph_worker *w, const struct ph_claim *claim)
         return false;
     }
     if (claim->remaining == claim->stranded) {
-        atomic_store(&crew->stranded, claim->stranded);
-        return false;
+        /* a mover that has lost the target for a moment seems dead until it is back */
+        static const double patience_s = 5;
+        double now = ph_clock_s();
+        if (w->stranded_since == 0)
+            w->stranded_since = now;
+        if (now - w->stranded_since > patience_s) {
+            atomic_store(&crew->stranded, claim->stranded);
+            return false;
+        }
+    } else {
+        w->stranded_since = 0;
     }
     w->outage_since = 0;
     /* others have the rest in hand; should one of them fail, it is ours */
