@@ -69,6 +69,19 @@ static bool not_empty(void *arg, const char *name, uint64_t size, struct ph_err 
     return ph_err_hint(err, "name a directory that is not there yet, or an empty one");
 }
 
+static bool has(const struct ph_dir *dir, const char *name)
+{
+    return faccessat(dir->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Before so much as a lock is put into it: that it is an archive, or going to be one. */
+static bool may_be_archive(struct ph_run *run, struct ph_err *err)
+{
+    const struct ph_dir *dir = &run->archive_dir;
+    return has(dir, "manifest.json") || has(dir, "job.json") ||
+           ph_dir_list(dir, "", not_empty, run, err);
+}
+
 /* The planned table of each of the archive's, in its order, column for column. */
 static bool match_tables(struct extract *x, struct ph_err *err)
 {
@@ -483,7 +496,7 @@ static bool find(struct extract *x, bool *done, struct ph_err *err)
         know_set(run, x->archive->set);
         return is_same(x, x->archive, err) && match_tables(x, err) && ph_run_may_begin(run, err);
     }
-    return ph_dir_list(dir, "", not_empty, run, err) && ph_run_may_begin(run, err) && begin(x, err);
+    return may_be_archive(run, err) && ph_run_may_begin(run, err) && begin(x, err);
 }
 
 bool ph_job_extract(const struct ph_job_opts *given, struct ph_job_result *result,
@@ -503,7 +516,7 @@ bool ph_job_extract(const struct ph_job_opts *given, struct ph_job_result *resul
         result->job = ph_arena_strdup(run->arena, run->plan->job_name);
     /* what stands in the way is said before a directory is made */
     ok = ok && (run->plan->n_obstacles == 0 || ph_run_may_begin(run, err)) &&
-         ph_run_open_archive(run, PH_DIR_MAKE, err) &&
+         ph_run_open_archive(run, PH_DIR_MAKE, err) && may_be_archive(run, err) &&
          ph_dir_lock(&run->archive_dir, LOCK_WAIT_S, err) && find(&x, &done, err);
     result->was_complete = ok && done;
     bool begun = ok;
