@@ -458,8 +458,11 @@ bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
         run->job = job->id;
         if (!still_complete(run, &complete, err))
             return false;
-        if (!run->opts->spec->archive)
-            ph_run_end_keeper(run); /* of a mover that died between the end of the job and this */
+        if (!run->opts->spec
+                 ->archive) { /* of a mover that died between the end of the job and this */
+            ph_run_end_keeper(run);
+            ph_spill_end(&run->spill);
+        }
         if (complete && !run->opts->again) {
             *done = true;
             return true;
