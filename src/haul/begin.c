@@ -73,9 +73,25 @@ static bool check_memory(struct ph_run *run, struct ph_err *err)
     return true;
 }
 
+/* Who insists on a way of input and output is told at once where there is none. */
+static bool check_io(const struct ph_run *run, struct ph_err *err)
+{
+    struct ph_place place = {0};
+    ph_place_choose(&place, run->opts->spill.io, false);
+    if (place.io == PH_IO_AUTO)
+        return true;
+    bool ok = ph_place_ready(&place, err);
+    ph_place_fini(&place);
+    if (!ok) {
+        err->code = PH_WRONG;
+        ph_err_hint(err, "--io auto takes what there is");
+    }
+    return ok;
+}
+
 bool ph_run_may_begin(struct ph_run *run, struct ph_err *err)
 {
-    return refuse_obstacles(run, err) && check_memory(run, err);
+    return refuse_obstacles(run, err) && check_memory(run, err) && check_io(run, err);
 }
 
 static void log_difference(struct ph_log *log, const char *ours, const char *theirs)
