@@ -291,15 +291,29 @@ bool ph_spill_reserve(struct ph_spill *spill, uint64_t bytes)
 
 void ph_spill_settle(struct ph_spill *spill, uint64_t reserved, uint64_t stored)
 {
+    atomic_store(&spill->errors, 0);
     atomic_fetch_add(&spill->written, stored);
     atomic_fetch_add(&spill->held, stored);
     take_away(&spill->reserved, reserved);
 }
 
-void ph_spill_cancel(struct ph_spill *spill, uint64_t reserved, bool disk_full)
+/* Of the medium, not of a server. */
+static bool is_of_the_disk(const struct ph_err *err)
 {
+    return err->code == PH_FAILED && err->transient && !err->sqlstate[0];
+}
+
+void ph_spill_cancel(struct ph_spill *spill, uint64_t reserved, const struct ph_err *why)
+{
+    enum { ENOUGH = 5 };
     take_away(&spill->reserved, reserved);
-    if (!disk_full)
+    if (is_of_the_disk(why) && atomic_fetch_add(&spill->errors, 1) == ENOUGH - 1) {
+        atomic_store(&spill->failed, true);
+        ph_log(spill->log, PH_LOG_WARN,
+               "files in %s have failed %d times in a row: nothing more is spilled", spill->path,
+               ENOUGH);
+    }
+    if (why->code != PH_NO_ROOM)
         return;
     atomic_store(&spill->wanted, reserved);
     if (atomic_exchange(&spill->no_room_ns, ph_clock_ns()) == 0)

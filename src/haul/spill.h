@@ -52,6 +52,7 @@ struct ph_spill {
     _Atomic uint64_t held;     /* bytes of files that wait for the target */
     _Atomic uint64_t reserved; /* of files that are being written, as far as was expected */
     _Atomic uint64_t foreign; /* of files that are none of these: kept, of another round, damaged */
+    _Atomic int errors;       /* of the medium, in a row */
     _Atomic uint64_t written; /* by this run, compressed */
     _Atomic uint64_t no_room_ns; /* there was no room then; 0: there is */
     _Atomic uint64_t wanted; /* bytes that the file system did not have then; 0: it was the cap */
@@ -77,10 +78,10 @@ bool ph_spill_open(struct ph_spill *spill, bool make, bool *open, struct ph_err 
 void ph_spill_place(struct ph_spill *spill, struct ph_place *place);
 
 /* Room for a shard of about so many bytes: true reserves it, and exactly one of the two others must follow. A single file
- * always has room, whatever the cap. */
+ * always has room, whatever the cap. Where the medium fails again and again, nothing more is spilled. */
 bool ph_spill_reserve(struct ph_spill *spill, uint64_t bytes);
 void ph_spill_settle(struct ph_spill *spill, uint64_t reserved, uint64_t stored);
-void ph_spill_cancel(struct ph_spill *spill, uint64_t reserved, bool disk_full);
+void ph_spill_cancel(struct ph_spill *spill, uint64_t reserved, const struct ph_err *why);
 
 /* A file that was there when the directory was opened is one that waits for the target. */
 void ph_spill_adopted(struct ph_spill *spill, uint64_t bytes);

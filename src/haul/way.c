@@ -125,5 +125,5 @@ void ph_way_end(struct ph_worker *w, const struct ph_way_pass *pass, bool ok,
     if (ok)
         ph_spill_settle(spill, pass->reserved, ph_sink_archive_stored(w->file_sink));
     else
-        ph_spill_cancel(spill, pass->reserved, err->code == PH_NO_ROOM);
+        ph_spill_cancel(spill, pass->reserved, err);
 }
