@@ -94,7 +94,7 @@ class ByFiles(Scenario):
 class InLargeFiles(ByFiles):
     """Files that are longer than a buffer."""
 
-    rows = 100000
+    rows = 60000
 
     def __init__(self):
         super().__init__("--compress", "never")
