@@ -17,11 +17,11 @@
 #include "ledger/pg.h"
 
 enum { BEAT_S = 5, WINDOW = 16 /* samples of 250 ms */ };
-static const double flush_s = 1, retry_s = 0.5, sample_s = 0.25;
+static const double flush_s = 1, hurry_s = 0.1, retry_s = 0.5, sample_s = 0.25;
 
 struct pulse {
     struct ph_crew *crew;
-    double beat_at, sample_at;
+    double beat_at, retry_at, sample_at; /* retry_at: not before, since it has just failed */
     struct sample {
         uint64_t bytes, rows, source_ns, target_ns;
     } window[WINDOW];
@@ -114,15 +114,20 @@ static bool beat(struct ph_crew *crew)
     return true;
 }
 
-/* The snapshot is to go as soon as it can: then the beat does not wait its five seconds. */
+/* The snapshot is to go as soon as it can, and so are files, the more so where there is no room for others: then the beat does
+ * not wait its five seconds. */
 static bool wants_beat(const struct pulse *p, double now)
 {
     struct ph_crew *crew = p->crew;
-    double due = p->beat_at;
-    if (crew->opts.spill && (ph_spill_has_landed(crew->opts.spill) || atomic_load(&crew->flush)) &&
-        due > p->beat_at - BEAT_S + flush_s)
-        due = p->beat_at - BEAT_S + flush_s;
-    return now >= due;
+    struct ph_spill *spill = crew->opts.spill;
+    double due = p->beat_at, wait = BEAT_S;
+    if (spill && ph_spill_has_landed(spill))
+        wait = ph_spill_has_room(spill) ? flush_s : hurry_s;
+    else if (spill && atomic_load(&crew->flush))
+        wait = flush_s;
+    if (due > p->beat_at - BEAT_S + wait)
+        due = p->beat_at - BEAT_S + wait;
+    return now >= due && now >= p->retry_at;
 }
 
 static void keep_alive(struct pulse *p)
@@ -133,7 +138,8 @@ static void keep_alive(struct pulse *p)
         return;
     atomic_store(&crew->flush, false);
     bool ok = beat(crew);
-    p->beat_at = ph_clock_s() + (ok ? BEAT_S : retry_s);
+    p->retry_at = ok ? 0 : ph_clock_s() + retry_s;
+    p->beat_at = ok ? ph_clock_s() + BEAT_S : p->retry_at;
     if (ok)
         return;
     look_by_roster(crew);

@@ -274,7 +274,7 @@ def killed_in_either_hop_it_goes_on_and_reads_nothing_twice(t):
             if r.random() < 0.3:
                 sleep_random(r, 0.5)
             elif r.random() < 0.5:
-                when_spilled(t, r.randint(1, 6), run)
+                when_spilled(t, 1 if size else r.randint(1, 6), run)
             else:
                 t.when_landed(t.landed() + r.randint(1, 4), run)
             sleep_random(r, 0.05)
