@@ -2,7 +2,8 @@
  *
  *     every 5 s, or when asked    the heart beats; that commit is flushed, so whatever landed before it is safe: spill files
  *                                 of such shards go
- *     after it                    when nobody will read from the source any more, the snapshot is let go
+ *     after it                    when nobody will read from the source any more, the snapshot is let go; so it beats at once when
+ *                                 our own roster has nothing left to read
  *     when the target is lost     it is tried again, twice a second; when it is back, so are the workers
  *     every 250 ms                how fast the target takes rows, and whether that is slow
  *
@@ -22,6 +23,7 @@ static const double flush_s = 1, hurry_s = 0.1, retry_s = 0.5, sample_s = 0.25;
 struct pulse {
     struct ph_crew *crew;
     double beat_at, retry_at, sample_at; /* retry_at: not before, since it has just failed */
+    bool drained; /* it has been noticed that nothing is left to read */
     struct sample {
         uint64_t bytes, rows, source_ns, target_ns;
     } window[WINDOW];
@@ -114,13 +116,26 @@ static bool beat(struct ph_crew *crew)
     return true;
 }
 
+/* The source has given all it has, as far as this mover knows: told once, for by the ledger others may have to read on. */
+static bool has_just_drained(struct pulse *p)
+{
+    struct ph_crew *crew = p->crew;
+    if (!crew->opts.spill || p->drained || atomic_load(&crew->released_ns) > 0 ||
+        ph_roster_unread(crew->opts.roster) > 0)
+        return false;
+    p->drained = true;
+    return true;
+}
+
 /* The snapshot is to go as soon as it can, and so are files, the more so where there is no room for others: then the beat does
  * not wait its five seconds. */
-static bool wants_beat(const struct pulse *p, double now)
+static bool wants_beat(struct pulse *p, double now)
 {
     struct ph_crew *crew = p->crew;
     struct ph_spill *spill = crew->opts.spill;
     double due = p->beat_at, wait = BEAT_S;
+    if (now >= p->retry_at && has_just_drained(p))
+        return true;
     if (spill && ph_spill_has_landed(spill))
         wait = ph_spill_has_room(spill) ? flush_s : hurry_s;
     else if (spill && atomic_load(&crew->flush))
@@ -203,7 +218,7 @@ void *ph_pulse_main(void *arg)
     while (!atomic_load(&p.crew->pulse_stop)) {
         keep_alive(&p);
         feel(&p);
-        usleep(50000);
+        usleep(10000); /* short: the source pays for a late release, and the end waits for us */
     }
     return NULL;
 }

@@ -12,6 +12,9 @@ enum {
     INDEPENDENT = 0x20,
     BLOCK_CHECKSUM = 0x10,
     BLOCK_64K = 4 << 4,
+    /* lz4's acceleration. In blocks of 64 KiB of COPY rows, 4 compared with 1 takes 0.75 of the time for mixed columns, and as
+     * long for narrow ones; what becomes of them is 0.98 and 1.02 of the size. */
+    ACCELERATION = 4,
     SHRINKS_BY = 32, /* a block that does not lose this fraction of itself is not worth decoding */
 };
 
@@ -46,7 +49,7 @@ size_t ph_frame_block(char *out, const char *data, size_t len, bool compress)
     char *to = out + 4;
     int most = (int)(len - len / SHRINKS_BY - 1), size = 0;
     if (compress && most > 0)
-        size = LZ4_compress_default(data, to, (int)len, most);
+        size = LZ4_compress_fast(data, to, (int)len, most, ACCELERATION);
     bool stored = size <= 0;
     if (stored) {
         size = (int)len;

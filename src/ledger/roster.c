@@ -29,11 +29,18 @@ struct ph_roster {
     int n;
     int first;   /* nothing before this place in `order` can be claimed */
     int unnoted; /* entries that are SEALED */
+    int unread;  /* entries that are PLANNED, TAKEN or PARKED */
 };
+
+static bool is_unread(enum state state)
+{
+    return state == PLANNED || state == TAKEN || state == PARKED;
+}
 
 static void enter_state(struct ph_roster *r, struct entry *e, enum state state)
 {
     r->unnoted += (state == SEALED) - (e->state == SEALED);
+    r->unread += is_unread(state) - is_unread(e->state);
     e->state = state;
 }
 
@@ -68,6 +75,7 @@ bool ph_roster_new(struct ph_roster **out, const struct ph_roster_item *items, i
         item->lo = ph_arena_strdup(&r->arena, items[i].lo);
         item->hi = ph_arena_strdup(&r->arena, items[i].hi);
         r->entries[i].state = items[i].spilled ? NOTED : PLANNED;
+        r->unread += !items[i].spilled;
         r->order[i] = i;
     }
     if (n > 1) {
@@ -249,6 +257,14 @@ bool ph_roster_is_drained(struct ph_roster *roster)
     }
     pthread_mutex_unlock(&roster->lock);
     return drained;
+}
+
+int ph_roster_unread(struct ph_roster *roster)
+{
+    pthread_mutex_lock(&roster->lock);
+    int n = roster->unread;
+    pthread_mutex_unlock(&roster->lock);
+    return n;
 }
 
 /* Walks. */

@@ -56,6 +56,10 @@ void ph_roster_flushed(struct ph_roster *roster, uint64_t before_ns);
 /* Everything is in a file or safe: nothing is left for which the source would be needed. */
 bool ph_roster_is_drained(struct ph_roster *roster);
 
+/* How many have neither landed nor are in a file: what the source is still needed for, unless a crash of the target takes
+ * something back. */
+int ph_roster_unread(struct ph_roster *roster);
+
 /* Walks through the sealed files: *at begins at 0. noted: whether the ledger knows; only such ones. False at the end. */
 bool ph_roster_next_sealed(struct ph_roster *roster, int *at, bool noted, int64_t *id,
                            struct ph_spill_note *note);

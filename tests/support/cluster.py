@@ -76,10 +76,17 @@ def make_template(path):
                      "--locale=C.UTF-8", "-D", path], check=True, stdout=subprocess.DEVNULL)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port(sockets):
+    """A port that is free now, and that no other cluster of this rig has taken: the socket's name is made of it."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        try:
+            os.close(os.open("%s/port-%d" % (sockets, port), os.O_CREAT | os.O_EXCL))
+            return port
+        except FileExistsError:
+            continue
 
 
 class Cluster:
@@ -89,7 +96,7 @@ class Cluster:
 
     def __init__(self, template, directory, sockets, tcp=False, settings=None):
         self.directory, self.sockets, self.tcp = directory, sockets, tcp
-        self.port = free_port()
+        self.port = free_port(sockets)
         self.log = directory + ".log"
         self.running = False
         run_as_ordinary(["cp", "-a", template, directory], check=True)
@@ -112,7 +119,7 @@ class Cluster:
                          "-p", str(self.port), "-U", self.user], check=True, stderr=subprocess.DEVNULL)
         other = Cluster.__new__(Cluster)
         other.directory, other.sockets, other.tcp, other.running = directory, self.sockets, False, False
-        other.log, other.port = directory + ".log", free_port()
+        other.log, other.port = directory + ".log", free_port(self.sockets)
         other.configure({"port": str(other.port), "listen_addresses": "''", "hot_standby_feedback": "on"})
         return other.start()
 
