@@ -121,7 +121,7 @@ static bool has_just_drained(struct pulse *p)
 {
     struct ph_crew *crew = p->crew;
     if (!crew->opts.spill || p->drained || atomic_load(&crew->released_ns) > 0 ||
-        ph_roster_unread(crew->opts.roster) > 0)
+        ph_roster_unread(crew->opts.roster) > 0 || ph_roster_has_unnoted(crew->opts.roster))
         return false;
     p->drained = true;
     return true;

@@ -99,6 +99,39 @@ TEST(it_is_drained_when_all_is_in_files_or_flushed)
     ph_roster_free(r);
 }
 
+TEST(what_is_neither_in_a_file_nor_landed_is_unread_whoever_has_it_in_hand)
+{
+    struct ph_roster *r = three();
+    assert_int_equal(ph_roster_unread(r), 3);
+    assert_int_equal(claim(r, false), 9);
+    assert_int_equal(ph_roster_unread(r), 3);
+    ph_roster_landed(r, 9, false);
+    seal(r, 5);
+    assert_int_equal(ph_roster_unread(r), 1);
+    ph_roster_noted(r, 5);
+    ph_roster_flushed(r, ph_clock_ns() + 1);
+    assert_int_equal(ph_roster_unread(r), 1);
+    assert_true(ph_roster_fail(r, 2, true, true, "bad", 0)); /* parked: it will be tried again */
+    assert_int_equal(ph_roster_unread(r), 1);
+    seal(r, 2);
+    assert_int_equal(ph_roster_unread(r), 0);
+    ph_roster_planned(r, 5); /* its file was damaged */
+    assert_int_equal(ph_roster_unread(r), 1);
+    ph_roster_free(r);
+}
+
+TEST(what_a_file_holds_from_before_is_not_unread)
+{
+    struct ph_roster *r;
+    struct ph_err err;
+    const struct ph_roster_item items[] = {
+        {.id = 1, .tab = 1, .where = "", .weight = 1, .spilled = true},
+        {.id = 2, .tab = 1, .where = "", .weight = 1}};
+    assert_true(ph_roster_new(&r, items, 2, &err));
+    assert_int_equal(ph_roster_unread(r), 1);
+    ph_roster_free(r);
+}
+
 TEST(what_landed_in_an_unlogged_table_is_never_safe)
 {
     struct ph_roster *r = three();
@@ -192,6 +225,8 @@ int main(void)
         cmocka_unit_test(a_shard_that_failed_comes_again_after_its_delay_with_another_attempt),
         cmocka_unit_test(the_fifth_failure_of_its_own_parks_a_shard_and_others_do_not_count),
         cmocka_unit_test(it_is_drained_when_all_is_in_files_or_flushed),
+        cmocka_unit_test(what_is_neither_in_a_file_nor_landed_is_unread_whoever_has_it_in_hand),
+        cmocka_unit_test(what_a_file_holds_from_before_is_not_unread),
         cmocka_unit_test(what_landed_in_an_unlogged_table_is_never_safe),
         cmocka_unit_test(
             while_the_target_is_away_what_has_landed_unflushed_is_read_again_as_insurance),
