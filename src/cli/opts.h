@@ -18,7 +18,8 @@ enum {
     PH_CMD_EXTRACT = 16,
     PH_CMD_LOAD = 32,
     PH_CMD_ARCHIVE = 64,
-    PH_CMD_ALL = 127,
+    PH_CMD_CONTROL = 256,
+    PH_CMD_ALL = 511,
 };
 
 struct ph_command {
@@ -119,7 +120,7 @@ struct ph_command_line {
 };
 
 /* GNU habits: --opt=value, --opt value, -jN, -nq, --, options after operands. The first operand is
- * the command, a second one the job's name; what follows `archive` is its own (settings.operands). PH_WRONG, with the nearest known word as the hint. */
+ * the command, a second one the job's name; what follows `archive` and `control` is their own (settings.operands). PH_WRONG, with the nearest known word as the hint. */
 bool ph_opts_parse(struct ph_settings *s, struct ph_command_line *line, int argc, char **argv,
                    struct ph_err *err);
 

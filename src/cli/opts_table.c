@@ -1,6 +1,7 @@
 #include "cli/opts.h"
 
 #include "archive/place.h"
+#include "base/timetable.h"
 #include "cli/dsntext.h"
 #include "haul/spill.h"
 
@@ -75,6 +76,18 @@ const struct ph_command ph_commands[] = {
      "several it lists them.",
      {"pghaul status -d service=new", "pghaul status -d service=new shop-1f2e3d4c --watch",
       "pghaul status -d service=new --job nightly --shards --json"}},
+    {"control",
+     PH_CMD_CONTROL,
+     "JOB pause|resume|rate=RATE|rows=RATE|jobs=N|stop|status ...",
+     "steer a live run: pause, resume, rates, workers, stop",
+     "Speaks to the run of that job on this host by its socket, or, with -d, to all runs of it on "
+     "any "
+     "host by "
+     "way of the ledger. It takes effect within a second, and the run logs who asked. Also "
+     "source-rate=, target-rate=, source-rows=, target-rows=; "
+     "off means no limit. stop is what the first interrupt is.",
+     {"pghaul control shop-1f2e3d4c pause", "pghaul control shop-1f2e3d4c rate=20MiB/s jobs=2",
+      "pghaul control nightly rate=off -d service=new --keep"}},
     {"clean",
      PH_CMD_CLEAN,
      "[JOB]",
@@ -106,8 +119,14 @@ enum {
     RUN = PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD,
     ALL = PH_CMD_ALL,
     JOBS = ALL & ~PH_CMD_ARCHIVE,
+    FILES = JOBS & ~PH_CMD_CONTROL,
     MONTH_S = 30 * 86400,
 };
+
+static bool check_timetable(const char *text, struct ph_err *err)
+{
+    return ph_timetable_parse(NULL, text, err);
+}
 
 #define F(name) offsetof(struct ph_settings, name)
 
@@ -119,7 +138,7 @@ const struct ph_option ph_options[] = {
     {"target", 'd', "DSN", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, PH_OPT_SECRET, F(target),
      .check = ph_dsntext_check,
      .help = "where they go, and where the ledger lives; likewise, or archive:DIR for extract"},
-    {"file", 'f', "JOB.yaml", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, PH_OPT_PATH | PH_OPT_NOT_FILE,
+    {"file", 'f', "JOB.yaml", PH_OPT_TEXT, FILES, PH_SECTION_SERVERS, PH_OPT_PATH | PH_OPT_NOT_FILE,
      F(file),
      .help = "the job as a file; - is standard input. The command line and the environment win "
              "over it"},
@@ -189,8 +208,8 @@ const struct ph_option ph_options[] = {
      .help = "how long the source's snapshot outlives the last mover, default 15m"},
     {"max-outage", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_RUN, 0, F(max_outage_s), .min = 1,
      .max = MONTH_S, .help = "how long a lost server is tried for, default 30m"},
-    {"state-dir", 0, "DIR", PH_OPT_TEXT, HAUL | PH_CMD_CLEAN, PH_SECTION_RUN, PH_OPT_DIR,
-     F(state_dir),
+    {"state-dir", 0, "DIR", PH_OPT_TEXT, HAUL | PH_CMD_CLEAN | PH_CMD_CONTROL, PH_SECTION_RUN,
+     PH_OPT_DIR, F(state_dir),
      .help = "directory for what a job keeps on this machine (its spill files), default "
              "$XDG_STATE_HOME/pghaul/JOB"},
 
@@ -221,7 +240,8 @@ const struct ph_option ph_options[] = {
 
     {"max-rate", 0, "RATE", PH_OPT_RATE, RUN, PH_SECTION_THROTTLE, 0, F(max_rate),
      .help =
-         "bytes of rows a second at most, like 20MiB/s, by all workers of this process together"},
+         "bytes of rows a second at most, like 20MiB/s, by all workers of all movers of the job "
+         "together"},
     {"source-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_THROTTLE,
      0, F(source_max_rate), .help = "the same for what is read from the source"},
     {"target-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_THROTTLE, 0,
@@ -232,6 +252,11 @@ const struct ph_option ph_options[] = {
      0, F(source_max_rows), .help = "the same for the source"},
     {"target-max-rows", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_THROTTLE, 0,
      F(target_max_rows), .help = "the same for the target"},
+
+    {"timetable", 0, "TIMES", PH_OPT_TEXT, RUN, PH_SECTION_THROTTLE, 0, F(timetable),
+     .check = check_timetable,
+     .help = "rates by local time, the first entry that fits: \"Mon-Fri 08:00-18:00 20MiB/s; "
+             "Sat,Sun pause; else off\""},
 
     {"format", 0, "FORMAT", PH_OPT_CHOICE, PH_CMD_ARCHIVE, PH_SECTION_OUTPUT, 0, F(cat_format),
      cat_formats, .help = "of archive cat: binary (default), text or csv"},
@@ -258,6 +283,8 @@ const struct ph_option ph_options[] = {
     {"show-data", 0, NULL, PH_OPT_FLAG, ALL, PH_SECTION_OUTPUT, 0, F(show_data),
      .help = "let messages show values of rows"},
 
+    {"keep", 0, NULL, PH_OPT_FLAG, PH_CMD_CONTROL, PH_SECTION_RUN, PH_OPT_NOT_FILE, F(keep),
+     .help = "later runs of the job keep to it too, until its like is said again"},
     {"yes", 0, NULL, PH_OPT_FLAG, PH_CMD_CLEAN, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(yes),
      .help = "do not ask"},
     {"help", 'h', NULL, PH_OPT_FLAG, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(help),

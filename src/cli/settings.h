@@ -50,6 +50,7 @@ struct ph_settings {
     int io;       /* of ph_place_choices */
 
     uint64_t max_rate, source_max_rate, target_max_rate; /* bytes a second; 0: no limit */
+    const char *timetable;
     uint64_t max_rows, source_max_rows, target_max_rows; /* rows a second */
 
     bool join, again, dry_run;
@@ -63,8 +64,10 @@ struct ph_settings {
     const char *log_file, *state_dir;
 
     const char *write_file;
-    struct ph_words operands; /* of archive: what to do, the directory, a table */
-    int cat_format;           /* 0 binary, 1 text, 2 csv */
+    struct ph_words
+        operands; /* of archive: what to do, the directory, a table; of control: the job, words */
+    bool keep;
+    int cat_format; /* 0 binary, 1 text, 2 csv */
     bool shards, watch, yes;
     bool help, version;
     int generate; /* 1 man, 2 bash */

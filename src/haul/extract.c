@@ -351,6 +351,7 @@ static bool work(struct extract *x, struct ph_err *err)
     if (!fill_roster(x, err))
         return false;
     run->result->shards_resumed = x->resumed;
+    ph_run_begin_control(run);
     while (x->resumed < x->archive->n_shards) {
         if (!have_snapshot(x, err) || !run_crew(x, err))
             return false;

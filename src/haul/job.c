@@ -114,6 +114,7 @@ static bool work(struct ph_run *run, struct ph_err *err)
 {
     bool ok = ph_run_prepare(run, err);
     if (ok && !ph_run_is_whole(run)) {
+        ph_run_begin_control(run);
         ph_log(run->opts->log, PH_LOG_INFO, "job %s: %d workers", run->result->job,
                run->result->workers);
         ok = ph_run_phases(run, err);
