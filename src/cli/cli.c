@@ -132,7 +132,22 @@ static void fill_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
         timetable = ph_arena_calloc(&cli->settings->arena, 1, sizeof *timetable);
         ph_timetable_parse(timetable, s->timetable, NULL);
     }
+    struct ph_guard_limits *guards = ph_arena_calloc(&cli->settings->arena, 1, sizeof *guards);
+    *guards = (struct ph_guard_limits){
+        .max_lag_s = s->max_lag_s,
+        .lag_of = s->lag_of.item,
+        .n_lag_of = s->lag_of.n,
+        .max_load = s->max_load,
+        .max_xact_age_s = s->max_xact_age_s,
+        .max_slot_wal = s->max_slot_wal,
+        .min_free = s->min_free,
+        .canary = s->canary,
+        .canary_limit = s->canary_limit ? strtod(s->canary_limit, NULL) : 0,
+        .pause_query = s->pause_query,
+        .pause_file = s->pause_file,
+    };
     *opts = (struct ph_job_opts){
+        .guards = guards,
         .source = cli->source,
         .target = cli->target,
         .spec = spec,

@@ -1,5 +1,7 @@
 #include "cli/opts.h"
 
+#include <stdlib.h>
+
 #include "archive/place.h"
 #include "base/timetable.h"
 #include "cli/dsntext.h"
@@ -108,6 +110,7 @@ const char *const ph_section_titles[PH_N_SECTIONS] = {
     [PH_SECTION_RUN] = "How the job runs",
     [PH_SECTION_SPILL] = "Files on the way",
     [PH_SECTION_THROTTLE] = "How fast",
+    [PH_SECTION_GUARD] = "Guards: when it waits for others",
     [PH_SECTION_OUTPUT] = "What is shown",
     [PH_SECTION_OTHER] = "Help",
 };
@@ -126,6 +129,14 @@ enum {
 static bool check_timetable(const char *text, struct ph_err *err)
 {
     return ph_timetable_parse(NULL, text, err);
+}
+
+static bool check_times(const char *text, struct ph_err *err)
+{
+    char *end;
+    double times = strtod(text, &end);
+    return (end != text && !*end && times >= 1 && times <= 1000) ||
+           ph_err_set(err, PH_WRONG, "\"%.40s\" is not between 1 and 1000", text);
 }
 
 #define F(name) offsetof(struct ph_settings, name)
@@ -257,6 +268,34 @@ const struct ph_option ph_options[] = {
      .check = check_timetable,
      .help = "rates by local time, the first entry that fits: \"Mon-Fri 08:00-18:00 20MiB/s; "
              "Sat,Sun pause; else off\""},
+
+    {"max-lag", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_GUARD, 0, F(max_lag_s), .min = 0,
+     .max = MONTH_S,
+     .help = "pause while a standby of the source or the target is further behind, like 10s; also "
+             "when one "
+             "has vanished"},
+    {"lag-of", 0, "NAME", PH_OPT_WORDS, RUN, PH_SECTION_GUARD, 0, F(lag_of),
+     .help = "only these standbys, by their application_name, and they must be there; repeatable"},
+    {"max-load", 0, "N", PH_OPT_INT, RUN, PH_SECTION_GUARD, 0, F(max_load), .min = 1, .max = 100000,
+     .help = "work less while more than so many backends of others are active on a server"},
+    {"max-xact-age", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_GUARD, 0, F(max_xact_age_s), .min = 0,
+     .max = MONTH_S, .help = "pause while a transaction of others is older on a server"},
+    {"max-slot-wal", 0, "SIZE", PH_OPT_SIZE, RUN, PH_SECTION_GUARD, 0, F(max_slot_wal),
+     .help = "pause while a replication slot keeps more WAL on a server"},
+    {"min-free", 0, "SIZE", PH_OPT_SIZE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
+     F(min_free),
+     .help = "pause while the target has less room for files; known when it is on this host"},
+    {"canary", 0, "SQL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary),
+     .help = "work less while this query is answered slower than before the run; it is asked of "
+             "the target, or "
+             "with source: in front of the source"},
+    {"canary-limit", 0, "TIMES", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary_limit),
+     .check = check_times,
+     .help = "its 99th percentile may be so many times its baseline, default 2"},
+    {"pause-query", 0, "SQL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(pause_query),
+     .help = "pause while this query says true, likewise"},
+    {"pause-file", 0, "FILE", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, PH_OPT_PATH, F(pause_file),
+     .help = "pause while this file is there"},
 
     {"format", 0, "FORMAT", PH_OPT_CHOICE, PH_CMD_ARCHIVE, PH_SECTION_OUTPUT, 0, F(cat_format),
      cat_formats, .help = "of archive cat: binary (default), text or csv"},

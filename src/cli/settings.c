@@ -103,6 +103,11 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         return ph_err_set(err, PH_WRONG, "--all and --schema exclude each other");
     if (s->quiet && s->verbose)
         return ph_err_set(err, PH_WRONG, "--quiet and --verbose exclude each other");
+    if (s->canary_limit && !s->canary)
+        return ph_err_set(err, PH_WRONG, "--canary-limit is of a --canary, and there is none");
+    if (s->lag_of.n > 0 && s->max_lag_s <= 0)
+        return ph_err_set(err, PH_WRONG,
+                          "--lag-of names standbys for --max-lag, and there is none");
     if (s->join && s->again)
         return ph_err_set(err, PH_WRONG, "--join and --again exclude each other");
     if (s->dry_run && s->join)

@@ -21,7 +21,7 @@ struct ph_words {
     int n;
 };
 
-enum { PH_OPTIONS_MAX = 96, PH_JOB_NAME_MAX = 63 };
+enum { PH_OPTIONS_MAX = 128, PH_JOB_NAME_MAX = 63 };
 
 struct ph_settings {
     struct ph_arena arena;
@@ -51,6 +51,11 @@ struct ph_settings {
 
     uint64_t max_rate, source_max_rate, target_max_rate; /* bytes a second; 0: no limit */
     const char *timetable;
+    double max_lag_s, max_xact_age_s;
+    struct ph_words lag_of;
+    int max_load;
+    uint64_t max_slot_wal, min_free;
+    const char *canary, *canary_limit, *pause_query, *pause_file;
     uint64_t max_rows, source_max_rows, target_max_rows; /* rows a second */
 
     bool join, again, dry_run;

@@ -210,6 +210,7 @@ bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err
     atomic_store(&crew->hired, crew->opts.workers);
     ph_throttle_crew(crew->opts.throttle, crew->opts.workers);
     ph_control_serve(crew->opts.control);
+    ph_guards_watch(crew->opts.guards, crew->opts.tag);
     bool ok = true;
     for (int i = 0; i < crew->opts.workers && ok; i++)
         ok = equip(crew, &crew->workers[i], i + 1, err);
@@ -246,4 +247,5 @@ void ph_crew_join(struct ph_crew *crew)
     crew->pulse_started = false;
     join_workers(crew); /* whom the pulse has hired meanwhile */
     ph_control_still(crew->opts.control);
+    ph_guards_rest(crew->opts.guards);
 }

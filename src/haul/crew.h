@@ -14,6 +14,7 @@
 #include "base/gate.h"
 #include "base/log.h"
 #include "haul/control.h"
+#include "haul/guard.h"
 #include "haul/spill.h"
 #include "haul/throttle.h"
 #include "ledger/desk_pg.h"
@@ -81,6 +82,7 @@ struct ph_crew_opts {
     struct ph_spill *spill;    /* NULL: nothing is spilled */
     struct ph_roster *roster;  /* with spill and extract; else NULL */
     struct ph_throttle *throttle;
+    struct ph_guards *guards;
     struct ph_control *control; /* what the pulse tells the ledger, and hears from it */
     int most_workers;           /* that the crew may grow to */
     void (*let_go)(void *arg, double ago_s,

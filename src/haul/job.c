@@ -134,7 +134,8 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
     bool done = false, filled = false;
     const struct ph_job_spec *spec = opts.spec;
     ph_run_init(&run, &opts, result);
-    bool ok = (spec->route != PH_ROUTE_LOAD || ph_run_open_archive(&run, PH_DIR_EXISTS, err)) &&
+    bool ok = ph_run_know_guards(&run, err) &&
+              (spec->route != PH_ROUTE_LOAD || ph_run_open_archive(&run, PH_DIR_EXISTS, err)) &&
               ph_run_plan(&run, err);
     if (ok)
         result->job = ph_arena_strdup(run.arena, run.plan->job_name);

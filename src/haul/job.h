@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "archive/manifest.h"
 #include "base/log.h"
+#include "haul/guard.h"
 #include "haul/spill.h"
 #include "haul/throttle.h"
 #include "plan/plan.h"
@@ -56,6 +57,7 @@ struct ph_job_opts {
     int source_jobs, target_jobs; /* workers at each side at most; 0: as many as there are */
     struct ph_rates rates;
     const struct ph_timetable *timetable; /* may be NULL */
+    const struct ph_guard_limits *guards; /* likewise */
     struct ph_spill_opts spill;           /* copy */
     bool forget_spill;                    /* what is spilled where no mover works is read again */
     const char *archive_dir;              /* extract, load */

@@ -39,6 +39,7 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
         .target_jobs = opts->target_jobs ? opts->target_jobs : PH_WORKERS_MAX,
         .throttle = &run->throttle,
         .control = &run->control,
+        .guards = &run->guards,
         .most_workers = ph_run_most_workers(run),
         .let_go = ph_run_let_go,
         .let_go_arg = run,

@@ -6,7 +6,7 @@
  *     when the target is lost     it is tried again, twice a second; when it is back, so are the workers
  *     every 250 ms                how fast the target takes rows, and whether that is slow
  *     every 400 ms                what the ledger's control wishes, and how many movers share the rates
- *     every 100 ms                rates as the timetable has them; workers as they are wanted
+ *     every 100 ms                guards that are not heard of any more; rates as the timetable has them; workers as they are wanted
  *
  * The snapshot may go when every shard is in a file or safe in the target: by the ledger, or, while that is out of reach, by our own
  * roster, provided that no other mover works on the job.
@@ -20,11 +20,14 @@
 
 enum { BEAT_S = 5, WINDOW = 16 /* samples of 250 ms */ };
 static const double flush_s = 1, retry_s = 0.5, sample_s = 0.25, look_s = 0.4, settle_s = 0.1;
+static const double lasts_s =
+    0.4; /* of a pause that is worth a word: guards hold at the start for a moment */
 
 struct pulse {
     struct ph_crew *crew;
     double beat_at, sample_at, look_at, settle_at;
-    bool paused;
+    double paused_at; /* 0: it is not */
+    bool said_paused;
     struct sample {
         uint64_t bytes, rows, source_ns, target_ns;
     } window[WINDOW];
@@ -208,11 +211,14 @@ static void say_pause(struct pulse *p)
     enum ph_hold_kind kind;
     bool paused = false;
     bool held = ph_throttle_reason(crew->opts.throttle, why, &kind, &paused) && paused;
-    if (held && !p->paused)
+    double now = ph_clock_s();
+    p->paused_at = !held ? 0 : p->paused_at > 0 ? p->paused_at : now;
+    bool lasts = held && now - p->paused_at > lasts_s;
+    if (lasts && !p->said_paused)
         ph_log(crew->opts.log, PH_LOG_NOTE, "paused: %s", why);
-    else if (!held && p->paused)
+    else if (!held && p->said_paused)
         ph_log(crew->opts.log, PH_LOG_NOTE, "it goes on");
-    p->paused = held;
+    p->said_paused = held && (lasts || p->said_paused);
 }
 
 static void steer(struct pulse *p)
@@ -223,6 +229,7 @@ static void steer(struct pulse *p)
     if (now < p->settle_at)
         return;
     p->settle_at = now + settle_s;
+    ph_guards_look(crew->opts.guards);
     ph_throttle_settle(crew->opts.throttle);
     say_pause(p);
     while (atomic_load(&crew->hired) < ph_throttle_jobs(crew->opts.throttle))

@@ -28,6 +28,7 @@ void ph_run_fini(struct ph_run *run)
     ph_control_end(&run->control);
     if (run->crew.workers)
         ph_crew_fini(&run->crew);
+    ph_guards_fini(&run->guards);
     ph_throttle_fini(&run->throttle);
     if (run->gate.limit)
         ph_gate_fini(&run->gate);
@@ -38,6 +39,17 @@ void ph_run_fini(struct ph_run *run)
     ph_conn_close(run->source);
     ph_conn_close(run->target);
     ph_plan_free(run->plan);
+}
+
+bool ph_run_know_guards(struct ph_run *run, struct ph_err *err)
+{
+    return ph_guards_init(&run->guards,
+                          &(struct ph_guards_opts){.limits = run->opts->guards,
+                                                   .source = run->opts->source,
+                                                   .target = run->opts->target,
+                                                   .throttle = &run->throttle,
+                                                   .log = run->opts->log},
+                          err);
 }
 
 void ph_run_begin_control(struct ph_run *run)

@@ -33,6 +33,7 @@ struct ph_run {
     struct ph_roster *roster;
     struct ph_throttle throttle;
     struct ph_control control;
+    struct ph_guards guards;
     struct ph_crew crew;
     struct ph_gate gate;
     double begin_s;
@@ -71,6 +72,9 @@ bool ph_run_is_read(const struct ph_run *run);
 
 /* Plans those shards of unlogged targets again that a crash of the target has taken back. */
 bool ph_run_reopen_lost(struct ph_run *run, int64_t *lost, struct ph_err *err);
+
+/* Knows what is to be guarded. PH_WRONG for a guard of a server that the run has not. */
+bool ph_run_know_guards(struct ph_run *run, struct ph_err *err);
 
 /* The run can be steered from now on. */
 void ph_run_begin_control(struct ph_run *run);
