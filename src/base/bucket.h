@@ -19,7 +19,7 @@ struct ph_bucket {
 };
 
 /* How much may pass at once after an idle time: so many nanoseconds' worth. */
-enum { PH_BUCKET_BURST_NS = 100 * 1000 * 1000 };
+enum { PH_BUCKET_BURST_NS = 150 * 1000 * 1000 };
 
 /* Sets the rate, at once; 0: no limit. Who is waiting waits for what is left at the new rate. */
 void ph_bucket_set(struct ph_bucket *bucket, uint64_t per_s, uint64_t now);

@@ -109,7 +109,7 @@ TEST(after_an_idle_time_no_more_than_the_burst_passes_at_once)
         if (ph_bucket_wait(&bucket, &turn, later))
             break;
     }
-    assert_int_equal(at_once, 101);
+    assert_int_equal(at_once, 151);
 }
 
 TEST(who_waits_waits_for_what_is_left_at_the_new_rate)
