@@ -204,6 +204,24 @@ paste -d '|' "$BENCH_DIR/content.old" "$BENCH_DIR/content.new" | awk -F '|' \
 same() { [ "$(wc -l <"$BENCH_DIR/content.old")" = 5 ] && cmp -s "$BENCH_DIR/content.old" "$BENCH_DIR/content.new"; }
 check "every row is there, once" same
 
+# --- verify --------------------------------------------------------------------------------------------------------------
+
+step "Proof by pghaul itself: the target is read back once, and its rows are those of the receipts"
+run build/pghaul verify "${what[@]}"
+check "verify ends with status 0" [ "$status" = 0 ]
+
+step "Three rows go wrong in the target: verify names them, --repair mends them"
+sql_t "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = 4711;
+       DELETE FROM pgbench_accounts WHERE aid = 815;
+       INSERT INTO pgbench_accounts VALUES (-1, 1, 0, 'nobody knows')"
+run build/pghaul verify -s service=old -d service=new -t pgbench_accounts --level source
+check "verify ends with status 3: differences" [ "$status" = 3 ]
+printf '\n'
+run build/pghaul verify -s service=old -d service=new -t pgbench_accounts --level source --repair --max-delete 1
+check "repair ends with status 0" [ "$status" = 0 ]
+content | sql_t >"$BENCH_DIR/content.new"
+check "and the servers' own hashes agree again" same
+
 step "Once more the same command: nothing is left to do"
 began=${EPOCHREALTIME/./}
 run build/pghaul copy "${what[@]}"

@@ -28,7 +28,9 @@ struct ph_bucket_turn ph_bucket_take(struct ph_bucket *bucket, uint64_t n, uint6
     /* n * 1e9 overflows 64 bits above 18 GB: no piece is that large, but a rate of one byte is possible */
     double cost = (double)n * 1e9 / (double)per_s;
     uint64_t step = cost < 1e18 ? (uint64_t)cost : (uint64_t)1e18;
-    uint64_t earliest = now > PH_BUCKET_BURST_NS ? now - PH_BUCKET_BURST_NS : 0;
+    /* the piece itself is a part of the burst */
+    uint64_t saved = step < PH_BUCKET_BURST_NS ? PH_BUCKET_BURST_NS - step : 0;
+    uint64_t earliest = now > saved ? now - saved : 0;
     uint64_t due = atomic_load(&bucket->due_ns), at;
     do
         at = due > earliest ? due : earliest;

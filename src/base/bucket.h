@@ -2,7 +2,7 @@
  *
  * The word is the theoretical arrival time of the next unit. Whoever has a piece to pass takes a turn, which says when the piece
  * may pass, and puts the next turn behind it; so the sum of all keeps to the rate whatever the size of their pieces and whoever
- * comes first. Within any time T no more passes than rate * (T + PH_BUCKET_BURST_NS) and one piece. A new bucket is empty: there is
+ * comes first. Within any time T no more passes than rate * (T + PH_BUCKET_BURST_NS), or one piece where that is more. A new bucket is empty: there is
  * no burst at the start, and what is not used later is lost but for the burst.
  *
  * Call order: ph_bucket_set; ph_bucket_take, then ph_bucket_wait until that says 0. Threads: any; a turn is its taker's.
@@ -19,7 +19,7 @@ struct ph_bucket {
 };
 
 /* How much may pass at once after an idle time: so many nanoseconds' worth. */
-enum { PH_BUCKET_BURST_NS = 150 * 1000 * 1000 };
+enum { PH_BUCKET_BURST_NS = 200 * 1000 * 1000 };
 
 /* Sets the rate, at once; 0: no limit. Who is waiting waits for what is left at the new rate. */
 void ph_bucket_set(struct ph_bucket *bucket, uint64_t per_s, uint64_t now);

@@ -68,6 +68,11 @@ struct ph_settings {
     int log_format; /* 0 text, 1 json */
     const char *log_file, *state_dir;
 
+    int level; /* 1 + enum ph_verify_level; 0: the default */
+    bool in_server, exact, repair, verify;
+    int max_delete, max_differences, sample_rows, sample_seed;
+    double recheck_s;
+
     const char *write_file;
     struct ph_words
         operands; /* of archive: what to do, the directory, a table; of control: the job, words */
