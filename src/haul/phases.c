@@ -150,6 +150,10 @@ static bool run_phase(struct ph_run *run, struct ph_err *err)
         return false;
     run->phase = "copying";
     ph_conn_set_interrupt(run->target, run->opts->interrupt, 2);
+    /* what was to be kept, and who else shares the rates, is known before anybody works */
+    struct ph_err ignored; /* the pulse tries again */
+    if (run->control.heard < 0)
+        ph_control_exchange(&run->control, run->target, run->job, run->mover, &ignored);
     if (!ph_crew_start(crew, &run->target, err))
         return false;
     ph_progress_watch(run);

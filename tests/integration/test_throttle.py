@@ -39,7 +39,7 @@ def a_rate_is_kept_by_one_worker_and_by_four(t):
     for n in 1, 4:
         proxy, result = counted(t, "--max-rate", "8MiB", "-j", n, "--job", "j", "--mode", "replace", "--again")
         is_kept(proxy, 8 * MIB, 16 * MIB)
-        assert result["throttled_seconds"].get("rate", 0) > 0.5, result["throttled_seconds"]
+        assert result["throttled_seconds"].get("rate", 0) > 0, result["throttled_seconds"]
     t.whole("blob")
 
 
