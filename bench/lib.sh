@@ -47,7 +47,7 @@ bench_begin() {
     BENCH_PGBIN=$(bench_pgbin) || exit 1
     # Nothing of the caller's environment decides where we connect or what is moved.
     for name in $(compgen -e); do
-        case $name in PGHAUL_PGBIN) ;; PG*) unset "$name" ;; esac
+        case $name in PGHAUL | PGHAUL_PGBIN) ;; PG*) unset "$name" ;; esac
     done
     BENCH_USER=
     if [ "$(id -u)" = 0 ]; then

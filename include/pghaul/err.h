@@ -34,7 +34,8 @@ enum ph_code {
     PH_RELATION,      /* the relation is no longer the one that was planned */
     PH_BUSY,          /* somebody else's lock is in the way: later, and no fault of the shard's */
     PH_NO_ROOM,       /* a local file system is full: later, and no fault of the shard's */
-    PH_DAMAGED,       /* a file is missing, or not what was written */
+    PH_PAUSED,  /* somebody wants nothing to be touched now: later, and no fault of the shard's */
+    PH_DAMAGED, /* a file is missing, or not what was written */
 };
 
 #define PH_ERR_TEXT 1024

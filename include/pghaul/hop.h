@@ -21,7 +21,7 @@ struct ph_hop_gauge {
     struct ph_flow *flow; /* may be NULL */
 };
 
-/* What holds a hop back: asked after every batch, it returns when the next one may follow. */
+/* What holds a hop back: asked before every batch is put, it returns when it may pass. An error gives the hop up. */
 struct ph_brake {
     bool (*wait)(void *arg, uint64_t bytes, uint64_t rows, struct ph_err *err);
     void *arg;

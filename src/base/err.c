@@ -81,6 +81,7 @@ int ph_err_exit_status(enum ph_code code)
     case PH_LANDED:
     case PH_BUSY:
     case PH_NO_ROOM:
+    case PH_PAUSED:
     case PH_DAMAGED:
         break;
     }

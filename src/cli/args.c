@@ -8,10 +8,10 @@
 #include "cli/names.h"
 
 /* Commands that the contract names and that come with later releases. */
-static const char *const later_commands[] = {"stage",   "mirror", "cutover", "backout", "control",
+static const char *const later_commands[] = {"stage",   "mirror", "cutover", "backout",
                                              "runbook", "tune",   "report",  "sync"};
 
-enum { OPERANDS_MAX = 4 };
+enum { OPERANDS_MAX = 16 };
 
 struct parser {
     struct ph_settings *s;
@@ -199,7 +199,7 @@ static bool take_operands(struct parser *p, struct ph_err *err)
         return true;
     if (!check_options(p, err))
         return false;
-    if (p->line->command->bit == PH_CMD_ARCHIVE) {
+    if (p->line->command->bit & (PH_CMD_ARCHIVE | PH_CMD_CONTROL)) {
         for (int i = 1; i < p->n_operands; i++)
             ph_words_add(&p->s->arena, &p->s->operands, p->operand[i]);
         return true;

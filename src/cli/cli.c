@@ -144,7 +144,7 @@ bool ph_cli_read_archive(struct ph_cli *cli, const char *path, struct ph_archive
 }
 
 /* Where a job keeps its files when nobody says: the XDG base directory for state. */
-static const char *state_base(const struct ph_cli *cli)
+const char *ph_cli_state_base(const struct ph_cli *cli)
 {
     const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     struct ph_arena *arena = &cli->settings->arena;
@@ -162,7 +162,27 @@ static void fill_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
                       struct ph_job_opts *opts)
 {
     const struct ph_settings *s = cli->settings;
+    struct ph_timetable *timetable = NULL;
+    if (s->timetable) { /* it was checked when it was read */
+        timetable = ph_arena_calloc(&cli->settings->arena, 1, sizeof *timetable);
+        ph_timetable_parse(timetable, s->timetable, NULL);
+    }
+    struct ph_guard_limits *guards = ph_arena_calloc(&cli->settings->arena, 1, sizeof *guards);
+    *guards = (struct ph_guard_limits){
+        .max_lag_s = s->max_lag_s,
+        .lag_of = s->lag_of.item,
+        .n_lag_of = s->lag_of.n,
+        .max_load = s->max_load,
+        .max_xact_age_s = s->max_xact_age_s,
+        .max_slot_wal = s->max_slot_wal,
+        .min_free = s->min_free,
+        .canary = s->canary,
+        .canary_limit = s->canary_limit ? strtod(s->canary_limit, NULL) : 0,
+        .pause_query = s->pause_query,
+        .pause_file = s->pause_file,
+    };
     *opts = (struct ph_job_opts){
+        .guards = guards,
         .source = cli->source,
         .target = cli->target,
         .spec = spec,
@@ -177,10 +197,11 @@ static void fill_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
                   .source_rows = lower(s->max_rows, s->source_max_rows),
                   .target_bytes = lower(s->max_rate, s->target_max_rate),
                   .target_rows = lower(s->max_rows, s->target_max_rows)},
+        .timetable = timetable,
         .spill = {.when = (enum ph_spill_when)s->spill,
                   .dir = s->spill_dir,
                   .state_dir = s->state_dir,
-                  .state_base = state_base(cli),
+                  .state_base = ph_cli_state_base(cli),
                   .cap = s->spill_size,
                   .keep = s->keep_spill,
                   .io = s->io,
@@ -201,7 +222,7 @@ void ph_cli_clean_spill(const struct ph_cli *cli, const char *job, const char *t
     const struct ph_spill_opts opts = {.when = PH_SPILL_NEVER,
                                        .state_dir = cli->settings->state_dir,
                                        .dir = cli->settings->spill_dir,
-                                       .state_base = state_base(cli)};
+                                       .state_base = ph_cli_state_base(cli)};
     struct ph_err ignored;
     if (*tag && ph_spill_init(&spill, &opts, "", job, tag, "", cli->log, &ignored)) {
         ph_spill_end(&spill);

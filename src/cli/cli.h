@@ -38,6 +38,7 @@ bool ph_cmd_extract(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_load(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_archive(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_status(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_control(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err);
 
 /* Parses the connection strings; a password on the command line is overwritten in argv and warned
@@ -55,6 +56,9 @@ bool ph_cli_connect(struct ph_cli *cli, struct ph_conn **out, struct ph_err *err
  * the progress. An archive that is a source is read here. */
 bool ph_cli_job(struct ph_cli *cli, struct ph_job_spec *spec, struct ph_job_opts *opts,
                 struct ph_err *err);
+
+/* Where jobs keep their files when nobody says; NULL: nowhere. */
+const char *ph_cli_state_base(const struct ph_cli *cli);
 
 /* Takes away the spill files that the job has on this host. */
 void ph_cli_clean_spill(const struct ph_cli *cli, const char *job, const char *tag);

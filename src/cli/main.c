@@ -158,6 +158,8 @@ static bool run_command(struct ph_cli *cli, struct ph_err *err)
         return ph_cmd_load(cli, err);
     case PH_CMD_ARCHIVE:
         return ph_cmd_archive(cli, err);
+    case PH_CMD_CONTROL:
+        return ph_cmd_control(cli, err);
     case PH_CMD_STATUS:
         return ph_cmd_status(cli, err);
     default:

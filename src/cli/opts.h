@@ -19,7 +19,8 @@ enum {
     PH_CMD_LOAD = 32,
     PH_CMD_ARCHIVE = 64,
     PH_CMD_VERIFY = 128,
-    PH_CMD_ALL = 255,
+    PH_CMD_CONTROL = 256,
+    PH_CMD_ALL = 511,
 };
 
 struct ph_command {
@@ -67,6 +68,7 @@ enum ph_section {
     PH_SECTION_RUN,
     PH_SECTION_SPILL,
     PH_SECTION_THROTTLE,
+    PH_SECTION_GUARD,
     PH_SECTION_OUTPUT,
     PH_SECTION_OTHER,
     PH_N_SECTIONS,
@@ -121,7 +123,7 @@ struct ph_command_line {
 };
 
 /* GNU habits: --opt=value, --opt value, -jN, -nq, --, options after operands. The first operand is
- * the command, a second one the job's name; what follows `archive` is its own (settings.operands). PH_WRONG, with the nearest known word as the hint. */
+ * the command, a second one the job's name; what follows `archive` and `control` is their own (settings.operands). PH_WRONG, with the nearest known word as the hint. */
 bool ph_opts_parse(struct ph_settings *s, struct ph_command_line *line, int argc, char **argv,
                    struct ph_err *err);
 

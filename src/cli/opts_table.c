@@ -1,6 +1,9 @@
 #include "cli/opts.h"
 
+#include <stdlib.h>
+
 #include "archive/place.h"
+#include "base/timetable.h"
 #include "cli/dsntext.h"
 #include "haul/spill.h"
 
@@ -89,6 +92,18 @@ const struct ph_command ph_commands[] = {
      "several it lists them.",
      {"pghaul status -d service=new", "pghaul status -d service=new shop-1f2e3d4c --watch",
       "pghaul status -d service=new --job nightly --shards --json"}},
+    {"control",
+     PH_CMD_CONTROL,
+     "JOB pause|resume|rate=RATE|rows=RATE|jobs=N|stop|status ...",
+     "steer a live run: pause, resume, rates, workers, stop",
+     "Speaks to the run of that job on this host by its socket, or, with -d, to all runs of it on "
+     "any "
+     "host by "
+     "way of the ledger. It takes effect within a second, and the run logs who asked. Also "
+     "source-rate=, target-rate=, source-rows=, target-rows=; "
+     "off means no limit. stop is what the first interrupt is.",
+     {"pghaul control shop-1f2e3d4c pause", "pghaul control shop-1f2e3d4c rate=20MiB/s jobs=2",
+      "pghaul control nightly rate=off -d service=new --keep"}},
     {"clean",
      PH_CMD_CLEAN,
      "[JOB]",
@@ -110,6 +125,7 @@ const char *const ph_section_titles[PH_N_SECTIONS] = {
     [PH_SECTION_RUN] = "How the job runs",
     [PH_SECTION_SPILL] = "Files on the way",
     [PH_SECTION_THROTTLE] = "How fast",
+    [PH_SECTION_GUARD] = "Guards: when it waits for others",
     [PH_SECTION_OUTPUT] = "What is shown",
     [PH_SECTION_OTHER] = "Help",
 };
@@ -122,8 +138,22 @@ enum {
     RUN = PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD,
     ALL = PH_CMD_ALL,
     JOBS = ALL & ~PH_CMD_ARCHIVE,
+    FILES = JOBS & ~PH_CMD_CONTROL,
     MONTH_S = 30 * 86400,
 };
+
+static bool check_timetable(const char *text, struct ph_err *err)
+{
+    return ph_timetable_parse(NULL, text, err);
+}
+
+static bool check_times(const char *text, struct ph_err *err)
+{
+    char *end;
+    double times = strtod(text, &end);
+    return (end != text && !*end && times >= 1 && times <= 1000) ||
+           ph_err_set(err, PH_WRONG, "\"%.40s\" is not between 1 and 1000", text);
+}
 
 #define F(name) offsetof(struct ph_settings, name)
 
@@ -135,7 +165,7 @@ const struct ph_option ph_options[] = {
     {"target", 'd', "DSN", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, PH_OPT_SECRET, F(target),
      .check = ph_dsntext_check,
      .help = "where they go, and where the ledger lives; likewise, or archive:DIR for extract"},
-    {"file", 'f', "JOB.yaml", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, PH_OPT_PATH | PH_OPT_NOT_FILE,
+    {"file", 'f', "JOB.yaml", PH_OPT_TEXT, FILES, PH_SECTION_SERVERS, PH_OPT_PATH | PH_OPT_NOT_FILE,
      F(file),
      .help = "the job as a file; - is standard input. The command line and the environment win "
              "over it"},
@@ -234,8 +264,8 @@ const struct ph_option ph_options[] = {
      .help = "how long the source's snapshot outlives the last mover, default 15m"},
     {"max-outage", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_RUN, 0, F(max_outage_s), .min = 1,
      .max = MONTH_S, .help = "how long a lost server is tried for, default 30m"},
-    {"state-dir", 0, "DIR", PH_OPT_TEXT, HAUL | PH_CMD_CLEAN, PH_SECTION_RUN, PH_OPT_DIR,
-     F(state_dir),
+    {"state-dir", 0, "DIR", PH_OPT_TEXT, HAUL | PH_CMD_CLEAN | PH_CMD_CONTROL, PH_SECTION_RUN,
+     PH_OPT_DIR, F(state_dir),
      .help = "directory for what a job keeps on this machine (its spill files), default "
              "$XDG_STATE_HOME/pghaul/JOB"},
 
@@ -266,7 +296,8 @@ const struct ph_option ph_options[] = {
 
     {"max-rate", 0, "RATE", PH_OPT_RATE, RUN, PH_SECTION_THROTTLE, 0, F(max_rate),
      .help =
-         "bytes of rows a second at most, like 20MiB/s, by all workers of this process together"},
+         "bytes of rows a second at most, like 20MiB/s, by all workers of all movers of the job "
+         "together"},
     {"source-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_THROTTLE,
      0, F(source_max_rate), .help = "the same for what is read from the source"},
     {"target-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_THROTTLE, 0,
@@ -277,6 +308,39 @@ const struct ph_option ph_options[] = {
      0, F(source_max_rows), .help = "the same for the source"},
     {"target-max-rows", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_THROTTLE, 0,
      F(target_max_rows), .help = "the same for the target"},
+
+    {"timetable", 0, "TIMES", PH_OPT_TEXT, RUN, PH_SECTION_THROTTLE, 0, F(timetable),
+     .check = check_timetable,
+     .help = "rates by local time, the first entry that fits: \"Mon-Fri 08:00-18:00 20MiB/s; "
+             "Sat,Sun pause; else off\""},
+
+    {"max-lag", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_GUARD, 0, F(max_lag_s), .min = 0,
+     .max = MONTH_S,
+     .help = "pause while a standby of the source or the target is further behind, like 10s; also "
+             "when one "
+             "has vanished"},
+    {"lag-of", 0, "NAME", PH_OPT_WORDS, RUN, PH_SECTION_GUARD, 0, F(lag_of),
+     .help = "only these standbys, by their application_name, and they must be there; repeatable"},
+    {"max-load", 0, "N", PH_OPT_INT, RUN, PH_SECTION_GUARD, 0, F(max_load), .min = 1, .max = 100000,
+     .help = "work less while more than so many backends of others are active on a server"},
+    {"max-xact-age", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_GUARD, 0, F(max_xact_age_s), .min = 0,
+     .max = MONTH_S, .help = "pause while a transaction of others is older on a server"},
+    {"max-slot-wal", 0, "SIZE", PH_OPT_SIZE, RUN, PH_SECTION_GUARD, 0, F(max_slot_wal),
+     .help = "pause while a replication slot keeps more WAL on a server"},
+    {"min-free", 0, "SIZE", PH_OPT_SIZE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
+     F(min_free),
+     .help = "pause while the target has less room for files; known when it is on this host"},
+    {"canary", 0, "SQL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary),
+     .help = "work less while this query is answered slower than before the run; it is asked of "
+             "the target, or "
+             "with source: in front of the source"},
+    {"canary-limit", 0, "TIMES", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary_limit),
+     .check = check_times,
+     .help = "its 99th percentile may be so many times its baseline, default 2"},
+    {"pause-query", 0, "SQL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(pause_query),
+     .help = "pause while this query says true, likewise"},
+    {"pause-file", 0, "FILE", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, PH_OPT_PATH, F(pause_file),
+     .help = "pause while this file is there"},
 
     {"format", 0, "FORMAT", PH_OPT_CHOICE, PH_CMD_ARCHIVE, PH_SECTION_OUTPUT, 0, F(cat_format),
      cat_formats, .help = "of archive cat: binary (default), text or csv"},
@@ -303,6 +367,8 @@ const struct ph_option ph_options[] = {
     {"show-data", 0, NULL, PH_OPT_FLAG, ALL, PH_SECTION_OUTPUT, 0, F(show_data),
      .help = "let messages show values of rows"},
 
+    {"keep", 0, NULL, PH_OPT_FLAG, PH_CMD_CONTROL, PH_SECTION_RUN, PH_OPT_NOT_FILE, F(keep),
+     .help = "later runs of the job keep to it too, until its like is said again"},
     {"yes", 0, NULL, PH_OPT_FLAG, PH_CMD_CLEAN, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(yes),
      .help = "do not ask"},
     {"help", 'h', NULL, PH_OPT_FLAG, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(help),

@@ -179,6 +179,10 @@ static int name_width(const struct ph_progress *now, const int *chosen, int n, i
 
 static void add_limit(struct ph_buf *out, const struct ph_progress *now)
 {
+    if (now->throttled_by) {
+        ph_buf_addf(out, ", held back by %s", now->throttled_by);
+        return;
+    }
     const struct {
         const char *words;
         double share;

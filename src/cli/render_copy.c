@@ -52,6 +52,20 @@ static double per_second(double amount, double seconds)
     return seconds > 0 ? amount / seconds : 0;
 }
 
+/* "12.3 s of workers' time: rate 10.0 s, pause 2.3 s" */
+static void add_throttled(struct ph_grid *grid, const struct ph_job_result *r)
+{
+    char all[PH_NUM_TEXT], one[PH_NUM_TEXT];
+    struct ph_buf list = {0};
+    for (int i = 0; i < PH_N_HOLDS; i++)
+        if (r->throttled_by_s[i] > 0)
+            ph_buf_addf(&list, "%s%s %s", list.len ? ", " : "", ph_hold_name((enum ph_hold_kind)i),
+                        ph_num_show_duration(one, r->throttled_by_s[i]));
+    ph_grid_cell(grid, "%s of workers' time: %s", ph_num_show_duration(all, r->throttled_s),
+                 ph_buf_text(&list));
+    ph_buf_fini(&list);
+}
+
 static void add_facts(struct ph_buf *out, const struct ph_job_result *r)
 {
     char a[PH_NUM_TEXT], b[PH_NUM_TEXT], c[PH_NUM_TEXT];
@@ -80,8 +94,7 @@ static void add_facts(struct ph_buf *out, const struct ph_job_result *r)
     }
     if (r->throttled_s > 0) {
         ph_grid_cell(&grid, "held back");
-        ph_grid_cell(&grid, "%s of workers' time, by rates",
-                     ph_num_show_duration(a, r->throttled_s));
+        add_throttled(&grid, r);
     }
     ph_grid_cell(&grid, "shards");
     ph_grid_cell(&grid, "%d, of which %d landed in earlier runs", r->shards, r->shards_resumed);
@@ -229,8 +242,10 @@ json_t *ph_render_copy_json(const struct ph_job_result *r)
     json_object_set_new(o, "tail_seconds", json_real(r->tail_s));
     json_object_set_new(o, "spilled_bytes", json_integer((json_int_t)r->spilled_bytes));
     json_t *throttled = json_object();
-    if (r->throttled_s > 0)
-        json_object_set_new(throttled, "rate", json_real(r->throttled_s));
+    for (int i = 0; i < PH_N_HOLDS; i++)
+        if (r->throttled_by_s[i] > 0)
+            json_object_set_new(throttled, ph_hold_name((enum ph_hold_kind)i),
+                                json_real(r->throttled_by_s[i]));
     json_object_set_new(o, "throttled_seconds", throttled);
     json_object_set_new(o, "bottleneck",
                         json_pack("{s:f, s:f, s:f}", "source", r->source_share, "target",

@@ -91,6 +91,7 @@ static void add_head(struct ph_buf *out, const struct ph_status *st)
     add_pair(out, "finished", st->finished);
     add_snapshot(out, st);
     add_spills(out, st);
+    add_pair(out, "held back", st->held_by);
     add_pair(out, "error", st->error);
 }
 
@@ -262,7 +263,7 @@ json_t *ph_render_status_json(const struct ph_status *st, bool shards)
     json_object_set_new(o, "last_error", ph_json_text(st->error));
     json_object_set_new(o, "tables", tables_json(st));
     json_object_set_new(o, "workers", workers_json(st));
-    json_object_set_new(o, "throttled_by", json_null());
+    json_object_set_new(o, "throttled_by", ph_json_text(st->held_by));
     json_object_set_new(o, "eta_seconds",
                         st->eta_seconds >= 0 ? json_real(st->eta_seconds) : json_null());
     json_object_set_new(o, "snapshot", snapshot_json(st));

@@ -4,6 +4,7 @@
 
 #include "cli/names.h"
 #include "cli/opts.h"
+#include "haul/control.h"
 #include "haul/verify.h"
 
 void ph_settings_init(struct ph_settings *s)
@@ -65,10 +66,31 @@ static bool check_archive(const struct ph_settings *s, struct ph_err *err)
     return true;
 }
 
+static bool check_control(const struct ph_settings *s, struct ph_err *err)
+{
+    struct ph_wish wish;
+    int first = s->job ? 0 : 1; /* the job's name, then what it is asked */
+    if (!s->job && (s->operands.n == 0 || !ph_job_name_check(s->operands.item[0], err))) {
+        if (s->operands.n == 0)
+            ph_err_set(err, PH_WRONG, "control wants the name of a job");
+        return ph_err_hint(err, "pghaul control JOB pause; a run's summary and status name it");
+    }
+    if (s->operands.n <= first) {
+        ph_err_set(err, PH_WRONG, "control wants to know what to ask of the run");
+        return ph_err_hint(err, "pause, resume, rate=20MiB/s, rate=off, jobs=4, stop or status");
+    }
+    for (int i = first; i < s->operands.n; i++)
+        if (!ph_wish_parse(s->operands.item[i], &wish, err))
+            return false;
+    return true;
+}
+
 bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_err *err)
 {
     if (command == PH_CMD_ARCHIVE)
         return check_archive(s, err);
+    if (command == PH_CMD_CONTROL)
+        return check_control(s, err);
     if (!s->target) {
         ph_err_set(err, PH_WRONG, "no target is given");
         return ph_err_hint(err, "name it with -d DSN, PGHAUL_TARGET or target: in the job file");
@@ -89,6 +111,11 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         return ph_err_set(err, PH_WRONG, "--all and --schema exclude each other");
     if (s->quiet && s->verbose)
         return ph_err_set(err, PH_WRONG, "--quiet and --verbose exclude each other");
+    if (s->canary_limit && !s->canary)
+        return ph_err_set(err, PH_WRONG, "--canary-limit is of a --canary, and there is none");
+    if (s->lag_of.n > 0 && s->max_lag_s <= 0)
+        return ph_err_set(err, PH_WRONG,
+                          "--lag-of names standbys for --max-lag, and there is none");
     if (s->join && s->again)
         return ph_err_set(err, PH_WRONG, "--join and --again exclude each other");
     if (s->dry_run && s->join)

@@ -21,7 +21,7 @@ struct ph_words {
     int n;
 };
 
-enum { PH_OPTIONS_MAX = 96, PH_JOB_NAME_MAX = 63 };
+enum { PH_OPTIONS_MAX = 128, PH_JOB_NAME_MAX = 63 };
 
 struct ph_settings {
     struct ph_arena arena;
@@ -50,6 +50,12 @@ struct ph_settings {
     int io;       /* of ph_place_choices */
 
     uint64_t max_rate, source_max_rate, target_max_rate; /* bytes a second; 0: no limit */
+    const char *timetable;
+    double max_lag_s, max_xact_age_s;
+    struct ph_words lag_of;
+    int max_load;
+    uint64_t max_slot_wal, min_free;
+    const char *canary, *canary_limit, *pause_query, *pause_file;
     uint64_t max_rows, source_max_rows, target_max_rows; /* rows a second */
 
     bool join, again, dry_run;
@@ -68,8 +74,10 @@ struct ph_settings {
     double recheck_s;
 
     const char *write_file;
-    struct ph_words operands; /* of archive: what to do, the directory, a table */
-    int cat_format;           /* 0 binary, 1 text, 2 csv */
+    struct ph_words
+        operands; /* of archive: what to do, the directory, a table; of control: the job, words */
+    bool keep;
+    int cat_format; /* 0 binary, 1 text, 2 csv */
     bool shards, watch, yes;
     bool help, version;
     int generate; /* 1 man, 2 bash */

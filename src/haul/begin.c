@@ -55,13 +55,30 @@ static bool refuse_obstacles(const struct ph_run *run, struct ph_err *err)
     return false;
 }
 
+static uint64_t memory_limit(const struct ph_run *run)
+{
+    return run->opts->memory ? run->opts->memory : default_memory;
+}
+
+static uint64_t memory_of_worker(const struct ph_run *run)
+{
+    bool files =
+        run->opts->spec->route != PH_ROUTE_COPY || run->opts->spill.when == PH_SPILL_ALWAYS;
+    return worker_memory + (files ? files_memory : 0);
+}
+
+int ph_run_most_workers(const struct ph_run *run)
+{
+    uint64_t limit = memory_limit(run);
+    uint64_t n = limit > base_memory ? (limit - base_memory) / memory_of_worker(run) : 1;
+    return n < 1 ? 1 : n < PH_WORKERS_MAX ? (int)n : PH_WORKERS_MAX;
+}
+
 static bool check_memory(struct ph_run *run, struct ph_err *err)
 {
     int workers = run->plan->jobs;
-    uint64_t limit = run->opts->memory ? run->opts->memory : default_memory;
-    bool files =
-        run->opts->spec->route != PH_ROUTE_COPY || run->opts->spill.when == PH_SPILL_ALWAYS;
-    uint64_t need = base_memory + (uint64_t)workers * (worker_memory + (files ? files_memory : 0));
+    uint64_t limit = memory_limit(run);
+    uint64_t need = base_memory + (uint64_t)workers * memory_of_worker(run);
     if (need > limit) {
         char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
         ph_err_set(err, PH_WRONG, "%d worker%s need%s %s, --memory allows %s", workers,

@@ -13,7 +13,10 @@
 bool ph_crew_init(struct ph_crew *crew, const struct ph_crew_opts *opts, struct ph_err *err)
 {
     *crew = (struct ph_crew){.opts = *opts};
-    crew->workers = calloc((size_t)opts->workers, sizeof *crew->workers);
+    if (crew->opts.most_workers < opts->workers)
+        crew->opts.most_workers = opts->workers;
+    /* pages that nobody touches cost nothing */
+    crew->workers = calloc((size_t)crew->opts.most_workers, sizeof *crew->workers);
     pthread_mutex_init(&crew->lock, NULL);
     return crew->workers || ph_err_nomem(err);
 }
@@ -165,6 +168,37 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
+static bool start_worker(struct ph_crew *crew, struct ph_worker *w)
+{
+    atomic_fetch_add(&crew->running, 1);
+    w->started = pthread_create(&w->thread, NULL, worker_main, w) == 0;
+    if (!w->started)
+        atomic_fetch_sub(&crew->running, 1);
+    return w->started;
+}
+
+bool ph_crew_hire(struct ph_crew *crew)
+{
+    struct ph_err err;
+    int n = atomic_load(&crew->hired);
+    if (n >= crew->opts.most_workers || atomic_load(&crew->running) == 0)
+        return false;
+    struct ph_worker *w = &crew->workers[n];
+    if (!equip(crew, w, n + 1, &err)) {
+        ph_log(crew->opts.log, PH_LOG_WARN, "no more workers: %s", err.text);
+        unequip(w);
+        return false;
+    }
+    if (!start_worker(crew, w)) {
+        unequip(w);
+        return false;
+    }
+    /* not before: who joins the crew looks at as many as are hired */
+    atomic_store(&crew->hired, n + 1);
+    ph_throttle_crew(crew->opts.throttle, n + 1);
+    return true;
+}
+
 bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err *err)
 {
     crew->control = control;
@@ -179,21 +213,19 @@ bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err
     atomic_store(&crew->target_down, false);
     atomic_store(&crew->pressure, false);
     crew->snapshot_released = false;
+    atomic_store(&crew->hired, crew->opts.workers);
+    ph_throttle_crew(crew->opts.throttle, crew->opts.workers);
+    ph_control_serve(crew->opts.control);
+    ph_guards_watch(crew->opts.guards, crew->opts.tag);
     bool ok = true;
     for (int i = 0; i < crew->opts.workers && ok; i++)
         ok = equip(crew, &crew->workers[i], i + 1, err);
     if (ok && pthread_create(&crew->pulse, NULL, ph_pulse_main, crew) != 0)
         ok = ph_err_set(err, PH_FAILED, "cannot start a thread");
     crew->pulse_started = ok;
-    for (int i = 0; i < crew->opts.workers && ok; i++) {
-        struct ph_worker *w = &crew->workers[i];
-        atomic_fetch_add(&crew->running, 1);
-        w->started = pthread_create(&w->thread, NULL, worker_main, w) == 0;
-        if (!w->started) {
-            atomic_fetch_sub(&crew->running, 1);
-            ok = ph_err_set(err, PH_FAILED, "cannot start a thread");
-        }
-    }
+    for (int i = 0; i < crew->opts.workers && ok; i++)
+        ok = start_worker(crew, &crew->workers[i]) ||
+             ph_err_set(err, PH_FAILED, "cannot start a thread");
     if (!ok) {
         atomic_store(&crew->stop, true);
         ph_crew_join(crew);
@@ -201,17 +233,25 @@ bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err
     return ok;
 }
 
-void ph_crew_join(struct ph_crew *crew)
+static void join_workers(struct ph_crew *crew)
 {
-    for (int i = 0; i < crew->opts.workers; i++) {
+    for (int i = 0; i < atomic_load(&crew->hired); i++) {
         struct ph_worker *w = &crew->workers[i];
         if (w->started)
             pthread_join(w->thread, NULL);
         w->started = false;
         unequip(w);
     }
+}
+
+void ph_crew_join(struct ph_crew *crew)
+{
+    join_workers(crew);
     atomic_store(&crew->pulse_stop, true);
     if (crew->pulse_started)
         pthread_join(crew->pulse, NULL);
     crew->pulse_started = false;
+    join_workers(crew); /* whom the pulse has hired meanwhile */
+    ph_control_still(crew->opts.control);
+    ph_guards_rest(crew->opts.guards);
 }

@@ -13,6 +13,8 @@
 
 #include "base/gate.h"
 #include "base/log.h"
+#include "haul/control.h"
+#include "haul/guard.h"
 #include "haul/spill.h"
 #include "haul/throttle.h"
 #include "ledger/desk_pg.h"
@@ -82,6 +84,9 @@ struct ph_crew_opts {
     struct ph_spill *spill;    /* NULL: nothing is spilled */
     struct ph_roster *roster;  /* with spill and extract; else NULL */
     struct ph_throttle *throttle;
+    struct ph_guards *guards;
+    struct ph_control *control; /* what the pulse tells the ledger, and hears from it */
+    int most_workers;           /* that the crew may grow to */
     void (*let_go)(void *arg, double ago_s,
                    bool target); /* the snapshot is not needed any more; called by the pulse,
                                                               once. target: whether the ledger can be told */
@@ -99,7 +104,8 @@ struct ph_crew {
     bool snapshot_released;   /* nobody reads from the source any more; the pulse's */
     struct ph_crew_tab *tabs; /* by number - 1 */
     int n_tabs;
-    struct ph_worker *workers;
+    struct ph_worker *workers; /* there is room for opts.most_workers */
+    _Atomic int hired;         /* so many of them there are */
     pthread_t pulse;
     bool pulse_started;
     struct ph_conn **control; /* of the target; the pulse's during a phase */
@@ -136,6 +142,9 @@ void ph_crew_fini(struct ph_crew *crew);
  * join. */
 bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err *err);
 
+/* One worker more, while a phase runs; the pulse's. False: there cannot be one. */
+bool ph_crew_hire(struct ph_crew *crew);
+
 /* Waits for all of them. */
 void ph_crew_join(struct ph_crew *crew);
 
@@ -155,6 +164,9 @@ void *ph_pulse_main(void *crew);
 
 /* What it should ask for. */
 enum ph_want ph_way_want(struct ph_worker *worker);
+
+/* Whether a worker has any way to go now: neither end that it would touch is held. */
+bool ph_way_is_open(struct ph_worker *worker);
 
 /* Which way a claimed shard goes; takes the places at source and target that it needs, and room for its file. False: it cannot
  * go now. On success ph_way_end must follow. */

@@ -364,6 +364,7 @@ static bool work(struct extract *x, struct ph_err *err)
     if (!fill_roster(x, err))
         return false;
     run->result->shards_resumed = x->resumed;
+    ph_run_begin_control(run);
     while (x->resumed < x->archive->n_shards) {
         if (!have_snapshot(x, err) || !run_crew(x, err))
             return false;
@@ -511,7 +512,7 @@ bool ph_job_extract(const struct ph_job_opts *given, struct ph_job_result *resul
     struct ph_run *run = &x.run;
     bool done = false;
     ph_run_init(run, &opts, result);
-    bool ok = ph_run_plan(run, err);
+    bool ok = ph_run_know_guards(run, err) && ph_run_plan(run, err);
     if (ok)
         result->job = ph_arena_strdup(run->arena, run->plan->job_name);
     /* what stands in the way is said before a directory is made */

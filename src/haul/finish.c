@@ -175,8 +175,11 @@ void ph_run_add_figures(struct ph_run *run)
     result->run_bytes = atomic_load(&crew->run_bytes);
     result->retries = atomic_load(&crew->retries);
     result->spilled_bytes = atomic_load(&run->spill.written);
-    result->throttled_s = (double)atomic_load(&run->throttle.rate_ns) / 1e9;
-    for (int i = 0; crew->workers && i < crew->opts.workers; i++) {
+    for (int i = 0; i < PH_N_HOLDS; i++) {
+        result->throttled_by_s[i] = (double)atomic_load(&run->throttle.slept_ns[i]) / 1e9;
+        result->throttled_s += result->throttled_by_s[i];
+    }
+    for (int i = 0; crew->workers && i < atomic_load(&crew->hired); i++) {
         source += atomic_load(&crew->workers[i].gauge.source_wait_ns);
         target += atomic_load(&crew->workers[i].gauge.sink_wait_ns);
         busy += crew->workers[i].busy_ns;

@@ -34,13 +34,13 @@ static bool stream(struct ph_source *source, struct ph_sink *sink, struct ph_tal
             return ph_err_nomem(err);
         if (PH_FAULT("hop.put"))
             return ph_err_set(err, PH_FAILED, "fault point hop.put");
+        if (brake && !brake->wait(brake->arg, batch.len, batch.rows + batch.last_piece, err))
+            return false;
         if (!sink->ops->put(sink, &batch, err))
             return false;
         show(gauge, source, sink, tally);
         if (gauge && gauge->flow)
             flow(gauge->flow, &batch);
-        if (brake && !brake->wait(brake->arg, batch.len, batch.rows + batch.last_piece, err))
-            return false;
     }
 }
 

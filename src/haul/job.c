@@ -114,6 +114,7 @@ static bool work(struct ph_run *run, struct ph_err *err)
 {
     bool ok = ph_run_prepare(run, err);
     if (ok && !ph_run_is_whole(run)) {
+        ph_run_begin_control(run);
         ph_log(run->opts->log, PH_LOG_INFO, "job %s: %d workers", run->result->job,
                run->result->workers);
         ok = ph_run_phases(run, err);
@@ -133,7 +134,8 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
     bool done = false, filled = false;
     const struct ph_job_spec *spec = opts.spec;
     ph_run_init(&run, &opts, result);
-    bool ok = (spec->route != PH_ROUTE_LOAD || ph_run_open_archive(&run, PH_DIR_EXISTS, err)) &&
+    bool ok = ph_run_know_guards(&run, err) &&
+              (spec->route != PH_ROUTE_LOAD || ph_run_open_archive(&run, PH_DIR_EXISTS, err)) &&
               ph_run_plan(&run, err);
     if (ok)
         result->job = ph_arena_strdup(run.arena, run.plan->job_name);

@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "archive/manifest.h"
 #include "base/log.h"
+#include "haul/guard.h"
 #include "haul/spill.h"
 #include "haul/throttle.h"
 #include "plan/plan.h"
@@ -38,9 +39,11 @@ struct ph_progress {
         self_share; /* where workers' time goes, lately; sum 1 or 0 */
     double snapshot_held_s;
     bool snapshot_released;
-    uint64_t spilled_bytes; /* of rows, that this run has put into files */
-    double throttled_s;     /* of workers, all together */
-    const char *phase;      /* "planning", "copying", "waiting for the target", "finishing", ... */
+    uint64_t spilled_bytes;   /* of rows, that this run has put into files */
+    double throttled_s;       /* of workers, all together */
+    const char *throttled_by; /* the first reason, or NULL */
+    bool paused;
+    const char *phase; /* "planning", "copying", "waiting for the target", "finishing", ... */
 };
 
 struct ph_job_opts {
@@ -53,10 +56,12 @@ struct ph_job_opts {
     double max_outage_s;          /* how long lost servers are tried for; 0: 30 min */
     int source_jobs, target_jobs; /* workers at each side at most; 0: as many as there are */
     struct ph_rates rates;
-    struct ph_spill_opts spill; /* copy */
-    bool forget_spill;          /* what is spilled where no mover works is read again */
-    const char *archive_dir;    /* extract, load */
-    struct ph_log *log;         /* may be NULL */
+    const struct ph_timetable *timetable; /* may be NULL */
+    const struct ph_guard_limits *guards; /* likewise */
+    struct ph_spill_opts spill;           /* copy */
+    bool forget_spill;                    /* what is spilled where no mover works is read again */
+    const char *archive_dir;              /* extract, load */
+    struct ph_log *log;                   /* may be NULL */
     struct ph_interrupt *interrupt;
     void (*progress)(void *arg,
                      const struct ph_progress *now); /* main thread, every 200 ms; may be NULL */
@@ -88,7 +93,8 @@ struct ph_job_result {
     double tail_s; /* from the first worker that ran dry to the end of the last shard */
     double source_share, target_share, self_share;
     uint64_t spilled_bytes; /* of files, by this run; extract: of the archive */
-    double throttled_s;
+    double throttled_s;     /* of workers, all together */
+    double throttled_by_s[PH_N_HOLDS];
     double cpu_s;
     uint64_t max_rss;
     struct ph_job_table *tables;

@@ -24,9 +24,6 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
     const struct ph_job_opts *opts = run->opts;
     int workers = count_workers(run, open_shards);
     run->result->workers = workers;
-    ph_throttle_init(&run->throttle, &opts->rates, opts->interrupt);
-    const struct ph_rates *r = &opts->rates;
-    bool limited = r->source_bytes || r->source_rows || r->target_bytes || r->target_rows;
     *out = (struct ph_crew_opts){
         .source = opts->source,
         .target = opts->target,
@@ -38,9 +35,12 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
         .fire_triggers = opts->spec->triggers == PH_TRIGGERS_FIRE,
         .skip_triggers = opts->spec->triggers == PH_TRIGGERS_SKIP,
         .workers = workers,
-        .source_jobs = opts->source_jobs ? opts->source_jobs : workers,
-        .target_jobs = opts->target_jobs ? opts->target_jobs : workers,
-        .throttle = limited ? &run->throttle : NULL,
+        .source_jobs = opts->source_jobs ? opts->source_jobs : PH_WORKERS_MAX,
+        .target_jobs = opts->target_jobs ? opts->target_jobs : PH_WORKERS_MAX,
+        .throttle = &run->throttle,
+        .control = &run->control,
+        .guards = &run->guards,
+        .most_workers = ph_run_most_workers(run),
         .let_go = ph_run_let_go,
         .let_go_arg = run,
         .max_outage_s = opts->max_outage_s > 0 ? opts->max_outage_s : PH_OUTAGE_S,
@@ -148,6 +148,10 @@ static bool run_phase(struct ph_run *run, struct ph_err *err)
         return false;
     run->phase = "copying";
     ph_conn_set_interrupt(run->target, run->opts->interrupt, 2);
+    /* what was to be kept, and who else shares the rates, is known before anybody works */
+    struct ph_err ignored; /* the pulse tries again */
+    if (run->control.heard < 0)
+        ph_control_exchange(&run->control, run->target, run->job, run->mover, &ignored);
     if (!ph_crew_start(crew, &run->target, err))
         return false;
     ph_progress_watch(run);

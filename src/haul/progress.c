@@ -50,7 +50,7 @@ static void collect(struct watch *watch, struct ph_progress *now, struct sample 
         t->shards_landed = atomic_load(&tab->landed);
         t->shards_parked = atomic_load(&tab->parked);
     }
-    for (int i = 0; i < crew->opts.workers; i++) {
+    for (int i = 0; i < atomic_load(&crew->hired); i++) {
         struct ph_worker *w = &crew->workers[i];
         int tab = atomic_load(&w->tab);
         sample->source_ns += atomic_load(&w->gauge.source_wait_ns);
@@ -124,6 +124,8 @@ static const char *phase(const struct ph_run *run)
     const struct ph_crew *crew = &run->crew;
     if (atomic_load(&crew->target_down))
         return "target out of reach";
+    if (ph_throttle_held(&run->throttle) && atomic_load(&run->throttle.busy) == 0)
+        return "paused";
     return atomic_load(&crew->outage) ? "waiting for a server" : run->phase;
 }
 
@@ -132,6 +134,9 @@ static void tell(struct watch *watch)
     struct ph_run *run = watch->run;
     struct ph_crew *crew = &run->crew;
     struct sample sample = {.at_s = ph_clock_s()};
+    char held_by[PH_REASON_TEXT];
+    enum ph_hold_kind kind;
+    bool paused = false, held = ph_throttle_reason(&run->throttle, held_by, &kind, &paused);
     struct ph_progress now = {
         .job = run->result->job,
         .seconds = sample.at_s - run->begin_s,
@@ -139,19 +144,24 @@ static void tell(struct watch *watch)
         .n_tables = crew->n_tabs,
         .run_rows = atomic_load(&crew->run_rows),
         .run_bytes = atomic_load(&crew->run_bytes),
-        .workers = crew->opts.workers,
+        .workers = atomic_load(&crew->hired),
         .retries = atomic_load(&crew->retries),
         .phase = phase(run),
         .snapshot_held_s = snapshot_held(watch, sample.at_s),
         .snapshot_released = !watch->holds || atomic_load(&crew->released_ns) > 0,
         .spilled_bytes = atomic_load(&crew->to_files.bytes),
-        .throttled_s = (double)atomic_load(&run->throttle.rate_ns) / 1e9,
+        .throttled_by = held ? held_by : NULL,
+        .paused = held && paused,
     };
+    for (int i = 0; i < PH_N_HOLDS; i++)
+        now.throttled_s += (double)atomic_load(&run->throttle.slept_ns[i]) / 1e9;
     collect(watch, &now, &sample);
     if (watch->samples == 0)
         watch->weight_at_start = sample.weight;
     add_rates(watch, &now, &sample);
-    run->opts->progress(run->opts->arg, &now);
+    ph_control_saw(&run->control, &now);
+    if (run->opts->progress)
+        run->opts->progress(run->opts->arg, &now);
 }
 
 void ph_progress_watch(struct ph_run *run)
@@ -164,7 +174,7 @@ void ph_progress_watch(struct ph_run *run)
     watch.tables = calloc((size_t)(crew->n_tabs ? crew->n_tabs : 1), sizeof *watch.tables);
     for (unsigned tick = 0; atomic_load(&crew->running) > 0; tick++) {
         usleep(10000); /* short, so that a small job does not wait for its end to be seen */
-        if (watch.tables && run->opts->progress && tick % 20 == 19)
+        if (watch.tables && tick % 20 == 19)
             tell(&watch);
     }
     free(watch.tables);

@@ -6,6 +6,8 @@
  *                                 our own roster has nothing left to read
  *     when the target is lost     it is tried again, twice a second; when it is back, so are the workers
  *     every 250 ms                how fast the target takes rows, and whether that is slow
+ *     every 400 ms                what the ledger's control wishes, and how many movers share the rates
+ *     every 100 ms                guards that are not heard of any more; rates as the timetable has them; workers as they are wanted
  *
  * The snapshot may go when every shard is in a file or safe in the target: by the ledger, or, while that is out of reach, by our own
  * roster, provided that no other mover works on the job.
@@ -18,12 +20,18 @@
 #include "ledger/pg.h"
 
 enum { BEAT_S = 5, WINDOW = 16 /* samples of 250 ms */ };
-static const double flush_s = 1, hurry_s = 0.1, retry_s = 0.5, sample_s = 0.25;
+static const double flush_s = 1, hurry_s = 0.1, retry_s = 0.5, sample_s = 0.25, look_s = 0.4,
+                    settle_s = 0.1;
+static const double lasts_s =
+    0.4; /* of a pause that is worth a word: guards hold at the start for a moment */
 
 struct pulse {
     struct ph_crew *crew;
-    double beat_at, retry_at, sample_at; /* retry_at: not before, since it has just failed */
-    bool drained; /* it has been noticed that nothing is left to read */
+    double beat_at, retry_at, sample_at, look_at,
+        settle_at;    /* retry_at: not before, since it has just failed */
+    bool drained;     /* it has been noticed that nothing is left to read */
+    double paused_at; /* 0: it is not */
+    bool said_paused;
     struct sample {
         uint64_t bytes, rows, source_ns, target_ns;
     } window[WINDOW];
@@ -168,7 +176,7 @@ static struct sample take_sample(struct ph_crew *crew)
 {
     struct sample s = {.bytes = atomic_load(&crew->to_target.bytes),
                        .rows = atomic_load(&crew->to_target.rows)};
-    for (int i = 0; i < crew->opts.workers; i++) {
+    for (int i = 0; i < atomic_load(&crew->hired); i++) {
         s.source_ns += atomic_load(&crew->workers[i].gauge.source_wait_ns);
         s.target_ns += atomic_load(&crew->workers[i].gauge.sink_wait_ns);
     }
@@ -204,7 +212,7 @@ static void feel(struct pulse *p)
     if (!crew->opts.spill || crew->opts.spill->opts.when != PH_SPILL_AUTO || now < p->sample_at)
         return;
     p->sample_at = now + sample_s;
-    bool held = crew->opts.throttle && ph_throttle_holds_target(crew->opts.throttle);
+    bool held = ph_throttle_holds_target(crew->opts.throttle);
     bool slow = is_slow(p);
     bool pressed = atomic_exchange(&crew->pressure, held || slow);
     if ((held || slow) && !pressed)
@@ -212,11 +220,60 @@ static void feel(struct pulse *p)
                held ? "held back" : "slow");
 }
 
+/* Steering. */
+
+/* What the ledger has to say may wait while it is out of reach: keep_alive brings it back. */
+static void exchange(struct pulse *p, double now)
+{
+    struct ph_crew *crew = p->crew;
+    struct ph_err err;
+    if (crew->opts.extract || now < p->look_at)
+        return;
+    p->look_at = now + look_s;
+    if (!ph_conn_ok(*crew->control) || !ph_control_exchange(crew->opts.control, *crew->control,
+                                                            crew->opts.job, crew->opts.mover, &err))
+        p->beat_at = now; /* a broken connection is noticed and made anew there */
+}
+
+static void say_pause(struct pulse *p)
+{
+    struct ph_crew *crew = p->crew;
+    char why[PH_REASON_TEXT];
+    enum ph_hold_kind kind;
+    bool paused = false;
+    bool held = ph_throttle_reason(crew->opts.throttle, why, &kind, &paused) && paused;
+    double now = ph_clock_s();
+    p->paused_at = !held ? 0 : p->paused_at > 0 ? p->paused_at : now;
+    bool lasts = held && now - p->paused_at > lasts_s;
+    if (lasts && !p->said_paused)
+        ph_log(crew->opts.log, PH_LOG_NOTE, "paused: %s", why);
+    else if (!held && p->said_paused)
+        ph_log(crew->opts.log, PH_LOG_NOTE, "it goes on");
+    p->said_paused = held && (lasts || p->said_paused);
+}
+
+static void steer(struct pulse *p)
+{
+    struct ph_crew *crew = p->crew;
+    double now = ph_clock_s();
+    exchange(p, now);
+    if (now < p->settle_at)
+        return;
+    p->settle_at = now + settle_s;
+    ph_guards_look(crew->opts.guards);
+    ph_throttle_settle(crew->opts.throttle);
+    say_pause(p);
+    while (atomic_load(&crew->hired) < ph_throttle_jobs(crew->opts.throttle))
+        if (!ph_crew_hire(crew))
+            break;
+}
+
 void *ph_pulse_main(void *arg)
 {
     struct pulse p = {.crew = arg, .beat_at = ph_clock_s() + BEAT_S};
     while (!atomic_load(&p.crew->pulse_stop)) {
         keep_alive(&p);
+        steer(&p);
         feel(&p);
         usleep(10000); /* short: the source pays for a late release, and the end waits for us */
     }

@@ -15,6 +15,7 @@ void ph_run_init(struct ph_run *run, const struct ph_job_opts *opts, struct ph_j
                            .phase = "planning",
                            .archive_dir = {.fd = -1, .lock = -1},
                            .spill = {.dir = {.fd = -1, .lock = -1}}};
+    ph_throttle_init(&run->throttle, &opts->rates, opts->timetable, opts->interrupt);
     if (gethostname(run->host, sizeof run->host - 1) != 0)
         snprintf(run->host, sizeof run->host, "unknown");
 }
@@ -24,8 +25,11 @@ void ph_run_fini(struct ph_run *run)
     run->result->seconds = ph_clock_s() - run->begin_s;
     run->result->cpu_s = ph_clock_cpu_s();
     run->result->max_rss = ph_clock_max_rss();
+    ph_control_end(&run->control);
     if (run->crew.workers)
         ph_crew_fini(&run->crew);
+    ph_guards_fini(&run->guards);
+    ph_throttle_fini(&run->throttle);
     if (run->gate.limit)
         ph_gate_fini(&run->gate);
     ph_dir_close(&run->archive_dir);
@@ -35,6 +39,33 @@ void ph_run_fini(struct ph_run *run)
     ph_conn_close(run->source);
     ph_conn_close(run->target);
     ph_plan_free(run->plan);
+}
+
+bool ph_run_know_guards(struct ph_run *run, struct ph_err *err)
+{
+    return ph_guards_init(&run->guards,
+                          &(struct ph_guards_opts){.limits = run->opts->guards,
+                                                   .source = run->opts->source,
+                                                   .target = run->opts->target,
+                                                   .throttle = &run->throttle,
+                                                   .log = run->opts->log},
+                          err);
+}
+
+void ph_run_begin_control(struct ph_run *run)
+{
+    const struct ph_job_opts *opts = run->opts;
+    ph_control_begin(&run->control, &(struct ph_control_opts){
+                                        .job = run->result->job,
+                                        .host = run->host,
+                                        .state_dir = opts->spill.state_dir,
+                                        .state_base = opts->spill.state_base,
+                                        .most_workers = ph_run_most_workers(run),
+                                        .ledger = opts->spec->route != PH_ROUTE_EXTRACT,
+                                        .throttle = &run->throttle,
+                                        .interrupt = opts->interrupt,
+                                        .log = opts->log,
+                                    });
 }
 
 static bool open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,

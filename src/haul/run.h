@@ -32,12 +32,15 @@ struct ph_run {
     struct ph_spill spill;
     struct ph_roster *roster;
     struct ph_throttle throttle;
+    struct ph_control control;
+    struct ph_guards guards;
     struct ph_crew crew;
     struct ph_gate gate;
     double begin_s;
     const char *phase;
 };
 
+enum { PH_WORKERS_MAX = 256 };
 enum { PH_KEEP_S = 15 * 60, PH_OUTAGE_S = 30 * 60 }; /* defaults */
 
 /* run.c */
@@ -70,6 +73,12 @@ bool ph_run_is_read(const struct ph_run *run);
 /* Plans those shards of unlogged targets again that a crash of the target has taken back. */
 bool ph_run_reopen_lost(struct ph_run *run, int64_t *lost, struct ph_err *err);
 
+/* Knows what is to be guarded. PH_WRONG for a guard of a server that the run has not. */
+bool ph_run_know_guards(struct ph_run *run, struct ph_err *err);
+
+/* The run can be steered from now on. */
+void ph_run_begin_control(struct ph_run *run);
+
 /* Lets the snapshot go: nobody needs the source any more. */
 void ph_run_end_keeper(struct ph_run *run);
 
@@ -90,6 +99,9 @@ bool ph_run_same_relations(struct ph_run *run, struct ph_err *err);
 
 /* begin.c: what stands in the way is an error, and so is too little memory; warnings are logged. */
 bool ph_run_may_begin(struct ph_run *run, struct ph_err *err);
+
+/* begin.c: so many workers --memory has room for. */
+int ph_run_most_workers(const struct ph_run *run);
 
 /* phases.c: makes the crew ready; tells it how far the tables are; lets it work to the end. */
 bool ph_run_prepare(struct ph_run *run, struct ph_err *err);

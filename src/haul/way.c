@@ -4,6 +4,7 @@
  *     never       whatever                spilled of an earlier run, planned  straight across
  *     always      whatever                planned, then spilled             by way of a file
  *     auto        well                    spilled, then planned             straight across
+ *     not never   held (paused)         planned                           by way of a file
  *     auto        slow or held back       planned, then spilled             by way of a file; one worker keeps landing
  *     both        out of reach            what the roster knows             into a file
  *
@@ -19,6 +20,11 @@ static bool at_limit(_Atomic int *places, bool own, int limit)
     return atomic_load(places) - own >= limit;
 }
 
+static bool is_held(struct ph_crew *crew, unsigned side)
+{
+    return ph_throttle_held(crew->opts.throttle) & side;
+}
+
 /* Whether what is to be read should go into files now. */
 static bool is_spilling(struct ph_crew *crew)
 {
@@ -27,7 +33,8 @@ static bool is_spilling(struct ph_crew *crew)
         return true;
     if (!spill || spill->opts.when == PH_SPILL_NEVER || atomic_load(&spill->failed))
         return false;
-    if (spill->opts.when == PH_SPILL_ALWAYS || atomic_load(&crew->target_down))
+    if (spill->opts.when == PH_SPILL_ALWAYS || atomic_load(&crew->target_down) ||
+        is_held(crew, PH_AT_TARGET))
         return true;
     /* somebody goes on landing: a slow target is no idle one */
     return atomic_load(&crew->pressure) && atomic_load(&crew->landing) > 0 &&
@@ -38,8 +45,10 @@ enum ph_want ph_way_want(struct ph_worker *w)
 {
     struct ph_crew *crew = w->crew;
     struct ph_spill *spill = crew->opts.spill;
-    bool read = !at_limit(&crew->reading, w->at_source, crew->opts.source_jobs);
-    bool land = !at_limit(&crew->landing, w->at_target, crew->opts.target_jobs);
+    bool read = !at_limit(&crew->reading, w->at_source, crew->opts.source_jobs) &&
+                !is_held(crew, PH_AT_SOURCE);
+    bool land = !at_limit(&crew->landing, w->at_target, crew->opts.target_jobs) &&
+                !is_held(crew, PH_AT_TARGET);
     if (crew->opts.load)
         return PH_WANT_SPILLED;
     if (!spill)
@@ -49,6 +58,23 @@ enum ph_want ph_way_want(struct ph_worker *w)
     if (!read || !ph_spill_has_room(spill))
         return PH_WANT_SPILLED;
     return land ? PH_WANT_PLANNED_FIRST : PH_WANT_PLANNED;
+}
+
+bool ph_way_is_open(struct ph_worker *w)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_spill *spill = crew->opts.spill;
+    unsigned held = ph_throttle_held(crew->opts.throttle);
+    if (held == 0)
+        return true;
+    if (crew->opts.extract)
+        return !(held & PH_AT_SOURCE);
+    if (crew->opts.load)
+        return !(held & PH_AT_TARGET);
+    if (!spill || held == PH_AT_BOTH)
+        return false;
+    /* what is in files can land without the source; into files, the source can be read without the target */
+    return held == PH_AT_SOURCE || (spill->opts.when != PH_SPILL_NEVER && ph_spill_has_room(spill));
 }
 
 static bool take_place(_Atomic int *places, int limit, bool *have)
@@ -104,7 +130,8 @@ bool ph_way_begin(struct ph_worker *w, const struct ph_claim *claim, struct ph_w
                                         : to_file   ? PH_WAY_SPILL
                                                     : PH_WAY_DIRECT};
     bool reads = pass->way != PH_WAY_LOAD, lands = pass->way != PH_WAY_SPILL;
-    bool ok = (!reads || take_place(&crew->reading, crew->opts.source_jobs, &w->at_source)) &&
+    bool ok = !(reads && is_held(crew, PH_AT_SOURCE)) && !(lands && is_held(crew, PH_AT_TARGET)) &&
+              (!reads || take_place(&crew->reading, crew->opts.source_jobs, &w->at_source)) &&
               (!lands || take_place(&crew->landing, crew->opts.target_jobs, &w->at_target));
     if (ok && !lands && !crew->opts.extract) {
         pass->reserved = claim->weight > 0 ? (uint64_t)claim->weight : 1;

@@ -8,6 +8,7 @@
  *     somebody's lock in the way             given back, not counted          ends our own dead backends, goes on
  *     serialization, deadlock, canceled      back-off; the fifth time parks   goes on
  *     anything else (bad data, constraint)   parked with its error            goes on
+ *     paused for longer than a moment       given back, not counted          rests
  *     file system of the files full          given back, not counted          waits, or takes another way
  *     file damaged or missing                planned again: the source has it goes on; from an archive: parked
  *     snapshot gone                          given back                       ends: the job must recover first
@@ -144,8 +145,12 @@ static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, ui
                            struct ph_err *err)
 {
     struct ph_crew *crew = w->crew;
-    atomic_fetch_add(&crew->retries, err->code != PH_INTERRUPTED && err->code != PH_FENCED);
+    bool tries = err->code != PH_INTERRUPTED && err->code != PH_FENCED && err->code != PH_PAUSED;
+    atomic_fetch_add(&crew->retries, tries);
     switch (err->code) {
+    case PH_PAUSED:
+        give_back(w, shard, false, false, &(struct ph_err){0}, 0);
+        return true;
     case PH_INTERRUPTED:
         return false;
     case PH_FENCED:
@@ -258,16 +263,18 @@ static bool run_way(struct ph_worker *w, enum ph_way way, const struct ph_shard 
                     struct ph_tally *tally, struct ph_err *err)
 {
     struct ph_crew *crew = w->crew;
-    struct ph_throttle_hop throttle = {.throttle = crew->opts.throttle,
-                                       .source = way != PH_WAY_LOAD,
-                                       .target = way != PH_WAY_SPILL};
+    struct ph_throttle_hop throttle;
     const struct ph_brake brake = {ph_throttle_wait, &throttle};
     if (way != PH_WAY_DIRECT && !ph_worker_files(w, err))
         return false;
+    ph_throttle_begin(&throttle, crew->opts.throttle,
+                      (way != PH_WAY_LOAD ? PH_AT_SOURCE : 0) |
+                          (way != PH_WAY_SPILL ? PH_AT_TARGET : 0));
     w->gauge.flow = way == PH_WAY_SPILL ? &crew->to_files : &crew->to_target;
     bool ok = ph_hop_run(way == PH_WAY_LOAD ? w->file_source : w->source,
                          way == PH_WAY_SPILL ? w->file_sink : w->sink, shard, tally, &w->gauge,
-                         crew->opts.throttle ? &brake : NULL, err);
+                         &brake, err);
+    ph_throttle_end(&throttle);
     w->busy_ns -= throttle.slept_ns; /* what it was not allowed to do it did not do */
     return ok;
 }
@@ -499,6 +506,43 @@ static bool stand_by(struct ph_worker *w, const struct ph_claim *claim)
     return true;
 }
 
+/* Whether there is nothing that it may do now: everything is held, or fewer workers are wanted. */
+static bool is_laid_off(struct ph_worker *w)
+{
+    return w->slot > ph_throttle_workers(w->crew->opts.throttle) || !ph_way_is_open(w);
+}
+
+/* Shards that were claimed with the last commit are free for whoever may work. */
+static void release_claims(struct ph_worker *w)
+{
+    const struct ph_claim *claims;
+    struct ph_shard shard;
+    struct ph_err err;
+    int n = 0;
+    if (w->desk != &w->pg.base || !w->pg.have_claim || !ph_desk_claim(w->desk, &claims, &n, &err))
+        return;
+    for (int i = 0; i < n; i++)
+        if (claims[i].shard && fill_shard(w->crew, &claims[i], &shard, &err))
+            give_back(w, &shard, false, false, &(struct ph_err){0}, 0);
+}
+
+/* Rests until there is something to do, or nothing will be any more. False: the worker ends. */
+static bool rest_laid_off(struct ph_worker *w)
+{
+    struct ph_crew *crew = w->crew;
+    struct ph_throttle *throttle = crew->opts.throttle;
+    release_claims(w);
+    while (!must_stop(crew) && is_laid_off(w)) {
+        if (atomic_load(&crew->all_done) || atomic_load(&crew->stranded))
+            return false;
+        uint64_t before = ph_clock_ns();
+        ph_interrupt_sleep(crew->opts.interrupt, 1, 0.02);
+        if (ph_throttle_held(throttle))
+            ph_throttle_rested(throttle, ph_clock_ns() - before);
+    }
+    return true;
+}
+
 void *ph_worker_main(void *arg)
 {
     struct ph_worker *w = arg;
@@ -508,6 +552,10 @@ void *ph_worker_main(void *arg)
         int n = 0;
         struct ph_err err;
         take_seat(w);
+        if (is_laid_off(w)) {
+            go_on = rest_laid_off(w);
+            continue;
+        }
         bool ledger = w->desk == &w->pg.base;
         if (ledger && crew->opts.spill && ph_roster_has_unnoted(crew->opts.roster)) {
             go_on = note_files(w, &err) || bear_silence(w, &err);

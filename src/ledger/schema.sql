@@ -89,7 +89,21 @@ CREATE TABLE pghaul.mover (
     holder     text, -- host and directory of its spill files; NULL: it has none
     started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     beat_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    ended_at   timestamptz
+    ended_at   timestamptz,
+    heard      bigint NOT NULL DEFAULT -1,     -- the last wish (control.no) that it heeds
+    paused     boolean NOT NULL DEFAULT false, -- it touches neither source nor target now, or only one of them
+    held       text                            -- what holds it back, for people; NULL: nothing does
+);
+
+-- What a live run was asked for, by whom: pause, rate=20MiB/s, ... Nothing is ever taken back.
+CREATE TABLE pghaul.control (
+    no      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job     bigint NOT NULL REFERENCES pghaul.job ON DELETE CASCADE,
+    mover   int,              -- who passed it on, and heeds it already; NULL: it was said here
+    word    text NOT NULL,
+    who     text NOT NULL,
+    keep    boolean NOT NULL, -- later runs heed it too, unless its like is said again
+    said_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 
 CREATE TABLE pghaul.shard (

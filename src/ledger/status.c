@@ -102,14 +102,19 @@ static bool read_job(struct ph_status *s, struct ph_conn *conn, const char *job,
     ph_sql_add(
         &sql,
         "SELECT j.id, j.name, CASE WHEN j.state OPERATOR(pg_catalog.=) 'completed' THEN 'completed'"
-        " WHEN EXISTS (SELECT FROM pghaul.live l WHERE l.job OPERATOR(pg_catalog.=) j.id) THEN "
-        "'running'"
+        " WHEN EXISTS (SELECT FROM pghaul.live l WHERE l.job OPERATOR(pg_catalog.=) j.id"
+        " AND NOT l.paused) THEN 'running'"
+        " WHEN EXISTS (SELECT FROM pghaul.live l WHERE l.job OPERATOR(pg_catalog.=) j.id)"
+        " THEN 'paused'"
         " WHEN j.last_error IS NOT NULL OR EXISTS (SELECT FROM pghaul.shard s"
         "   WHERE s.job OPERATOR(pg_catalog.=) j.id AND s.state OPERATOR(pg_catalog.=) 'parked')"
         " THEN 'failed' ELSE 'pending' END,"
         " j.mode, j.round, j.source, j.target, j.definition,"
         " pg_catalog.to_char(j.created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-        " pg_catalog.to_char(j.completed_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), j.last_error, j.tag"
+        " pg_catalog.to_char(j.completed_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), j.last_error, "
+        "j.tag,"
+        " (SELECT l.held FROM pghaul.live l WHERE l.job OPERATOR(pg_catalog.=) j.id"
+        "  AND l.held IS NOT NULL ORDER BY l.paused DESC, l.id LIMIT 1)"
         " FROM pghaul.job j WHERE j.name OPERATOR(pg_catalog.=) %L",
         job);
     if (!ask(conn, &sql, &rows, err))
@@ -126,6 +131,7 @@ static bool read_job(struct ph_status *s, struct ph_conn *conn, const char *job,
     s->finished = text(s, rows, 0, 9);
     s->error = text(s, rows, 0, 10);
     s->tag = text(s, rows, 0, 11);
+    s->held_by = text(s, rows, 0, 12);
     ph_rows_free(rows);
     return true;
 }
@@ -185,19 +191,19 @@ static bool read_workers(struct ph_status *s, struct ph_conn *conn, struct ph_er
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(
-        &sql,
-        "SELECT l.host, l.pid, s.id, pg_catalog.format('%%I.%%I', t.source_schema, t.source_name),"
-        " pg_catalog.to_char(coalesce(s.claimed_at, l.started_at), "
-        "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-        " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
-        " OPERATOR(pg_catalog.-) coalesce(s.claimed_at, l.started_at))"
-        " FROM pghaul.live l LEFT JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) l.job"
-        " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state IN ('planned', 'spilled')"
-        " LEFT JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
-        " AND t.id OPERATOR(pg_catalog.=) s.tab"
-        " WHERE l.job OPERATOR(pg_catalog.=) %D ORDER BY l.id, s.slot",
-        s->job_id);
+    ph_sql_add(&sql,
+               "SELECT l.host, l.pid, s.id, CASE WHEN t.id IS NOT NULL THEN"
+               " pg_catalog.format('%%I.%%I', t.source_schema, t.source_name) END,"
+               " pg_catalog.to_char(coalesce(s.claimed_at, l.started_at), "
+               "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+               " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
+               " OPERATOR(pg_catalog.-) coalesce(s.claimed_at, l.started_at))"
+               " FROM pghaul.live l LEFT JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) l.job"
+               " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state IN ('planned', 'spilled')"
+               " LEFT JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
+               " AND t.id OPERATOR(pg_catalog.=) s.tab"
+               " WHERE l.job OPERATOR(pg_catalog.=) %D ORDER BY l.id, s.slot",
+               s->job_id);
     if (!ask(conn, &sql, &rows, err))
         return false;
     s->n_workers = ph_rows_count(rows);

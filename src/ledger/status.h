@@ -64,6 +64,7 @@ struct ph_status {
     struct ph_status_shard *shards; /* only when asked for */
     int n_shards;
     uint64_t rows, bytes;
+    const char *held_by;     /* what holds a live run back, or NULL */
     double eta_seconds;      /* < 0: unknown */
     const char *snapshot_id; /* NULL: none yet */
     const char *snapshot_lsn;

@@ -37,6 +37,16 @@ def wide(t, rows, name="wide"):
         from generate_series(1, %d) i""" % (name, rows))
 
 
+BLOB = "create table blob (id integer primary key, body text not null)"
+
+
+def blob(t, mib, name="blob"):
+    """Rows of 4 kB that lie in the heap as they are: so many MiB are quickly made."""
+    t.both(BLOB.replace("table blob", "table " + name))
+    t.source.query("alter table %s alter body set storage plain" % name)
+    t.source.query("insert into %s select i, repeat('x', 4070) from generate_series(1, %d) i" % (name, mib * 256))
+
+
 KINDS = {"narrow": (narrow, 60000), "mixed": (mixed, 20000), "wide": (wide, 600)}
 
 

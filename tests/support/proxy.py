@@ -8,9 +8,11 @@ Only a COMMIT behind data counts, since that is the one of a shard.
     unawaited   the COMMIT is delivered, both connections are dropped without waiting for the answer
 """
 
+import os
 import socket
 import struct
 import threading
+import time
 
 SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 
@@ -144,6 +146,80 @@ class Link:
             self.proxy.orphans.append(self.server)  # nobody closes it
         else:
             _close(self.server)
+
+
+class CountingProxy:
+    """Passes everything on, and notes how many bytes the client sent when. On Unix sockets: as if it were the server."""
+
+    def __init__(self, directory, cluster):
+        self.directory, self.server = directory, "%s/.s.PGSQL.%d" % (cluster.sockets, cluster.port)
+        self.path = "%s/.s.PGSQL.%d" % (directory, cluster.port)
+        self.sent = []  # (when, bytes)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        os.chmod(self.path, 0o777)
+        self._listener.listen(64)
+        CommitProxy._thread(self._accept)
+
+    def dsn(self, database):
+        return database.dsn.replace("host=" + database.cluster.sockets, "host=" + self.directory)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        _close(self._listener)
+        os.unlink(self.path)
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self.server)
+            CommitProxy._thread(self._pass, client, server, True)
+            CommitProxy._thread(self._pass, server, client, False)
+
+    def _pass(self, source, sink, counted):
+        try:
+            while True:
+                data = source.recv(262144)
+                if not data:
+                    break
+                if counted:
+                    self.sent.append((time.monotonic(), len(data)))
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            _close(source)
+            _close(sink)
+
+    def most(self, seconds):
+        """The most bytes within any window of that length."""
+        sent, best, total, j = sorted(self.sent), 0, 0, 0
+        for when, n in sent:
+            total += n
+            while sent[j][0] <= when - seconds:
+                total -= sent[j][1]
+                j += 1
+            best = max(best, total)
+        return best
+
+    def least(self, seconds, begin, end):
+        """The fewest within any window of that length that begins with a piece and lies between these moments."""
+        sent, best, total, j = sorted(s for s in self.sent if begin <= s[0] < end), float("inf"), 0, 0
+        for i, (when, n) in enumerate(sent):
+            while j < len(sent) and sent[j][0] < when + seconds:
+                total += sent[j][1]
+                j += 1
+            if when + seconds > end:
+                break
+            best = min(best, total)
+            total -= n
+        return best
 
 
 def _exactly(sock, n):

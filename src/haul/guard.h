@@ -1,0 +1,99 @@
+/* Guards: what they watch makes a run pause or slow down, so that whoever else works on the two servers is served.
+ *
+ *     hard   lag of standbys, age of others' transactions, WAL that slots keep, free space, a query, a file:
+ *            nobody touches that server (or, of a query or a file, either of them) until it is well again
+ *     soft   others' active backends, latency of a canary: fewer workers, and less of the last one's time
+ *
+ * Each guard is a thread with a connection of its own, and asks twice a second (a canary oftener). It fails closed: until its first
+ * answer and after some seconds without one (its server hangs, a standby has vanished, the query fails) it holds, and says that its
+ * signal is lost. The limits are of the servers, whoever causes the trouble.
+ *
+ * Call order: ph_guards_init; for each phase ph_guards_watch and ph_guards_rest, and ph_guards_look now and then meanwhile (the pulse
+ * does); ph_guards_fini. The holds live as long as the throttle.
+ */
+#ifndef PH_HAUL_GUARD_H
+#define PH_HAUL_GUARD_H
+
+#include "base/log.h"
+#include "haul/judge.h"
+#include "haul/throttle.h"
+#include "pg/conn.h"
+
+/* All zero: nothing is guarded. Texts are borrowed. */
+struct ph_guard_limits {
+    double max_lag_s;
+    const char *const
+        *lag_of; /* standbys that must be there, by application_name; none: all that are */
+    int n_lag_of;
+    int max_load; /* active backends of others */
+    double max_xact_age_s;
+    uint64_t max_slot_wal, min_free;
+    const char *canary;      /* SQL, "source:" or "target:" (default) in front */
+    double canary_limit;     /* times its baseline; 0: 2 */
+    const char *pause_query; /* SQL, likewise */
+    const char *pause_file;
+};
+
+/* Whether SQL for a guard begins with a side, and which; *sql is what follows. */
+bool ph_guard_side(const char *text, bool *source, const char **sql);
+
+enum { PH_GUARDS_MAX = 12, PH_STANDBYS_MAX = 32 };
+
+struct ph_guard {
+    struct ph_guards *all;
+    struct ph_hold hold;
+    bool source; /* the server that it asks; not of a file */
+    const char *sql;
+    pthread_t thread;
+    bool started;
+    struct ph_conn *conn;
+    _Atomic uint64_t heard_ns; /* its last good answer; 0: none yet */
+    _Atomic bool off;          /* there is nothing that it could know */
+    struct ph_judge_hard hard;
+    struct ph_judge_soft soft;
+    struct ph_judge_canary canary;
+    struct ph_judge_lag *lag;
+    char standby[PH_STANDBYS_MAX][64]; /* that were seen */
+    int n_standbys;
+    pthread_mutex_t lock; /* of the error */
+    char error[PH_REASON_TEXT];
+};
+
+struct ph_guards_opts {
+    const struct ph_guard_limits *limits; /* NULL: none */
+    const struct ph_dsn *source, *target; /* NULL: there is none */
+    struct ph_throttle *throttle;
+    struct ph_log *log;
+};
+
+struct ph_guards {
+    struct ph_guards_opts opts;
+    char name[64]; /* application_name */
+    struct ph_interrupt end;
+    bool watching;
+    _Atomic unsigned seen; /* bits: names of lag_of that were seen on some server */
+    struct ph_guard guard[PH_GUARDS_MAX];
+    int n;
+};
+
+bool ph_guards_init(struct ph_guards *guards, const struct ph_guards_opts *opts,
+                    struct ph_err *err);
+void ph_guards_fini(struct ph_guards *guards);
+
+/* tag: of the job, for application_name. Whatever is guarded is held from now on until it is known to be well. */
+void ph_guards_watch(struct ph_guards *guards, const char *tag);
+void ph_guards_rest(struct ph_guards *guards);
+
+/* Holds what has not been heard of for too long. */
+void ph_guards_look(struct ph_guards *guards);
+
+/* One question (guard_check.c), and what follows from its answer. */
+bool ph_guard_ask(struct ph_guard *guard, struct ph_err *err);
+
+/* Its verdicts (guard.c): the value against its limit; more or less of the work. */
+void ph_guard_judge(struct ph_guard *guard, double value, double limit, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void ph_guard_steer(struct ph_guard *guard, bool too_much, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

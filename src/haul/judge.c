@@ -1,0 +1,84 @@
+#include "haul/judge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const double calm_s = 1.5; /* that a value has to be well below its limit */
+static const double well_below = 0.8;
+static const double least_share = 0.02, more_each_s = 0.1, pace_s = 1;
+static const double least_base_s = 0.001; /* below it everything is noise */
+
+bool ph_judge_hard(struct ph_judge_hard *j, double value, double limit, double now_s)
+{
+    if (value > limit) {
+        *j = (struct ph_judge_hard){.holds = true, .below_since_s = -1};
+    } else if (value > limit * well_below) {
+        j->below_since_s = -1;
+    } else if (j->below_since_s < 0) {
+        j->below_since_s = now_s;
+    } else if (now_s - j->below_since_s >= calm_s) {
+        j->holds = false;
+    }
+    return j->holds;
+}
+
+double ph_judge_soft(struct ph_judge_soft *j, bool too_much, double now_s)
+{
+    if (now_s - j->changed_s < pace_s)
+        return j->share;
+    j->changed_s = now_s;
+    j->share = too_much ? j->share / 2 : j->share + more_each_s;
+    if (j->share < least_share)
+        j->share = least_share;
+    if (j->share > 1)
+        j->share = 1;
+    return j->share;
+}
+
+/* Samples in which nothing was written are not kept: the ring reaches back farther. */
+void ph_judge_lag_note(struct ph_judge_lag *j, uint64_t lsn, double now_s)
+{
+    if (j->n > 0 && j->sample[(j->n - 1) % PH_LAG_SAMPLES].lsn >= lsn)
+        return;
+    j->sample[j->n % PH_LAG_SAMPLES].lsn = lsn;
+    j->sample[j->n % PH_LAG_SAMPLES].at_s = now_s;
+    j->n++;
+}
+
+double ph_judge_lag(const struct ph_judge_lag *j, uint64_t replayed, double now_s)
+{
+    unsigned kept = j->n < PH_LAG_SAMPLES ? j->n : PH_LAG_SAMPLES;
+    for (unsigned i = j->n - kept; i != j->n; i++)
+        if (j->sample[i % PH_LAG_SAMPLES].lsn > replayed)
+            return now_s - j->sample[i % PH_LAG_SAMPLES].at_s;
+    return 0;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double ph_judge_canary_p99(const struct ph_judge_canary *j)
+{
+    double sorted[PH_CANARY_WINDOW];
+    unsigned n = j->n < PH_CANARY_WINDOW ? j->n : PH_CANARY_WINDOW;
+    if (n == 0)
+        return 0;
+    memcpy(sorted, j->last, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_size);
+    /* of so few the 99th percentile is the second largest: one slow answer alone says nothing */
+    return sorted[n > 1 ? n - 2 : 0];
+}
+
+void ph_judge_canary_note(struct ph_judge_canary *j, double seconds)
+{
+    j->last[j->n++ % PH_CANARY_WINDOW] = seconds;
+    if (j->n != PH_CANARY_BASE || j->base_s > 0)
+        return;
+    j->base_s = ph_judge_canary_p99(j);
+    if (j->base_s < least_base_s)
+        j->base_s = least_base_s;
+    j->n = 0; /* the window begins with what follows */
+}

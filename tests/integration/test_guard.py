@@ -1,0 +1,167 @@
+"""Each guard is provoked once, on real servers: the run pauses or slows down, says why, and goes on when all is well again."""
+
+import os
+import signal
+import time
+
+import data
+from cluster import wait_for
+from story import story
+
+SLOW = ("--spill", "never", "--shard-size", "512kB", "--max-rate", "1MiB", "--job", "j", "-t", "blob", "-j", 2)
+IN_TRANSACTION = "xact_start is not null and application_name ~ '/[0-9]+/[0-9]+$'"
+
+
+def held_by(t, text, state="paused", timeout=8):
+    """Waits until the ledger says what holds the run back."""
+    def look():
+        rows = t.target.query("select held, paused from pghaul.live")
+        return rows and rows[0][0] and text in rows[0][0] and (rows[0][1] == "t") == (state == "paused")
+    wait_for(look, "a run that is %s by %s; it says %s" % (
+        state, text, t.target.query("select held from pghaul.live")), timeout, 0.05)
+
+
+def goes_on(t, timeout=8):
+    wait_for(lambda: t.target.one("select count(*) from pghaul.live where not paused") == "1", "it to go on", timeout, 0.05)
+
+
+def nothing_moves(t):
+    wait_for(lambda: not t.target.backends(IN_TRANSACTION), "no open transaction on the target", 2)
+    landed = t.landed()
+    time.sleep(0.5)
+    assert t.landed() == landed, "it goes on though it is paused"
+
+
+def finish(t, run, *said):
+    t.mover.run("control", "j", "rate=off").expect(0)
+    result = run.wait().expect(0, *said)
+    t.whole("blob")
+    return result
+
+
+@story(own=True, heavy=True)
+def lag_of_a_standby_pauses_and_so_does_one_that_vanishes(t):
+    data.blob(t, 8)
+    standby = t.target_cluster.standby(t.directory + "/standby")
+    try:
+        with t.start_copy(*SLOW, "--max-lag", "1s") as run:
+            t.when_landed(1, run)
+            standby.psql("postgres", "select pg_wal_replay_pause()")
+            held_by(t, "lag: standby ")
+            status = t.status()
+            assert status["state"] == "paused" and " behind, limit 1" in status["throttled_by"], status
+            nothing_moves(t)
+            standby.psql("postgres", "select pg_wal_replay_resume()")
+            goes_on(t)
+            standby.stop("immediate")
+            held_by(t, "its signal is lost: standby")
+            nothing_moves(t)
+            standby.start()
+            goes_on(t)
+            finish(t, run, "paused: lag: standby", "has vanished", "it goes on")
+        t.copy(*SLOW, "--lag-of", "nobody").expect(2, "--max-lag")
+    finally:
+        standby.stop("immediate")
+
+
+@story(own=True)
+def the_source_is_read_into_files_while_only_the_target_is_held(t):
+    data.blob(t, 6)
+    args = ("-t", "blob", "--job", "j", "-j", 2, "--shard-size", "512kB", "--max-xact-age", "300ms")
+    with t.target.session() as s:
+        s.query("begin; select pg_current_xact_id()")
+        time.sleep(0.4)
+        with t.start_copy(*args) as run:
+            wait_for(lambda: t.target.one("select to_regclass('pghaul.live') is not null") == "t", "the ledger")
+            held_by(t, "xact_age: a transaction of ")
+            shards = t.target.int("select count(*) from pghaul.shard")
+            wait_for(lambda: t.target.int("select count(*) from pghaul.shard where state = 'spilled'") == shards,
+                     "every shard in a file", 10)
+            assert t.landed() == 0
+            s.query("commit")
+            result = run.wait().expect(0)
+    assert result.seconds < 30
+    t.whole("blob")
+
+
+@story()
+def a_query_a_file_and_a_slot_pause_while_they_say_so(t):
+    data.blob(t, 6)
+    t.target.query("create table flag as select false as up")
+    file = os.path.join(t.directory, "pause")
+    with t.start_copy(*SLOW, "--pause-query", "select up from flag", "--pause-file", file, "--max-slot-wal", "4MiB") as run:
+        t.when_landed(1, run)
+        t.target.query("update flag set up = true")
+        held_by(t, "query: --pause-query is true on the target")
+        open(file, "w").close()
+        nothing_moves(t)
+        t.target.query("update flag set up = false")
+        held_by(t, "file: %s is there" % file)
+        os.unlink(file)
+        goes_on(t)
+        t.target.query("select pg_create_physical_replication_slot('%s', true)" % t.id)
+        try:
+            t.target.query("create table filler as select repeat(md5(i::text), 20) as x from generate_series(1, 12000) i")
+            held_by(t, "slot_wal: slots keep ")
+        finally:
+            t.target.query("select pg_drop_replication_slot('%s')" % t.id)
+        goes_on(t)
+        result = finish(t, run, "paused: query", "paused: slot_wal")
+    assert "its signal is lost" not in result.err, result
+
+
+@story()
+def a_query_that_fails_and_a_full_disk_pause_from_the_beginning(t):
+    data.blob(t, 1)
+    for args, text in ((("--pause-query", "select nonsense"), "query of the target: not known yet: target says: column"),
+                       (("--min-free", "9000TiB"), "free: ")):
+        with t.start_copy("-t", "blob", "--job", "j", *args) as run:
+            wait_for(lambda: t.target.one("select to_regclass('pghaul.live') is not null") == "t", "the ledger")
+            held_by(t, text)
+            assert t.landed() == 0
+            t.run("control", "j", "stop").expect(0)
+            run.wait().expect(130)
+    t.copy("-t", "blob", "--job", "j", "--min-free", "1MiB", "--pause-query", "source:select false").expect(0)
+    t.whole("blob")
+
+
+@story(own=True, heavy=True)
+def others_load_and_a_slow_canary_take_workers_away(t):
+    data.blob(t, 5)
+    t.target.query("create table slow as select 0.002 as s")
+    sleepers = [t.target_cluster.session(t.target.name) for _ in range(3)]
+    try:
+        with t.start_copy(*SLOW, "--max-load", "2", "--canary", "select pg_sleep(s) from slow", "--canary-limit", "3") as run:
+            t.when_landed(1, run, timeout=40)
+            for s in sleepers:
+                s.send("select pg_sleep(30)")
+            held_by(t, "load: ", "running")
+            for s in sleepers:
+                s.close()
+            t.target.query("select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(30)'")
+            t.target.query("update slow set s = 0.05")
+            held_by(t, "canary: p99 is ", "running", 15)
+            t.target.query("update slow set s = 0.002")
+            result = finish(t, run)
+    finally:
+        for s in sleepers:
+            s.close()
+    assert "paused: load" not in result.err, result
+
+
+@story()
+def a_guard_whose_backend_is_ended_comes_back_and_one_that_hangs_pauses(t):
+    data.blob(t, 8)
+    with t.start_copy(*SLOW, "--max-load", "50") as run:
+        t.when_landed(1, run)
+        t.target.terminate(t.target.backends("application_name like '%/guard'"))
+        wait_for(lambda: t.target.backends("application_name like '%/guard'"), "the guard's new backend", 5)
+        [guard] = t.target.backends("application_name like '%/guard'")
+        os.kill(guard, signal.SIGSTOP)
+        try:
+            held_by(t, "load of the target: its signal is lost", timeout=10)
+            nothing_moves(t)
+        finally:
+            os.kill(guard, signal.SIGCONT)
+        goes_on(t)
+        finish(t, run)

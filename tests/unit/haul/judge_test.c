@@ -1,0 +1,98 @@
+#include "unit.h"
+
+#include <stdlib.h>
+
+#include "haul/judge.h"
+
+TEST(a_hard_guard_holds_at_once_and_lets_go_after_a_while_well_below)
+{
+    struct ph_judge_hard j = {.below_since_s = -1};
+    assert_false(ph_judge_hard(&j, 10, 10, 0));
+    assert_true(ph_judge_hard(&j, 10.1, 10, 1));
+    assert_true(ph_judge_hard(&j, 9, 10, 2)); /* below, not well below */
+    assert_true(ph_judge_hard(&j, 7, 10, 3)); /* from here on */
+    assert_true(ph_judge_hard(&j, 9, 10, 4)); /* again */
+    assert_true(ph_judge_hard(&j, 7, 10, 5));
+    assert_true(ph_judge_hard(&j, 7, 10, 6.4));
+    assert_false(ph_judge_hard(&j, 7, 10, 6.5));
+    assert_false(ph_judge_hard(&j, 9.9, 10, 7));
+}
+
+TEST(a_value_around_its_limit_pauses_once)
+{
+    struct ph_judge_hard j = {.below_since_s = -1};
+    int changes = 0;
+    bool held = false;
+    for (int i = 0; i < 100; i++) {
+        bool now = ph_judge_hard(&j, i % 2 ? 10.5 : 9.5, 10, i * 0.5);
+        changes += now != held;
+        held = now;
+    }
+    assert_int_equal(changes, 1);
+}
+
+TEST(a_share_is_halved_at_once_and_grows_by_a_tenth_a_second)
+{
+    struct ph_judge_soft j = {.share = 1};
+    assert_true(ph_judge_soft(&j, true, 10) == 0.5);
+    assert_true(ph_judge_soft(&j, true, 10.5) == 0.5); /* not oftener than once a second */
+    assert_true(ph_judge_soft(&j, true, 11) == 0.25);
+    for (int i = 0; i < 20; i++)
+        ph_judge_soft(&j, true, 12 + i);
+    assert_true(j.share > 0.01 && j.share < 0.03); /* never nothing */
+    for (int i = 0; i < 10; i++)
+        ph_judge_soft(&j, false, 40 + i);
+    assert_true(j.share == 1);
+}
+
+TEST(a_standby_is_as_far_behind_as_the_wal_is_old_that_it_lacks)
+{
+    struct ph_judge_lag *j = calloc(1, sizeof *j);
+    ph_judge_lag_note(j, 1000, 1);
+    ph_judge_lag_note(j, 2000, 2);
+    ph_judge_lag_note(j, 2000, 3); /* nothing was written */
+    ph_judge_lag_note(j, 3000, 4);
+    assert_true(ph_judge_lag(j, 3000, 10) == 0);
+    assert_true(ph_judge_lag(j, 4000, 10) == 0);
+    assert_true(ph_judge_lag(j, 2999, 10) == 6);
+    assert_true(ph_judge_lag(j, 1999, 10) == 8);
+    assert_true(ph_judge_lag(j, 0, 10) == 9);
+    for (unsigned i = 0; i < 2 * PH_LAG_SAMPLES; i++)
+        ph_judge_lag_note(j, 4000 + i, 10 + i);
+    assert_true(ph_judge_lag(j, 0, 10 + 2 * PH_LAG_SAMPLES) == PH_LAG_SAMPLES);
+    free(j);
+}
+
+TEST(a_canary_knows_its_baseline_and_forgives_one_slow_answer)
+{
+    struct ph_judge_canary j = {0};
+    for (int i = 0; i < PH_CANARY_BASE; i++) {
+        assert_true(j.base_s <= 0);
+        ph_judge_canary_note(&j, 0.010 + i * 0.0001);
+    }
+    assert_true(j.base_s > 0.0129 && j.base_s < 0.0131);
+    for (int i = 0; i < PH_CANARY_WINDOW; i++)
+        ph_judge_canary_note(&j, i == 7 ? 5 : 0.011);
+    assert_true(ph_judge_canary_p99(&j) == 0.011);
+    ph_judge_canary_note(&j, 5);
+    ph_judge_canary_note(&j, 5);
+    assert_true(ph_judge_canary_p99(&j) == 5);
+}
+
+TEST(a_baseline_of_microseconds_is_taken_for_a_millisecond)
+{
+    struct ph_judge_canary j = {0};
+    for (int i = 0; i < PH_CANARY_BASE; i++)
+        ph_judge_canary_note(&j, 0.00001);
+    assert_true(j.base_s == 0.001);
+}
+
+int main(void)
+{
+    return RUN(cmocka_unit_test(a_hard_guard_holds_at_once_and_lets_go_after_a_while_well_below),
+               cmocka_unit_test(a_value_around_its_limit_pauses_once),
+               cmocka_unit_test(a_share_is_halved_at_once_and_grows_by_a_tenth_a_second),
+               cmocka_unit_test(a_standby_is_as_far_behind_as_the_wal_is_old_that_it_lacks),
+               cmocka_unit_test(a_canary_knows_its_baseline_and_forgives_one_slow_answer),
+               cmocka_unit_test(a_baseline_of_microseconds_is_taken_for_a_millisecond));
+}
