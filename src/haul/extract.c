@@ -500,7 +500,7 @@ bool ph_job_extract(const struct ph_job_opts *given, struct ph_job_result *resul
     ph_run_init(run, &opts, result);
     bool ok = ph_run_plan(run, err);
     if (ok)
-        result->job = ph_arena_strdup(run->arena, run->plan->job_name);
+        ph_run_name(run);
     /* what stands in the way is said before a directory is made */
     ok = ok && (run->plan->n_obstacles == 0 || ph_run_may_begin(run, err)) &&
          ph_run_open_archive(run, PH_DIR_MAKE, err) &&

@@ -392,6 +392,7 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
                "DROP TYPE pghaul.claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
                "DROP TABLE pghaul.receipt, pghaul.receipt_unlogged, pghaul.spill, pghaul.shard,"
+               " pghaul.sample, pghaul.event,"
                " pghaul.mover, pghaul.tab, pghaul.snapshot, pghaul.job;"
                "DROP SCHEMA pghaul",
                err) ||
