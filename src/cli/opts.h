@@ -18,7 +18,8 @@ enum {
     PH_CMD_EXTRACT = 16,
     PH_CMD_LOAD = 32,
     PH_CMD_ARCHIVE = 64,
-    PH_CMD_ALL = 127,
+    PH_CMD_REPORT = 128,
+    PH_CMD_ALL = 255,
 };
 
 struct ph_command {

@@ -63,6 +63,8 @@ struct ph_settings {
     const char *log_file, *state_dir;
 
     const char *write_file;
+    const char *output; /* of report */
+    const char *metrics_file;
     struct ph_words operands; /* of archive: what to do, the directory, a table */
     int cat_format;           /* 0 binary, 1 text, 2 csv */
     bool shards, watch, yes;

@@ -418,6 +418,7 @@ static void fill_result(struct extract *x)
         const struct ph_archive_shard *s = &a->shards[i];
         struct ph_job_table *t = &result->tables[s->tab - 1];
         t->shards++;
+        t->landed += s->sealed.size > 0;
         t->rows += s->tally.rows;
         t->bytes += s->tally.bytes;
         result->rows += s->tally.rows;

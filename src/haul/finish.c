@@ -150,6 +150,7 @@ bool ph_run_fill_result(struct ph_run *run, struct ph_err *err)
             .rows = t->rows,
             .bytes = t->bytes,
             .shards = t->shards,
+            .landed = t->landed,
             .parked = t->parked,
             .split = t->split,
             .seconds = last > first && first ? (double)(last - first) / 1e9 : 0,

@@ -69,7 +69,7 @@ struct ph_job_opts {
 struct ph_job_table {
     const char *source, *target;
     uint64_t rows, bytes;
-    int shards;
+    int shards, landed;
     int parked;
     const char *split;
     double seconds; /* from its first claim to its last receipt, this run; 0: nothing done in this

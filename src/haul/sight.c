@@ -81,6 +81,7 @@ static void take_sample(const struct ph_crew *crew, struct ph_history_sample *s)
     }
     for (int i = 0; i < PH_N_STAGES; i++)
         s->stages[i] = (double)ns[i] / 1e9;
+    ph_sight_busy(crew->sight, s->waits, sizeof s->waits);
 }
 
 /* Often at first, then more seldom: the picture is as fine for a minute as for a day, and the ledger stays small. */

@@ -21,7 +21,8 @@ static void add_samples(struct ph_buf *sql, int64_t job, int mover,
                         const struct ph_history_sample *samples, int n, double now_s)
 {
     struct ph_buf stages = {0};
-    ph_sql_add(sql, "INSERT INTO pghaul.sample (job, mover, at, rows, bytes, spilled, busy, stages)"
+    ph_sql_add(sql, "INSERT INTO pghaul.sample (job, mover, at, rows, bytes, spilled, busy, stages,"
+                    " waits)"
                     " VALUES ");
     for (int i = 0; i < n; i++) {
         const struct ph_history_sample *s = &samples[i];
@@ -31,8 +32,8 @@ static void add_samples(struct ph_buf *sql, int64_t job, int mover,
         ph_buf_addc(&stages, '}');
         ph_sql_add(sql, "%s(%D, %d, ", i ? ", " : "", job, mover);
         add_when(sql, s->at_s, now_s);
-        ph_sql_add(sql, ", %D, %D, %D, %d, %L)", (int64_t)s->rows, (int64_t)s->bytes,
-                   (int64_t)s->spilled, s->busy, stages.data);
+        ph_sql_add(sql, ", %D, %D, %D, %d, %L, %L)", (int64_t)s->rows, (int64_t)s->bytes,
+                   (int64_t)s->spilled, s->busy, stages.data, s->waits);
     }
     ph_sql_add(sql, " ON CONFLICT DO NOTHING;");
     ph_buf_fini(&stages);

@@ -16,6 +16,7 @@ struct ph_history_sample {
     uint64_t rows, bytes, spilled;
     int busy;
     double stages[PH_N_STAGES]; /* seconds of all workers */
+    char waits[48];             /* what the target's backends mostly do; "": not known */
 };
 
 struct ph_history_event {
@@ -54,6 +55,7 @@ struct ph_history_point {
     uint64_t rows, bytes, spilled;
     int busy;
     double stages[PH_N_STAGES];
+    const char *waits;
 };
 
 struct ph_history_moment {
@@ -61,6 +63,12 @@ struct ph_history_moment {
     double at;
     const char *event, *text, *table; /* table may be NULL */
     int64_t shard;
+};
+
+enum ph_bar_kind {
+    PH_BAR_LANDED,
+    PH_BAR_SPILLED,
+    PH_BAR_OPEN, /* claimed, and no more is known */
 };
 
 /* One hop of a shard: a bar of the timeline. */
@@ -71,11 +79,7 @@ struct ph_history_bar {
     int tab; /* index */
     uint64_t rows, bytes;
     int attempt;
-    enum {
-        PH_BAR_LANDED,
-        PH_BAR_SPILLED,
-        PH_BAR_OPEN
-    } kind; /* OPEN: claimed, and no more is known */
+    int kind; /* enum ph_bar_kind */
 };
 
 struct ph_history {

@@ -89,7 +89,7 @@ CREATE TABLE pghaul.mover (
     started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     beat_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     ended_at   timestamptz,
-    facts      jsonb -- under what settings it ran, and what the two servers were; for report
+    facts      json -- in order: under what settings it ran, and what the two servers were; for report
 );
 
 -- How far a mover was now and then: totals of its run so far. For report; nothing else depends on it.
@@ -102,6 +102,7 @@ CREATE TABLE pghaul.sample (
     spilled bigint NOT NULL, -- bytes of rows that went into files
     busy    int NOT NULL,    -- workers with a shard in hand
     stages  jsonb NOT NULL,  -- seconds of all workers, by stage
+    waits   text NOT NULL,   -- what the target's backends mostly did, in words; '': not known
     PRIMARY KEY (job, mover, at)
 );
 

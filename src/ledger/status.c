@@ -185,19 +185,19 @@ static bool read_workers(struct ph_status *s, struct ph_conn *conn, struct ph_er
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(
-        &sql,
-        "SELECT l.host, l.pid, s.id, pg_catalog.format('%%I.%%I', t.source_schema, t.source_name),"
-        " pg_catalog.to_char(coalesce(s.claimed_at, l.started_at), "
-        "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-        " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
-        " OPERATOR(pg_catalog.-) coalesce(s.claimed_at, l.started_at))"
-        " FROM pghaul.live l LEFT JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) l.job"
-        " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state IN ('planned', 'spilled')"
-        " LEFT JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
-        " AND t.id OPERATOR(pg_catalog.=) s.tab"
-        " WHERE l.job OPERATOR(pg_catalog.=) %D ORDER BY l.id, s.slot",
-        s->job_id);
+    ph_sql_add(&sql,
+               "SELECT l.host, l.pid, s.id, CASE WHEN t.id IS NOT NULL THEN"
+               " pg_catalog.format('%%I.%%I', t.source_schema, t.source_name) END,"
+               " pg_catalog.to_char(coalesce(s.claimed_at, l.started_at), "
+               "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+               " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
+               " OPERATOR(pg_catalog.-) coalesce(s.claimed_at, l.started_at))"
+               " FROM pghaul.live l LEFT JOIN pghaul.shard s ON s.job OPERATOR(pg_catalog.=) l.job"
+               " AND s.mover OPERATOR(pg_catalog.=) l.id AND s.state IN ('planned', 'spilled')"
+               " LEFT JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) s.job"
+               " AND t.id OPERATOR(pg_catalog.=) s.tab"
+               " WHERE l.job OPERATOR(pg_catalog.=) %D ORDER BY l.id, s.slot",
+               s->job_id);
     if (!ask(conn, &sql, &rows, err))
         return false;
     s->n_workers = ph_rows_count(rows);
