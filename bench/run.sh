@@ -11,8 +11,9 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . bench/lib.sh
 
+all=(data_phase tiny skew memory extract load spill archive verify verified_job micro)
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(data_phase tiny skew memory micro)
+[ ${#names[@]} -gt 0 ] || names=("${all[@]}")
 
 # record NAME FILE: the section of that name is replaced by the file's text, or added.
 record() {
@@ -41,7 +42,7 @@ worst=0
 for name in "${names[@]}"; do
     script=bench/haul/$name
     [ "$name" != micro ] || script=bench/micro/run.sh
-    [ -x "$script" ] || bench_die "no bench is called $name (data_phase tiny skew memory micro)"
+    [ -x "$script" ] || bench_die "no bench is called $name (${all[*]})"
     bench_say "== $name"
     section=$(mktemp)
     "$script" >"$section"

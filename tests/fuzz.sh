@@ -21,7 +21,7 @@ dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 
 # What the parsers need, and nothing that does I/O.
-sources=(src/base/{arena,buf,err}.c src/copy/{stream,tally}.c src/io/frame.c
+sources=(src/base/{arena,buf,err}.c src/copy/*.c src/io/frame.c
     src/archive/{fields,receipt,tail,manifest_parse,manifest_format}.c)
 
 build() {
@@ -35,6 +35,7 @@ build() {
 seed() {
     mkdir "$dir/corpus-$1" || return 1
     local file n size i=0
+    [ ! -d "tests/fuzz/seeds/$1" ] || cp "tests/fuzz/seeds/$1/"* "$dir/corpus-$1" || return 1
     for file in tests/golden/v*/*/*.lz4; do
         size=$(stat -c %s "$file")
         n=$(tail -c 64 "$file" | od -An -tu4 -j12 -N4 | tr -d ' ')

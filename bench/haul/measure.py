@@ -166,6 +166,16 @@ class Peak:
         return self.peak
 
 
+def q(*words):
+    return " ".join(shlex.quote(w) for w in words)
+
+
+def at_once(*commands):
+    """All of them in parallel; the first failure is the failure."""
+    script = "set -o pipefail\n" + "\n".join("{ %s; } & p%d=$!" % (c, i) for i, c in enumerate(commands))
+    return ["bash", "-c", script + "\n" + "\n".join("wait $p%d || exit 1" % i for i in range(len(commands)))]
+
+
 def pghaul(*args):
     return [PGHAUL, "copy", "-s", SOURCE, "-d", TARGET, "--json", "--no-progress", *args]
 
@@ -181,20 +191,22 @@ def pghaul_run(*args):
 
 def psql_pipe(*pairs):
     """`psql COPY | psql COPY`, one pipe for each (SELECT, table), all at once."""
-    pipes = []
-    for select, table in pairs:
-        pipes.append("%s -Xqd %s -c %s | %s -Xqd %s -c %s" % (
-            PGBIN + "/psql", shlex.quote(SOURCE), shlex.quote("COPY (%s) TO STDOUT (FORMAT binary)" % select),
-            PGBIN + "/psql", shlex.quote(TARGET), shlex.quote("COPY %s FROM STDIN (FORMAT binary)" % table)))
-    script = "set -o pipefail\n" + "\n".join("{ %s; } & p%d=$!" % (p, i) for i, p in enumerate(pipes))
-    script += "\n" + "\n".join("wait $p%d || exit 1" % i for i in range(len(pipes)))
-    return ["bash", "-c", script]
+    return at_once(*["%s | %s" % (copy_out(select), q(PGBIN + "/psql", "-Xqd", TARGET, "-c",
+                                                       "COPY %s FROM STDIN (FORMAT binary)" % table))
+                     for select, table in pairs])
+
+
+def copy_out(select):
+    return q(PGBIN + "/psql", "-Xqd", SOURCE, "-c", "COPY (%s) TO STDOUT (FORMAT binary)" % select)
+
+
+def half_selects(table):
+    middle = int(sql(SOURCE, "SELECT pg_relation_size('%s') / current_setting('block_size')::int / 2" % table))
+    return ["SELECT * FROM %s WHERE ctid %s '(%d,0)'" % (table, which, middle) for which in ("<", ">=")]
 
 
 def halves(table):
-    middle = int(sql(SOURCE, "SELECT pg_relation_size('%s') / current_setting('block_size')::int / 2" % table))
-    return psql_pipe(("SELECT * FROM %s WHERE ctid < '(%d,0)'" % (table, middle), table),
-                     ("SELECT * FROM %s WHERE ctid >= '(%d,0)'" % (table, middle), table))
+    return psql_pipe(*[(select, table) for select in half_selects(table)])
 
 
 def forget():
@@ -371,7 +383,6 @@ def tiny(args):
     dump = os.path.join(DIR, "dump")
 
     def dumped(*more):
-        q = shlex.quote
         return ["bash", "-ec", "rm -rf %s; %s/pg_dump -Fd -j2 -n tiny %s -d %s -f %s; %s/pg_restore -j2 %s -d %s %s" % (
             q(dump), PGBIN, " ".join(more), q(SOURCE), q(dump), PGBIN, " ".join(more), q(TARGET), q(dump))]
 
@@ -470,21 +481,19 @@ def memory(args):
 
 # --- command line ----------------------------------------------------------------------------------------------------
 
-BENCHES = {"data_phase": data_phase, "tiny": tiny, "skew": skew, "memory": memory}
-
-
-def main():
+def main(benches, one_run_each=(), default_tables=()):
+    """benches: {name: function(args) -> (lines, Bars)}; those of default_tables take names of tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("bench", choices=BENCHES)
-    parser.add_argument("tables", nargs="*", help="for data_phase, default: narrow mixed wide; for tiny: these contenders only")
+    parser.add_argument("bench", choices=benches)
+    parser.add_argument("tables", nargs="*", help="of narrow mixed wide, default: all; for tiny: these contenders only")
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS", "5")))
     parser.add_argument("--patience", type=int, default=int(os.environ.get("BENCH_PATIENCE", "3")))
     parser.add_argument("--opponents", action="store_true", help="without pghaul")
     parser.add_argument("--no-jobs4", dest="jobs4", action="store_false", help="data_phase without -j 4")
     args = parser.parse_intermixed_args()
-    if args.bench == "data_phase" and not args.tables:
+    if args.bench in default_tables and not args.tables:
         args.tables = ["narrow", "mixed", "wide"]
-    bench = BENCHES[args.bench]
+    bench = benches[args.bench]
     try:
         out, bars = bench(args)
     except Failed as e:
@@ -494,7 +503,7 @@ def main():
     print()
     print(" ".join(bench.__doc__.split()))
     print()
-    how = "one run each" if args.bench in ("skew", "memory") else "medians of %d rounds" % args.rounds
+    how = "one run each" if args.bench in one_run_each else "medians of %d rounds" % args.rounds
     print("`bench/run.sh %s`, %s · %s" % (args.bench, how, facts()))
     print("\n".join(out))
     if bars.lines:
@@ -506,4 +515,5 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main({"data_phase": data_phase, "tiny": tiny, "skew": skew, "memory": memory}, ("skew", "memory"),
+                  ("data_phase",)))

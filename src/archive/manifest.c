@@ -33,6 +33,32 @@ bool ph_manifest_read(struct ph_archive **archive, struct ph_arena *arena, int d
     return ok || ph_err_prefix(err, "%s/%s cannot be used", dir_shown, name);
 }
 
+/* The same job, to the last field: as text, each has one form. */
+static bool same_job(const struct ph_archive *a, const struct ph_archive *b)
+{
+    size_t a_len = 0, b_len = 0;
+    char *a_text = ph_manifest_format(a, false, &a_len);
+    char *b_text = ph_manifest_format(b, false, &b_len);
+    bool same = a_text && b_text && a_len == b_len && memcmp(a_text, b_text, a_len) == 0;
+    free(a_text);
+    free(b_text);
+    return same;
+}
+
+bool ph_manifest_confirm(const struct ph_archive *archive, int dir, const char *dir_shown,
+                         bool *there, struct ph_err *err)
+{
+    struct ph_arena arena = {0};
+    struct ph_archive *job = NULL;
+    bool ok = ph_manifest_read(&job, &arena, dir, dir_shown, false, err);
+    *there = !ok || job;
+    if (job && !same_job(job, archive))
+        ok = ph_err_set(err, PH_FAILED, "%s/%s is not the one that the manifest repeats", dir_shown,
+                        name_of(false));
+    ph_arena_fini(&arena);
+    return ok;
+}
+
 bool ph_manifest_write(const struct ph_archive *archive, int dir, const char *dir_shown,
                        bool sealed, struct ph_err *err)
 {

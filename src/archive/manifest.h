@@ -69,6 +69,11 @@ struct ph_archive {
 bool ph_manifest_read(struct ph_archive **archive, struct ph_arena *arena, int dir,
                       const char *dir_shown, bool sealed, struct ph_err *err);
 
+/* Reads the job.json of a sealed archive, whose manifest repeats all that it says. PH_FAILED when it is damaged, or says
+ * anything else; *there is false when there is none. */
+bool ph_manifest_confirm(const struct ph_archive *archive, int dir, const char *dir_shown,
+                         bool *there, struct ph_err *err);
+
 /* Writes one of them, durably; nothing that ph_manifest_read would refuse: PH_FAILED then, and nothing is changed. */
 bool ph_manifest_write(const struct ph_archive *archive, int dir, const char *dir_shown,
                        bool sealed, struct ph_err *err);

@@ -8,8 +8,8 @@
 #include "cli/names.h"
 
 /* Commands that the contract names and that come with later releases. */
-static const char *const later_commands[] = {"verify",  "stage",   "mirror", "cutover", "backout",
-                                             "control", "runbook", "tune",   "report",  "sync"};
+static const char *const later_commands[] = {"stage",   "mirror", "cutover", "backout", "control",
+                                             "runbook", "tune",   "report",  "sync"};
 
 enum { OPERANDS_MAX = 4 };
 

@@ -84,27 +84,62 @@ bool ph_cli_connect(struct ph_cli *cli, struct ph_conn **out, struct ph_err *err
     return false;
 }
 
+bool ph_cli_open_archive(struct ph_cli *cli, const char *path, struct ph_dir *dir,
+                         struct ph_archive **archive, struct ph_err *err)
+{
+    struct ph_arena *arena = &cli->settings->arena;
+    *archive = NULL;
+    if (!ph_dir_open(dir, path, PH_DIR_EXISTS, err)) {
+        if (!err->hint[0])
+            ph_err_hint(err, "name the directory that pghaul extract has written");
+        return false;
+    }
+    bool ok = ph_manifest_read(archive, arena, dir->fd, dir->shown, true, err) &&
+              (*archive || ph_manifest_read(archive, arena, dir->fd, dir->shown, false, err));
+    if (!ok && err->code == PH_OTHER_JOB) {
+        ph_err_hint(err, "use a newer version of pghaul");
+    } else if (!ok) {
+        ph_err_hint(err, "without it nothing of the archive can be trusted: restore the file from "
+                         "a copy, or extract again");
+    } else if (!*archive) {
+        ok = ph_err_set(err, PH_WRONG, "there is no archive in %s", dir->shown);
+        ph_err_hint(err, "an archive has a job.json: pghaul extract -d archive:DIR writes one");
+    }
+    if (!ok)
+        ph_dir_close(dir);
+    return ok;
+}
+
+bool ph_cli_need_sealed(const struct ph_archive *archive, const struct ph_dir *dir,
+                        struct ph_err *err)
+{
+    if (archive->sealed_at)
+        return true;
+    ph_err_set(err, PH_WRONG, "the archive in %s is not complete", dir->shown);
+    return ph_err_hint(err, "the extract that began it has to be run to its end");
+}
+
+/* What job.json says stands in the manifest as well, so it may be missing; but not be wrong. */
+static bool confirm(const struct ph_archive *archive, const struct ph_dir *dir, struct ph_err *err)
+{
+    bool there;
+    if (ph_manifest_confirm(archive, dir->fd, dir->shown, &there, err))
+        return true;
+    return ph_err_hint(err, "pghaul archive verify tells what else is damaged; manifest.json says "
+                            "the same, so without that file the archive can be loaded");
+}
+
 bool ph_cli_read_archive(struct ph_cli *cli, const char *path, struct ph_archive **archive,
                          struct ph_err *err)
 {
     struct ph_dir dir;
-    struct ph_arena *arena = &cli->settings->arena;
-    struct ph_archive *begun = NULL;
-    if (!ph_dir_open(&dir, path, PH_DIR_EXISTS, err))
-        return false;
-    bool ok = ph_manifest_read(archive, arena, dir.fd, dir.shown, true, err);
-    if (ok && !*archive) {
-        ok = ph_manifest_read(&begun, arena, dir.fd, dir.shown, false, err);
-        ok = ok &&
-             ph_err_set(err, PH_WRONG,
-                        begun ? "the archive in %s is not complete" : "there is no archive in %s",
-                        dir.shown);
-        if (begun)
-            ph_err_hint(err, "the extract that began it has to be run to its end");
-    } else if (!ok && err->code == PH_FAILED) {
-        err->code = PH_WRONG; /* nothing was changed */
+    bool ok = ph_cli_open_archive(cli, path, &dir, archive, err);
+    if (ok) {
+        ok = ph_cli_need_sealed(*archive, &dir, err) && confirm(*archive, &dir, err);
+        ph_dir_close(&dir);
     }
-    ph_dir_close(&dir);
+    if (!ok && err->code == PH_FAILED)
+        err->code = PH_WRONG; /* nothing was changed */
     return ok;
 }
 

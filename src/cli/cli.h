@@ -33,6 +33,7 @@ struct ph_cli {
 
 bool ph_cmd_plan(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_copy(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_extract(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_load(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_archive(struct ph_cli *cli, struct ph_err *err);
@@ -59,7 +60,16 @@ bool ph_cli_job(struct ph_cli *cli, struct ph_job_spec *spec, struct ph_job_opts
 /* Takes away the spill files that the job has on this host. */
 void ph_cli_clean_spill(const struct ph_cli *cli, const char *job, const char *tag);
 
-/* Reads the manifest of an archive directory. PH_WRONG when there is none. */
+/* Opens an archive directory and reads its manifest, or the job.json of an unfinished one. PH_WRONG when there is none, PH_FAILED
+ * when it is damaged, PH_OTHER_JOB when it is of a newer version. */
+bool ph_cli_open_archive(struct ph_cli *cli, const char *path, struct ph_dir *dir,
+                         struct ph_archive **archive, struct ph_err *err);
+
+/* PH_WRONG when it is unfinished. */
+bool ph_cli_need_sealed(const struct ph_archive *archive, const struct ph_dir *dir,
+                        struct ph_err *err);
+
+/* Both, for a load: whatever is wrong is PH_WRONG or PH_OTHER_JOB. */
 bool ph_cli_read_archive(struct ph_cli *cli, const char *path, struct ph_archive **archive,
                          struct ph_err *err);
 

@@ -95,6 +95,27 @@ static void tick(void *arg, const struct ph_progress *now)
     ph_metrics_tick(audience->metrics, now);
 }
 
+/* --verify: what has landed is read back while its pages are still in memory. */
+static bool read_back(struct ph_cli *cli, const struct ph_job_opts *job, struct ph_err *err)
+{
+    struct ph_verify_result result = {0};
+    struct ph_term term;
+    const struct ph_verify_opts opts = {
+        .job = job, .level = PH_VERIFY_READBACK, .show_data = cli->settings->show_data};
+    bool ok = ph_verify_run(&opts, &result, err);
+    if (ok || err->code == PH_DIFFERS) {
+        ph_term_look(&term, STDOUT_FILENO);
+        if (cli->settings->json) {
+            json_object_set_new(cli->json, "verify", ph_render_verify_json(&result));
+        } else if (!cli->settings->quiet) {
+            ph_buf_addc(&cli->out, '\n');
+            ph_render_verify(&cli->out, &result, &term);
+        }
+    }
+    ph_verify_result_free(&result);
+    return ok;
+}
+
 static bool run(struct ph_cli *cli,
                 bool (*job)(const struct ph_job_opts *, struct ph_job_result *, struct ph_err *),
                 struct ph_err *err)
@@ -121,6 +142,8 @@ static bool run(struct ph_cli *cli,
     render(cli, &result, ok, err);
     if (!ok)
         hint_again(cli, err);
+    else if (cli->settings->verify)
+        ok = read_back(cli, &opts, err);
     ph_job_result_free(&result);
     return ok;
 }

@@ -150,6 +150,8 @@ static bool run_command(struct ph_cli *cli, struct ph_err *err)
         return ph_cmd_plan(cli, err);
     case PH_CMD_COPY:
         return ph_cmd_copy(cli, err);
+    case PH_CMD_VERIFY:
+        return ph_cmd_verify(cli, err);
     case PH_CMD_EXTRACT:
         return ph_cmd_extract(cli, err);
     case PH_CMD_LOAD:

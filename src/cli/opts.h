@@ -18,8 +18,9 @@ enum {
     PH_CMD_EXTRACT = 16,
     PH_CMD_LOAD = 32,
     PH_CMD_ARCHIVE = 64,
-    PH_CMD_REPORT = 128,
-    PH_CMD_ALL = 255,
+    PH_CMD_VERIFY = 128,
+    PH_CMD_REPORT = 256,
+    PH_CMD_ALL = 511,
 };
 
 struct ph_command {
@@ -63,6 +64,7 @@ enum ph_section {
     PH_SECTION_TABLES,
     PH_SECTION_LOAD,
     PH_SECTION_CUT,
+    PH_SECTION_VERIFY,
     PH_SECTION_RUN,
     PH_SECTION_SPILL,
     PH_SECTION_THROTTLE,

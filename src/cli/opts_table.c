@@ -11,6 +11,7 @@ static const char *const spills[] = {"auto", "never", "always", NULL};
 static const char *const compressions[] = {"auto", "always", "never", NULL};
 static const char *const cat_formats[] = {"binary", "text", "csv", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
+static const char *const levels[] = {"receipt", "readback", "source", "sample", NULL};
 static const char *const generated[] = {"man", "bash", NULL};
 
 const struct ph_command ph_commands[] = {
@@ -39,6 +40,18 @@ const struct ph_command ph_commands[] = {
       "pghaul copy -s service=old -d service=new -t events --where 'at >= now() - interval $$7 "
       "days$$'",
       "pghaul copy -f job.yaml -j 8 --mode upsert --json"}},
+    {"verify",
+     PH_CMD_VERIFY,
+     "[JOB]",
+     "prove that the target holds what it should, and name every key that differs",
+     "Compares the target with what was read (receipt, readback) or with what the source holds now "
+     "(source, sample), and says what was proven. Where fingerprints differ, both sides are "
+     "compared down to the key. Tables of types that cannot be fingerprinted one way are compared "
+     "another way, and that is said. With --repair, what is missing or changed is copied again. "
+     "Exit status 3 when there are differences (with --repair: when some are left).",
+     {"pghaul verify -s service=old -d service=new -t public.orders",
+      "pghaul verify -s service=old -d service=new --job nightly --level source --json",
+      "pghaul verify -s service=old -d service=new -t orders --repair --max-delete 100"}},
     {"extract",
      PH_CMD_EXTRACT,
      "",
@@ -101,6 +114,7 @@ const char *const ph_section_titles[PH_N_SECTIONS] = {
     [PH_SECTION_TABLES] = "Which tables and rows",
     [PH_SECTION_LOAD] = "How rows are loaded",
     [PH_SECTION_CUT] = "How tables are cut",
+    [PH_SECTION_VERIFY] = "What is proven, and mended",
     [PH_SECTION_RUN] = "How the job runs",
     [PH_SECTION_SPILL] = "Files on the way",
     [PH_SECTION_THROTTLE] = "How fast",
@@ -112,6 +126,7 @@ enum {
     READ = PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_EXTRACT, /* from a server */
     LAND = PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_LOAD,    /* in a server */
     HAUL = READ | LAND,
+    TABLES = HAUL | PH_CMD_VERIFY,
     RUN = PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD,
     ALL = PH_CMD_ALL,
     JOBS = ALL & ~PH_CMD_ARCHIVE,
@@ -121,7 +136,7 @@ enum {
 #define F(name) offsetof(struct ph_settings, name)
 
 const struct ph_option ph_options[] = {
-    {"source", 's', "DSN", PH_OPT_TEXT, HAUL, PH_SECTION_SERVERS, PH_OPT_SECRET, F(source),
+    {"source", 's', "DSN", PH_OPT_TEXT, TABLES, PH_SECTION_SERVERS, PH_OPT_SECRET, F(source),
      .check = ph_dsntext_check,
      .help = "where the rows are: any libpq connection string (URI, keywords, service=NAME), or "
              "archive:DIR for load"},
@@ -137,33 +152,33 @@ const struct ph_option ph_options[] = {
          "the job's name in the ledger, also taken as an argument; by default made from the target "
          "and the definition, so that the same command finds the same job"},
 
-    {"table", 't', "[SCHEMA.]NAME[=[SCHEMA.]TARGET]", PH_OPT_WORDS, HAUL, PH_SECTION_TABLES, 0,
+    {"table", 't', "[SCHEMA.]NAME[=[SCHEMA.]TARGET]", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0,
      F(tables),
      .help = "a table, repeatable; quoting and patterns as in psql's \\d, and the "
              "target's name where it differs"},
-    {"schema", 0, "PATTERN", PH_OPT_WORDS, HAUL, PH_SECTION_TABLES, 0, F(schemas),
+    {"schema", 0, "PATTERN", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0, F(schemas),
      .help = "every table of these schemas, repeatable"},
-    {"all", 'a', NULL, PH_OPT_FLAG, HAUL, PH_SECTION_TABLES, 0, F(all),
+    {"all", 'a', NULL, PH_OPT_FLAG, TABLES, PH_SECTION_TABLES, 0, F(all),
      .help = "every table of the source database"},
-    {"exclude-table", 0, "PATTERN", PH_OPT_WORDS, HAUL, PH_SECTION_TABLES, 0, F(exclude_tables),
+    {"exclude-table", 0, "PATTERN", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0, F(exclude_tables),
      .help = "but not these tables, repeatable"},
-    {"exclude-schema", 0, "PATTERN", PH_OPT_WORDS, HAUL, PH_SECTION_TABLES, 0, F(exclude_schemas),
+    {"exclude-schema", 0, "PATTERN", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0, F(exclude_schemas),
      .help = "but not these schemas, repeatable"},
-    {"where", 0, "SQL", PH_OPT_TEXT, READ, PH_SECTION_TABLES, 0, F(where),
+    {"where", 0, "SQL", PH_OPT_TEXT, READ | PH_CMD_VERIFY, PH_SECTION_TABLES, 0, F(where),
      .help = "only rows that satisfy a condition; for a single table, more in a job file"},
-    {"columns", 0, "A,B,...", PH_OPT_NAMES, READ, PH_SECTION_TABLES, 0, F(columns),
+    {"columns", 0, "A,B,...", PH_OPT_NAMES, READ | PH_CMD_VERIFY, PH_SECTION_TABLES, 0, F(columns),
      .help = "only these columns; for a single table, more in a job file"},
 
-    {"mode", 0, "MODE", PH_OPT_CHOICE, LAND, PH_SECTION_LOAD, 0, F(mode), modes,
+    {"mode", 0, "MODE", PH_OPT_CHOICE, LAND | PH_CMD_VERIFY, PH_SECTION_LOAD, 0, F(mode), modes,
      .help =
          "append (default) to an empty target, upsert by key (the source's row wins), or replace: "
          "empty the target first"},
-    {"key", 0, "A,B,...", PH_OPT_NAMES, HAUL, PH_SECTION_LOAD, 0, F(key),
+    {"key", 0, "A,B,...", PH_OPT_NAMES, TABLES, PH_SECTION_LOAD, 0, F(key),
      .help = "the key's columns, instead of the chosen one; for a single table"},
-    {"allow-nonempty", 0, NULL, PH_OPT_FLAG, LAND, PH_SECTION_LOAD, 0, F(allow_nonempty),
-     .help = "append even to a target that has rows of its own"},
-    {"triggers", 0, "WHAT", PH_OPT_CHOICE, LAND, PH_SECTION_LOAD, 0, F(triggers), trigger_choices,
-     .min = PH_TRIGGERS_FIRE,
+    {"allow-nonempty", 0, NULL, PH_OPT_FLAG, LAND | PH_CMD_VERIFY, PH_SECTION_LOAD, 0,
+     F(allow_nonempty), .help = "append even to a target that has rows of its own"},
+    {"triggers", 0, "WHAT", PH_OPT_CHOICE, LAND | PH_CMD_VERIFY, PH_SECTION_LOAD, 0, F(triggers),
+     trigger_choices, .min = PH_TRIGGERS_FIRE,
      .help = "what becomes of triggers on the target: fire or skip. Without it such a target is "
              "refused"},
     {"sequences", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0, F(sequences),
@@ -176,7 +191,36 @@ const struct ph_option ph_options[] = {
     {"shard-rows", 0, "N", PH_OPT_SIZE, READ, PH_SECTION_CUT, 0, F(shard_rows),
      .help = "rows to a shard, like 200k"},
 
-    {"jobs", 'j', "N", PH_OPT_INT, HAUL | PH_CMD_ARCHIVE, PH_SECTION_RUN, 0, F(jobs), .min = 1,
+    {"verify", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_VERIFY, 0, F(verify),
+     .help = "when all has landed, read it back and prove it; exit status 3 when it differs"},
+    {"level", 0, "LEVEL", PH_OPT_CHOICE, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(level), levels,
+     .min = 1,
+     .help = "receipt: what was accepted is what was read, free; readback (default): the target's "
+             "bytes are those that were read; source: both sides are read now; sample: some rows, "
+             "field by field"},
+    {"in-server", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(in_server),
+     .help = "with --level source: the servers add up fingerprints themselves, hardly a byte "
+             "crosses the network"},
+    {"exact", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(exact),
+     .help = "rows that the target has of its own count as differences even after upsert and "
+             "--allow-nonempty"},
+    {"repair", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_NOT_FILE, F(repair),
+     .help = "copy again what is missing or changed; with --dry-run, say what would be done"},
+    {"max-delete", 0, "N", PH_OPT_INT, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_NOT_FILE,
+     F(max_delete), .min = 0, .max = 2000000000,
+     .help = "extra rows that --repair may delete in each table, default 0: none"},
+    {"max-differences", 0, "N", PH_OPT_INT, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(max_differences),
+     .min = 1, .max = 1000000,
+     .help = "differences that are named in each table, default 100; all are counted"},
+    {"sample-rows", 0, "N", PH_OPT_INT, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(sample_rows),
+     .min = 1, .max = 1000000, .help = "rows of each table for --level sample, default 1000"},
+    {"seed", 0, "N", PH_OPT_INT, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(sample_seed), .min = 1,
+     .max = 2000000000, .help = "chooses the same rows again for --level sample"},
+    {"recheck", 0, "TIME", PH_OPT_SPAN, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(recheck_s), .min = 0,
+     .max = MONTH_S,
+     .help = "look at differing tables again after so long: what is under way then does not count"},
+
+    {"jobs", 'j', "N", PH_OPT_INT, TABLES | PH_CMD_ARCHIVE, PH_SECTION_RUN, 0, F(jobs), .min = 1,
      .max = 256, .help = "workers, 1 to 256; default: what both servers and this machine have"},
     {"source-jobs", 0, "N", PH_OPT_INT, PH_CMD_COPY, PH_SECTION_RUN, 0, F(source_jobs), .min = 1,
      .max = 256, .help = "so many workers read from the source at once, at most"},
@@ -186,11 +230,11 @@ const struct ph_option ph_options[] = {
      .help = "join the live run of this job on any host; where there is none, simply run"},
     {"again", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_RUN, 0, F(again),
      .help = "a new round of a completed job"},
-    {"dry-run", 'n', NULL, PH_OPT_FLAG, HAUL | PH_CMD_CLEAN, PH_SECTION_RUN, 0, F(dry_run),
+    {"dry-run", 'n', NULL, PH_OPT_FLAG, TABLES | PH_CMD_CLEAN, PH_SECTION_RUN, 0, F(dry_run),
      .help = "everything but the changes"},
     {"strict", 0, NULL, PH_OPT_FLAG, READ, PH_SECTION_RUN, 0, F(strict),
      .help = "stop rather than go on under a second snapshot"},
-    {"memory", 0, "SIZE", PH_OPT_SIZE, HAUL, PH_SECTION_RUN, 0, F(memory),
+    {"memory", 0, "SIZE", PH_OPT_SIZE, TABLES, PH_SECTION_RUN, 0, F(memory),
      .help = "upper bound of the mover's memory, default 512MiB; refused at the start if it cannot "
              "be kept"},
     {"keep-snapshot", 0, "TIME", PH_OPT_SPAN, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_RUN, 0,

@@ -7,7 +7,9 @@
 
 #include "base/buf.h"
 #include "cli/term.h"
+#include "haul/archive_check.h"
 #include "haul/job.h"
+#include "haul/verify.h"
 #include "ledger/status.h"
 
 /* With `verbose`, every column and every table. */
@@ -20,10 +22,27 @@ void ph_render_copy(struct ph_buf *out, const struct ph_job_result *result,
                     const struct ph_term *term);
 json_t *ph_render_copy_json(const struct ph_job_result *result);
 
+/* What was proven, table by table, and what differs. */
+void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *result,
+                      const struct ph_term *term);
+json_t *ph_render_verify_json(const struct ph_verify_result *result);
+
 /* `shards`: list them too. */
 void ph_render_status(struct ph_buf *out, const struct ph_status *status,
                       const struct ph_term *term, bool shards);
 json_t *ph_render_status_json(const struct ph_status *status, bool shards);
+
+/* An archive, complete or not; `files`: shards whose files are there. `verbose`: list the shards too. */
+void ph_render_archive(struct ph_buf *out, const struct ph_archive *archive, const char *dir,
+                       int files, bool verbose);
+json_t *ph_render_archive_json(const struct ph_archive *archive, const char *dir, int files,
+                               bool verbose);
+
+/* What a check of an archive has found. */
+void ph_render_check(struct ph_buf *out, const struct ph_archive_check *check, const char *dir,
+                     bool quiet);
+json_t *ph_render_check_json(const struct ph_archive_check *check, const struct ph_archive *archive,
+                             const char *dir, bool interrupted);
 
 /* Appends a bar of `width` columns, `share` (0 to 1) of it filled. */
 void ph_render_bar(struct ph_buf *out, const struct ph_term *term, double share, int width);

@@ -4,6 +4,7 @@
 
 #include "cli/names.h"
 #include "cli/opts.h"
+#include "haul/verify.h"
 
 void ph_settings_init(struct ph_settings *s)
 {
@@ -72,11 +73,18 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         ph_err_set(err, PH_WRONG, "no target is given");
         return ph_err_hint(err, "name it with -d DSN, PGHAUL_TARGET or target: in the job file");
     }
-    bool hauls = command & (PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD);
+    bool hauls =
+        command & (PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD | PH_CMD_VERIFY);
     if (hauls && !s->source) {
         ph_err_set(err, PH_WRONG, "no source is given");
         return ph_err_hint(err, "name it with -s DSN, PGHAUL_SOURCE or source: in the job file");
     }
+    if (command & PH_CMD_VERIFY && s->repair && s->level == 1 + PH_VERIFY_RECEIPT)
+        return ph_err_set(err, PH_WRONG, "--repair needs a level that compares rows");
+    if (command & PH_CMD_VERIFY && s->repair && s->level == 1 + PH_VERIFY_SAMPLE)
+        return ph_err_set(err, PH_WRONG, "--repair needs a level that compares all rows");
+    if (command & PH_CMD_VERIFY && s->in_server && s->level != 1 + PH_VERIFY_SOURCE)
+        return ph_err_set(err, PH_WRONG, "--in-server is a way of --level source");
     if (s->all && s->schemas.n > 0)
         return ph_err_set(err, PH_WRONG, "--all and --schema exclude each other");
     if (s->quiet && s->verbose)

@@ -62,6 +62,11 @@ struct ph_settings {
     int log_format; /* 0 text, 1 json */
     const char *log_file, *state_dir;
 
+    int level; /* 1 + enum ph_verify_level; 0: the default */
+    bool in_server, exact, repair, verify;
+    int max_delete, max_differences, sample_rows, sample_seed;
+    double recheck_s;
+
     const char *write_file;
     const char *output; /* of report */
     const char *metrics_file;

@@ -4,6 +4,9 @@
  * (copy/stream.h).
  *
  *     ph_batcher_init → ph_batcher_begin, per stream → ph_batcher_next until it lends an empty batch → ph_batcher_fini
+ *
+ * Where the bytes lie in memory already, ph_batcher_pass lends the rows right there and copies none but those that two loans
+ * share: blocks of an archive mostly hold whole rows.
  */
 #ifndef PH_COPY_BATCHER_H
 #define PH_COPY_BATCHER_H
@@ -21,6 +24,8 @@ struct ph_batcher {
     char *buf;
     size_t cap, begin, end; /* [begin, end) has been read and not been lent */
     uint64_t rows;          /* lent so far */
+    const char *loan;       /* for ph_batcher_pass: what has not been looked at of the last loan */
+    size_t n_loan;
     bool ended;
     uint32_t edge[PH_BATCHER_ROWS];
 };
@@ -33,6 +38,13 @@ void ph_batcher_begin(struct ph_batcher *batcher, enum ph_format format, int fie
 
 /* Lends the next batch, until the next call; len 0 at the end of the stream, which ph_batcher_complete then judges. */
 bool ph_batcher_next(struct ph_batcher *batcher, ph_batcher_read *read, void *from,
+                     struct ph_batch *batch, struct ph_err *err);
+
+/* Lends the next bytes, until the next call; *n 0 at the end of the stream. */
+typedef bool ph_batcher_lend(void *from, const char **data, size_t *n, struct ph_err *err);
+
+/* As ph_batcher_next, from loans. One stream is read in one way. */
+bool ph_batcher_pass(struct ph_batcher *batcher, ph_batcher_lend *lend, void *from,
                      struct ph_batch *batch, struct ph_err *err);
 
 /* After the end: whether it was one, and not the middle of a row. PH_FAILED. */

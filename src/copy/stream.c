@@ -49,45 +49,108 @@ static size_t look_at_header(const char *data, size_t len, struct ph_err *err)
     return PH_STREAM_HEADER + (size_t)extension;
 }
 
+/* Rows of the same lengths follow each other in tables whose columns have fixed ones. Such a row is known by comparing
+ * all its lengths at once, where a walk from length to length would wait for each. */
+enum { ALIKE = 32 };
+
+struct alike {
+    size_t size; /* of the row; 0: nothing is expected */
+    int fields;
+    uint32_t at[ALIKE],
+        length[ALIKE]; /* of the fields: where their lengths stand, and these as they stand */
+};
+
+/* Expects more rows like this whole one; not of so many fields that comparing them is no gain. */
+static void expect(struct alike *alike, const char *row, size_t size, int fields)
+{
+    size_t p = 2;
+    alike->size = fields > 0 && fields <= ALIKE ? size : 0;
+    alike->fields = fields;
+    for (int i = 0; i < fields && alike->size; i++) {
+        int32_t length = read32(row + p);
+        alike->at[i] = (uint32_t)p;
+        memcpy(&alike->length[i], row + p, 4);
+        p += 4 + (length > 0 ? (size_t)length : 0);
+    }
+}
+
+static inline bool is_alike(const struct alike *alike, const char *row)
+{
+    uint32_t differ = (uint32_t)(read16(row) ^ alike->fields);
+    for (int i = 0; i < alike->fields; i++) {
+        uint32_t length;
+        memcpy(&length, row + alike->at[i], 4);
+        differ |= length ^ alike->length[i];
+    }
+    return differ == 0;
+}
+
+/* Goes over the fields of a row that begins at `at`. Returns the offset behind it; 0 when it is not whole. */
+static inline size_t walk_row(const char *data, size_t at, size_t len, int fields,
+                              const char **wrong)
+{
+    size_t p = at + 2;
+    for (; fields > 0; fields--) {
+        if (len - p < 4)
+            return 0;
+        int32_t size = read32(data + p);
+        p += 4;
+        if (size <= 0) {
+            if (size == 0 || size == -1)
+                continue;
+            *wrong = "a negative length";
+            return 0;
+        }
+        if ((size_t)size > len - p) {
+            if (size > LARGEST_VALUE)
+                *wrong = "a value longer than the server's limit";
+            return 0;
+        }
+        p += (size_t)size;
+    }
+    return p;
+}
+
+/* What stands where a row should begin has not its number of fields. */
+static void end_rows(struct ph_scan *scan, int fields, size_t left, const char **wrong)
+{
+    if (fields != -1) {
+        *wrong = "a row with an unexpected number of fields";
+        return;
+    }
+    scan->at = PH_SCAN_END;
+    if (left > 2)
+        *wrong = "bytes behind the trailer";
+}
+
 /* The hot loop: from row to row over whole rows. Returns the offset behind the last whole row. */
 static size_t look_at_rows(struct ph_scan *scan, const char *data, size_t begin, size_t len,
                            uint32_t *edge, size_t max_rows, size_t *rows, const char **wrong)
 {
-    size_t at = begin, n = 0;
+    struct alike alike = {.size = 0};
+    size_t at = begin, n = 0, last = 0;
     while (n < max_rows && len - at >= 2) {
+        while (alike.size && len - at >= alike.size && n < max_rows &&
+               is_alike(&alike, data + at)) {
+            at += alike.size;
+            edge[n++] = (uint32_t)(at - begin);
+        }
+        if (n == max_rows || len - at < 2)
+            break;
         int fields = read16(data + at);
         if (fields != scan->fields) {
-            if (fields != -1) {
-                *wrong = "a row with an unexpected number of fields";
-            } else {
-                scan->at = PH_SCAN_END;
-                if (len - at > 2)
-                    *wrong = "bytes behind the trailer";
-            }
+            end_rows(scan, fields, len - at, wrong);
             break;
         }
-        size_t p = at + 2;
-        for (; fields > 0 && len - p >= 4; fields--) {
-            int32_t size = read32(data + p);
-            p += 4;
-            if (size <= 0) {
-                if (size < -1) {
-                    *wrong = "a negative length";
-                    *rows = n;
-                    return at;
-                }
-                continue;
-            }
-            if ((size_t)size > len - p) {
-                if (size > LARGEST_VALUE)
-                    *wrong = "a value longer than the server's limit";
-                break;
-            }
-            p += (size_t)size;
-        }
-        if (fields > 0)
+        size_t end = walk_row(data, at, len, fields, wrong);
+        if (!end)
             break;
-        at = p;
+        size_t size = end - at;
+        alike.size = 0;
+        if (size == last)
+            expect(&alike, data + at, size, fields);
+        last = size;
+        at = end;
         edge[n++] = (uint32_t)(at - begin);
     }
     *rows = n;

@@ -271,6 +271,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
         .lo = (const char *const *)plan->shard_lo,
         .hi = (const char *const *)plan->shard_hi,
         .n_shards = plan->n_shards,
+        .nonempty = run->opts->spec->allow_nonempty,
         .replace = run->opts->spec->mode == PH_REPLACE,
         .snapshot = snapshot,
         .past = past_snapshots(run),

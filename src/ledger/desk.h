@@ -49,7 +49,7 @@ struct ph_desk_ops {
     bool (*failed)(struct ph_desk *desk, const struct ph_shard *shard, bool counted, bool park,
                    const char *why, double delay_s, bool *parked, struct ph_err *err);
     bool (*sealed)(struct ph_desk *desk, const struct ph_shard *shard,
-                   const struct ph_spill_note *note, struct ph_err *err);
+                   const struct ph_spill_note *note, bool *known, struct ph_err *err);
     bool (*unsealed)(struct ph_desk *desk, const struct ph_shard *shard, const char *why,
                      struct ph_err *err);
     bool (*usable)(struct ph_desk *desk);
@@ -78,12 +78,12 @@ static inline bool ph_desk_fail(struct ph_desk *desk, const struct ph_shard *sha
     return desk->ops->failed(desk, shard, counted, park, why, delay_s, parked, err);
 }
 
-/* The claimed shard is in a sealed file now, and nobody's claim any more. PH_FENCED: somebody else has it; PH_CONNECTION:
- * unknown to the ledger, which is to be told later (ph_ledger_adopt). */
+/* The claimed shard is in a sealed file now, and nobody's claim any more. *known: the ledger in the target has heard of it;
+ * otherwise it is to be told later (pghaul.adopt). PH_FENCED: somebody else has the shard; PH_CONNECTION: who knows. */
 static inline bool ph_desk_sealed(struct ph_desk *desk, const struct ph_shard *shard,
-                                  const struct ph_spill_note *note, struct ph_err *err)
+                                  const struct ph_spill_note *note, bool *known, struct ph_err *err)
 {
-    return desk->ops->sealed(desk, shard, note, err);
+    return desk->ops->sealed(desk, shard, note, known, err);
 }
 
 /* The file of a claimed shard is missing or damaged: the shard is to be read from the source again. */

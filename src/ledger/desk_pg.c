@@ -219,11 +219,12 @@ bool ph_desk_pg_await_commit(struct ph_desk_pg *desk, struct ph_err *err)
 
 /* That a shard is in a file must not be forgotten by a crash of the target: the source may have let go by then. */
 static bool sealed(struct ph_desk *base, const struct ph_shard *shard,
-                   const struct ph_spill_note *note, struct ph_err *err)
+                   const struct ph_spill_note *note, bool *known, struct ph_err *err)
 {
     struct ph_desk_pg *desk = self_of(base);
     struct ph_buf sql = {0};
     char hash[PH_TALLY_HASH_TEXT];
+    *known = false;
     if (!ph_desk_pg_connect(desk, err))
         return false;
     ph_sql_add(&sql,
@@ -239,6 +240,7 @@ static bool sealed(struct ph_desk *base, const struct ph_shard *shard,
         err->code = PH_FENCED;
     if (!ok && !ph_conn_recover(desk->conn))
         ph_desk_pg_disconnect(desk);
+    *known = ok;
     return ok || ph_err_prefix(err, "noting that shard %lld is spilled", (long long)shard->id);
 }
 

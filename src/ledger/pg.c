@@ -176,10 +176,11 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
         ph_sql_add(
             &sql,
             "INSERT INTO pghaul.job (name, set_id, tag, mode, fingerprint, definition, source,"
-            " target, source_system, source_database)"
-            " VALUES (%L, %L, %L, %L, %L, %L, %L, %L, %L, %u) RETURNING id",
+            " target, source_system, source_database, nonempty)"
+            " VALUES (%L, %L, %L, %L, %L, %L, %L, %L, %L, %u, %s) RETURNING id",
             what->name, what->set, what->tag, what->mode, what->fingerprint, what->definition,
-            what->source, what->target, system, what->source_database);
+            what->source, what->target, system, what->source_database,
+            what->nonempty ? "true" : "false");
     else
         ph_sql_add(
             &sql,
@@ -191,9 +192,10 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
             "DELETE FROM pghaul.event WHERE job OPERATOR(pg_catalog.=) %D;"
             "UPDATE pghaul.job SET state = 'open', round = round OPERATOR(pg_catalog.+) 1,"
             " started_at = pg_catalog.clock_timestamp(), completed_at = NULL, last_error = NULL,"
-            " set_id = %L, source = %L, target = %L"
+            " set_id = %L, source = %L, target = %L, nonempty = %s"
             " WHERE id OPERATOR(pg_catalog.=) %D RETURNING id",
-            *job, *job, *job, *job, *job, *job, what->set, what->source, what->target, *job);
+            *job, *job, *job, *job, *job, *job, what->set, what->source, what->target,
+            what->nonempty ? "true" : "false", *job);
     if (!run(conn, &sql, &rows, err))
         return false;
     *job = ph_rows_int(rows, 0, 0);

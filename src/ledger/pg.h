@@ -45,6 +45,7 @@ struct ph_ledger_new {
     const struct ph_shard *shards;
     const char *const *lo, *const *hi;
     int n_shards;
+    bool nonempty;                      /* the targets may have rows of their own */
     bool replace;                       /* empty the targets in the same transaction */
     const struct ph_snapshot *snapshot; /* NULL: the shards lie in an archive, and these are its: */
     const struct ph_past_snapshot *past;

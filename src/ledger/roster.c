@@ -321,14 +321,15 @@ static bool failed(struct ph_desk *base, const struct ph_shard *shard, bool coun
     return true;
 }
 
-/* The sink has told the roster already: there is nobody else to be told. */
+/* The sink tells the roster itself: there is nobody else to be told now. */
 static bool sealed(struct ph_desk *base, const struct ph_shard *shard,
-                   const struct ph_spill_note *note, struct ph_err *err)
+                   const struct ph_spill_note *note, bool *known, struct ph_err *err)
 {
     (void)base;
     (void)shard;
     (void)note;
     (void)err;
+    *known = false;
     return true;
 }
 

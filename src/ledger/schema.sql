@@ -32,6 +32,7 @@ CREATE TABLE pghaul.job (
     target          text NOT NULL,
     source_system   text NOT NULL, -- system identifier, as text: it is an unsigned 64-bit number
     source_database oid NOT NULL,
+    nonempty        boolean NOT NULL DEFAULT false, -- appends to tables that have rows of their own
     created_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     started_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(), -- this round
     completed_at    timestamptz,
@@ -186,6 +187,16 @@ CREATE TABLE pghaul.receipt (
     PRIMARY KEY (job, shard)
 ) WITH (fillfactor = 50);
 CREATE UNLOGGED TABLE pghaul.receipt_unlogged (LIKE pghaul.receipt INCLUDING ALL);
+
+-- What a verify that has not ended has proven so far: it goes on with the rest.
+CREATE TABLE pghaul.verified (
+    job         bigint NOT NULL,
+    tab         int NOT NULL,
+    how         text NOT NULL, -- level and ways
+    verified_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (job, tab),
+    FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
+);
 
 CREATE VIEW pghaul.all_receipts AS
     SELECT * FROM pghaul.receipt UNION ALL SELECT * FROM pghaul.receipt_unlogged;

@@ -391,9 +391,9 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
                " pghaul.forget_spill;"
                "DROP TYPE pghaul.claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
-               "DROP TABLE pghaul.receipt, pghaul.receipt_unlogged, pghaul.spill, pghaul.shard,"
-               " pghaul.sample, pghaul.event,"
-               " pghaul.mover, pghaul.tab, pghaul.snapshot, pghaul.job;"
+               "DROP TABLE pghaul.verified, pghaul.receipt, pghaul.receipt_unlogged, pghaul.spill,"
+               " pghaul.shard, pghaul.sample, pghaul.event, pghaul.mover, pghaul.tab, "
+               "pghaul.snapshot, pghaul.job;"
                "DROP SCHEMA pghaul",
                err) ||
            ph_err_prefix(err, "taking the ledger away");

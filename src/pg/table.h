@@ -30,6 +30,13 @@ struct ph_plan_column {
     const char *target_type;
     const char *compare; /* suffix under which equal is identical: "" or a cast; for verify */
     bool settable;       /* upsert may SET it (not identity always) */
+
+    /* How verify reads it on either side: as the stream has it, or as text where the binary form of
+     * equal values differs between servers, or there is none. */
+    const char *verify_source, *verify_target;
+    bool by_text;
+    bool unfit; /* no value of the source's type gets into the target's: it can only be looked at */
+    bool generated; /* by the target itself: verified, never copied */
 };
 
 struct ph_plan_key {
@@ -80,6 +87,13 @@ struct ph_table {
     const char *const *conflict; /* upsert: target columns of the unique index */
     int n_conflict;
     bool source_key_unique; /* the source itself guarantees that the upsert key is not doubled */
+
+    /* For verify: a key that is unique on one side at least, as places in `columns`; and columns that
+     * only one side has, as far as nobody has chosen the columns. */
+    const int *identity;
+    int n_identity;
+    const char *const *only_source, *const *only_target;
+    int n_only_source, n_only_target;
 
     double rows_estimate;
     int64_t bytes;  /* heap and TOAST in the source */

@@ -501,3 +501,34 @@ const char *ph_format_compare(const struct ph_types *types, uint32_t oid)
     bool is_strict = t.type && (t.type->kind == 'e' || is_one_of(t.type, strict));
     return is_strict ? "" : "::pg_catalog.text COLLATE pg_catalog.\"C\"";
 }
+
+const char *ph_format_as_text(struct ph_arena *arena, const struct ph_types *types, uint32_t oid)
+{
+    const struct ph_format_sides format = {.arena = arena, .source = types};
+    const char *kept = keep_declaration(&format, oid);
+    const char *text = "::pg_catalog.text";
+    return *kept && strcmp(kept, text) != 0 ? ph_arena_printf(arena, "%s%s", kept, text) : text;
+}
+
+static bool is_portable(const struct ph_types *types, uint32_t oid, int depth)
+{
+    const struct ph_type *t = ph_types_find(types, oid);
+    if (!t || depth >= DEEPEST)
+        return false;
+    if (t->element)
+        return t->element < FIRST_UNSTABLE_OID && is_portable(types, t->element, depth + 1);
+    if (t->kind == 'd')
+        return is_portable(types, t->base, depth + 1);
+    if (t->kind == 'r' || t->kind == 'm')
+        return is_portable(types, t->subtype, depth + 1);
+    for (int i = 0; i < t->n_attributes; i++)
+        if (t->attributes[i].type >= FIRST_UNSTABLE_OID ||
+            !is_portable(types, t->attributes[i].type, depth + 1))
+            return false;
+    return true;
+}
+
+bool ph_format_is_portable(const struct ph_types *types, uint32_t oid)
+{
+    return is_portable(types, oid, 0);
+}

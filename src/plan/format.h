@@ -47,4 +47,12 @@ void ph_format_fit(const struct ph_format_sides *format, uint32_t source, int so
  * collation. */
 const char *ph_format_compare(const struct ph_types *types, uint32_t oid);
 
+/* What to put behind a column of this type to read it as text, the same on every server and without
+ * losing what output drops. */
+const char *ph_format_as_text(struct ph_arena *arena, const struct ph_types *types, uint32_t oid);
+
+/* Whether equal values of this type have equal binary forms on all servers. Arrays and composites
+ * carry the OIDs of what they are made of, and those of user-defined types are a database's own. */
+bool ph_format_is_portable(const struct ph_types *types, uint32_t oid);
+
 #endif

@@ -4,7 +4,7 @@
  *     tree.c      picks → pairs, one per table with storage
  *     mapping.c   the user's SQL is checked and its types are learnt
  *     match.c     columns by name; format.c says how a value of one type gets into another
- *     conflict.c  the key of an upsert
+ *     conflict.c  the key of an upsert; identity.c  the key by which verify tells rows apart
  *     check.c, check_table.c   what stands in the way, all of it at once
  *     definition.c   what the job is, canonically
  *     extract.c, load.c   what is otherwise when an archive stands in for one of the servers
@@ -131,6 +131,9 @@ bool ph_match_table(struct ph_make *make, const struct ph_pair *pair, struct ph_
 /* conflict.c: chooses and checks the upsert's key. */
 bool ph_match_conflict(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table,
                        struct ph_err *err);
+
+/* identity.c: a key by which verify tells rows apart; none where there is none. */
+void ph_match_identity(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table);
 
 /* check.c: servers, connections, space; check_table.c: tables. */
 void ph_check_servers(struct ph_make *make, struct ph_conn *source, struct ph_conn *target);

@@ -177,7 +177,8 @@ static bool is_given(const struct ph_pair *pair, const struct ph_column *target)
 }
 
 /* Columns of the source that would be left behind. */
-static void check_left_behind(struct ph_make *make, const struct ph_pair *pair)
+static void check_left_behind(struct ph_make *make, const struct ph_pair *pair,
+                              struct ph_table *table)
 {
     struct names missing = {0};
     const struct ph_request *request = pair->pick->request;
@@ -189,7 +190,9 @@ static void check_left_behind(struct ph_make *make, const struct ph_pair *pair)
         if (!ph_relation_column(pair->target, name) && !is_mentioned(make, pair->pick, name))
             add_name(make, &missing, name);
     }
-    if (missing.n)
+    table->only_source = missing.items;
+    table->n_only_source = missing.n;
+    if (missing.n && !make->plan->spec->verify)
         ph_make_obstacle(make,
                          load
                              ? "an archive is loaded with all its columns: add what is missing, or "
@@ -205,6 +208,15 @@ static void check_left_behind(struct ph_make *make, const struct ph_pair *pair)
 static void check_surplus(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table)
 {
     struct names refused = {0}, filled = {0}, empty = {0};
+    const struct ph_request *request = pair->pick->request;
+    if (make->plan->spec->verify) {
+        for (int i = 0; i < pair->target->n_columns; i++)
+            if (!pair->target->columns[i].generated && !is_given(pair, &pair->target->columns[i]))
+                add_name(make, &empty, pair->target->columns[i].name);
+        table->only_target = request && request->columns ? NULL : empty.items;
+        table->n_only_target = request && request->columns ? 0 : empty.n;
+        return;
+    }
     bool load = make->plan->spec->route == PH_ROUTE_LOAD;
     for (int i = 0; i < pair->target->n_columns; i++) {
         const struct ph_column *c = &pair->target->columns[i];
@@ -273,6 +285,33 @@ static void refuse_fit(struct ph_make *make, const struct ph_pair *pair,
                          column->target_type);
 }
 
+/* Both sides as the stream has them, or both as text. */
+static void add_verify(struct ph_make *make, uint32_t source_type, const struct ph_column *target,
+                       const struct ph_fit *fit, struct ph_plan_column *out)
+{
+    struct ph_arena *arena = arena_of(make);
+    const struct ph_types *here = &make->side[PH_SOURCE].types;
+    const struct ph_types *there = &make->side[PH_TARGET].types;
+    struct ph_buf sql = {0};
+    out->generated = target->generated != '\0';
+    out->by_text = fit->kind == PH_FIT_NONE || fit->kind == PH_FIT_TEXT ||
+                   (fit->money && make->money_differs) ||
+                   !ph_format_is_portable(there, target->type) ||
+                   (fit->kind != PH_FIT_CAST && !ph_format_is_portable(here, source_type));
+    out->unfit = fit->kind == PH_FIT_NONE;
+    out->verify_source = out->select;
+    ph_sql_add(&sql, "%I", target->name);
+    if (out->by_text) {
+        const char *as_text = fit->kind == PH_FIT_CAST
+                                  ? ph_arena_printf(arena, "%s::pg_catalog.text", fit->cast)
+                                  : ph_format_as_text(arena, here, source_type);
+        out->verify_source = select_text(make, out, as_text);
+        ph_buf_add(&sql, ph_format_as_text(arena, there, target->type));
+    }
+    out->verify_target = ph_arena_strdup(arena, sql.data);
+    ph_buf_fini(&sql);
+}
+
 static const char *one_money(const struct ph_make *make)
 {
     return make->plan->spec->route == PH_ROUTE_LOAD
@@ -308,15 +347,17 @@ static struct candidate make_column(struct ph_make *make, const struct ph_pair *
     };
     ph_format_fit(&format, mapping ? mapping->type : source->type,
                   mapping ? mapping->typmod : source->typmod, target->type, target->typmod, &c.fit);
+    bool verify = make->plan->spec->verify;
     if (make->plan->spec->route == PH_ROUTE_LOAD)
         ph_load_fit(make, pair, out, &c.fit);
-    else if (c.fit.kind == PH_FIT_NONE)
+    else if (c.fit.kind == PH_FIT_NONE && !verify)
         refuse_fit(make, pair, out, c.fit.why);
-    if (c.fit.money && make->money_differs)
+    if (c.fit.money && make->money_differs && !verify)
         ph_make_obstacle(make, one_money(make),
                          "%s, column %s: money has another unit in the target",
                          ph_make_name(make, pair->source), ph_make_quote(make, out->name));
     out->select = select_text(make, out, c.fit.cast);
+    add_verify(make, mapping ? mapping->type : source->type, target, &c.fit, out);
     if (*c.fit.why)
         out->why = c.fit.why;
     else if (!strcmp(out->source_type, out->target_type))
@@ -336,6 +377,8 @@ static void settle_format(struct ph_make *make, const struct ph_pair *pair, stru
     bool qualify = false, money = false, oid = false;
     for (int i = 0; i < table->n_columns; i++) {
         const struct ph_fit *fit = &candidates[i].fit;
+        if (candidates[i].column->generated)
+            continue;
         if (fit->needs_text && !because)
             because = ph_make_quote(make, candidates[i].column->name);
         qualify = qualify || fit->qualify;
@@ -360,7 +403,8 @@ static void settle_format(struct ph_make *make, const struct ph_pair *pair, stru
                               "%s: names in its reg* columns are written as the source role's "
                               "search_path shows them, since there is SQL of yours that needs it",
                               ph_make_name(make, pair->source));
-    if (because && money && make->money_text_differs && !make->money_differs)
+    if (because && money && !make->plan->spec->verify && make->money_text_differs &&
+        !make->money_differs)
         ph_make_obstacle(make, one_money(make),
                          "%s goes as text, and its money is written in another way in the target",
                          ph_make_name(make, pair->source));
@@ -375,8 +419,10 @@ static void write_lists(struct ph_make *make, struct ph_table *table)
 {
     struct ph_buf select = {0}, columns = {0};
     for (int i = 0; i < table->n_columns; i++) {
-        ph_sql_add(&select, i ? ", %s" : "%s", table->columns[i].select);
-        ph_sql_add(&columns, i ? ", %I" : "%I", table->columns[i].name);
+        if (table->columns[i].generated)
+            continue;
+        ph_sql_add(&select, select.len ? ", %s" : "%s", table->columns[i].select);
+        ph_sql_add(&columns, columns.len ? ", %I" : "%I", table->columns[i].name);
     }
     table->select_list = ph_arena_strdup(arena_of(make), ph_buf_text(&select));
     table->target_columns = ph_arena_strdup(arena_of(make), ph_buf_text(&columns));
@@ -408,14 +454,15 @@ static void match_columns(struct ph_make *make, const struct ph_pair *pair, stru
             continue; /* see check_left_behind */
         if (target->generated && load)
             refuse_generated(make, pair, target);
-        if (target->generated || !is_given(pair, target))
+        bool computed = target->generated && !make->plan->spec->verify; /* by itself */
+        if (computed || !is_given(pair, target))
             continue;
         candidates[table->n_columns] = make_column(
             make, pair, target, mapping_of(pair->pick, target->name), &columns[table->n_columns]);
         table->n_columns++;
     }
     table->columns = columns;
-    check_left_behind(make, pair);
+    check_left_behind(make, pair, table);
     check_surplus(make, pair, table);
     settle_format(make, pair, table, candidates);
     write_lists(make, table);
@@ -430,6 +477,7 @@ static const char *number_columns(struct ph_make *make, const struct ph_relation
         bool used = all;
         for (int k = 0; k < table->n_columns && !used; k++)
             used =
+                !table->columns[k].generated &&
                 !strcmp(column->name, source ? table->columns[k].source : table->columns[k].name);
         if (used)
             ph_buf_addf(&numbers, "%s%d", numbers.len ? "," : "", column->number);
@@ -497,6 +545,7 @@ bool ph_match_table(struct ph_make *make, const struct ph_pair *pair, struct ph_
     take_request(make, pair, table);
     match_columns(make, pair, table);
     write_numbers(make, pair, table);
+    ph_match_identity(make, pair, table);
     if (route == PH_ROUTE_EXTRACT)
         ph_extract_warn(make, pair, table);
     else if (route == PH_ROUTE_LOAD)

@@ -222,7 +222,11 @@ static bool make_plan(struct ph_make *make, struct ph_conn *source, struct ph_co
     if (!open_sides(make, source, target, err) || !make_pairs(make, err))
         return false;
     ph_check_jobs(make, source, target);
-    if (!make_tables(make, err) || !choose_cut(make, source, err))
+    if (!make_tables(make, err))
+        return false;
+    if (plan->spec->verify)
+        return ph_definition_make(make, err);
+    if (!choose_cut(make, source, err))
         return false;
     limit_jobs_to_shards(plan);
     ph_check_servers(make, source, target);

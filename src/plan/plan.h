@@ -74,6 +74,7 @@ struct ph_job_spec {
     enum ph_triggers triggers;
     bool sequences;
     bool strict;
+    bool verify; /* the plan is for looking: what would stand in the way of loading does not */
     const char *job_name; /* NULL: made from the target's name and the definition */
 };
 

@@ -122,24 +122,25 @@ static bool put(struct ph_sink *sink, const struct ph_batch *batch, struct ph_er
     return ok;
 }
 
-/* Who may not have the shard any more leaves no file. */
-static bool tell_ledger(struct sink_archive *self, const struct ph_spill_note *note,
-                        struct ph_err *err)
+/* Who may not have the shard any more leaves no file. The roster hears of the file last: while the ledger is being told of it,
+ * nobody else may tell it too, for that would fence us. */
+static bool tell(struct sink_archive *self, const struct ph_spill_note *note, struct ph_err *err)
 {
     struct ph_desk *desk = *self->opts.desk;
     struct ph_place *place = self->opts.place;
     struct ph_err ignored;
+    bool known = false;
     if (PH_FAULT("spill.sealed")) { /* as if the target had gone this very moment */
         ph_desk_recover(desk);
-        return true;
+    } else if (!ph_desk_sealed(desk, self->shard, note, &known, err) && err->code == PH_FENCED) {
+        ph_file_remove(place->dir, place->shown, note->file, &ignored);
+        return false;
     }
-    if (ph_desk_sealed(desk, self->shard, note, err))
-        return true;
-    if (err->code != PH_FENCED)
-        return true; /* whatever it is, the worker hears of it when it notes the file */
-    ph_roster_planned(self->opts.roster, self->shard->id);
-    ph_file_remove(place->dir, place->shown, note->file, &ignored);
-    return false;
+    /* whatever else it is, the worker hears of it when it notes the file */
+    ph_roster_sealed(self->opts.roster, self->shard->id, note);
+    if (known)
+        ph_roster_noted(self->opts.roster, self->shard->id);
+    return true;
 }
 
 static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph_err *err)
@@ -157,9 +158,8 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
     if (!ok)
         return false;
     self->stored = note.sealed.size;
-    ph_roster_sealed(self->opts.roster, self->shard->id, &note);
     uint64_t begin = ph_clock_ns();
-    ok = tell_ledger(self, &note, err);
+    ok = tell(self, &note, err);
     self->base.commit_ns += ph_clock_ns() - begin;
     note_wait(self);
     forget(self);

@@ -2,7 +2,7 @@
  *
  *     open    takes a name that no file has had
  *     put     a batch becomes a compressed block
- *     commit  the file is sealed: whole, durable, with its receipt inside; then the roster knows, then the ledger
+ *     commit  the file is sealed: whole, durable, with its receipt inside; then the ledger knows, then the roster
  *
  * The file is a fact before the ledger knows of it. Where the ledger cannot be told now, commit succeeds
  * nevertheless: the roster keeps the file as one that is to be noted later. PH_FENCED: somebody else has the shard; the file is

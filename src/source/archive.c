@@ -15,8 +15,6 @@ struct source_archive {
     struct ph_place *place;
     const struct ph_shard *shard;
     struct ph_shardin *file;
-    const char *lent; /* of the file's last loan, what has not been taken yet */
-    size_t n_lent;
     struct ph_batcher batcher;
 };
 
@@ -59,7 +57,6 @@ static bool open_shard(struct ph_source *source, const struct ph_shard *shard, s
     struct source_archive *self = self_of(source);
     struct ph_place *place = self->place;
     self->shard = shard;
-    self->n_lent = 0;
     if (!ph_place_ready(place, err))
         return false;
     if (!ph_shardin_open(&self->file, place->ring, place->dir, place->shown, shard->file,
@@ -73,22 +70,16 @@ static bool open_shard(struct ph_source *source, const struct ph_shard *shard, s
     return is_the_one(self, shard, err);
 }
 
-static bool read_file(void *from, char *to, size_t room, size_t *n, struct ph_err *err)
+static bool lend_block(void *from, const char **data, size_t *n, struct ph_err *err)
 {
     struct source_archive *self = from;
-    if (self->n_lent == 0 && !ph_shardin_next(self->file, &self->lent, &self->n_lent, err))
-        return damaged(err);
-    *n = self->n_lent < room ? self->n_lent : room;
-    memcpy(to, self->lent, *n);
-    self->lent += *n;
-    self->n_lent -= *n;
-    return true;
+    return ph_shardin_next(self->file, data, n, err) || damaged(err);
 }
 
 static bool next_batch(struct ph_source *source, struct ph_batch *batch, struct ph_err *err)
 {
     struct source_archive *self = self_of(source);
-    if (!ph_batcher_next(&self->batcher, read_file, self, batch, err))
+    if (!ph_batcher_pass(&self->batcher, lend_block, self, batch, err))
         return damaged(err);
     self->base.wait_ns = ph_ring_wait_ns(self->place->ring);
     if (batch->len > 0)

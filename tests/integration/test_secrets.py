@@ -43,7 +43,9 @@ def ledger_dump(t):
                             "-n", "pghaul", t.target.name], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def ps():
+def ps(t):
+    """Command lines of this story's processes: those that name its databases, and keepers. (Another story's command shows
+    what it was given, for the moment until it has overwritten it.)"""
     out = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -51,7 +53,7 @@ def ps():
                 line = f.read().decode(errors="replace")
         except OSError:
             continue
-        if "pghaul" in line or "postgres" in line:
+        if t.id in line or "pghaul-keeper" in line:
             out.append(line)
     return "\n".join(out)
 
@@ -69,14 +71,14 @@ def run_and_look(t, args, env=None):
     with t.mover.start("copy", *args, env=env) as run:
         assert t.when_landed(2, run), "it ended too soon"
         run.signal(signal.SIGSTOP)
-        assert_silent("ps", ps())
+        assert_silent("ps", ps(t))
         run.signal(signal.SIGCONT)
         run.signal(signal.SIGINT)
         said += str(run.wait().expect(130))
     activity = "\n".join(filter(None, t.source.column("select query || application_name from pg_stat_activity") +
                                 t.target.column("select query || application_name from pg_stat_activity")))
     assert_silent("pg_stat_activity", activity)
-    assert_silent("ps", ps())
+    assert_silent("ps", ps(t))
     result = t.run("copy", *args, "--log-file", t.directory + "/log", env=env).expect(0)
     said += result.out + result.err
     status = t.run("status", "-d", args[args.index("-d") + 1], "--json", "--shards", env=env).expect(0)

@@ -39,6 +39,20 @@ ODD = {
     "4: a receipt names no snapshot of its job":
         "select r.shard from {r} r where not exists "
         "(select from pghaul.snapshot n where n.job = r.job and n.no = r.snapshot)",
+    "1: a spilled shard has no holder, or no file":
+        "select s.id, s.holder from pghaul.shard s where s.state = 'spilled' and (s.holder is null or not exists "
+        "(select from pghaul.spill p where p.job = s.job and p.shard = s.id))",
+    # One that was parked on its way out of a file has that file still.
+    "1: a shard that is not spilled has a holder":
+        "select id, state, holder from pghaul.shard where state not in ('spilled', 'parked') and holder is not null",
+    # A load into an unlogged table may have to begin again after a crash, and the archive is all that it has.
+    "1: a file belongs to a shard that is not spilled":
+        "select p.shard, s.state from pghaul.spill p join pghaul.shard s on s.job = p.job and s.id = p.shard "
+        "join pghaul.tab t on t.job = s.job and t.id = s.tab where s.holder is null "
+        "and not (s.state in ('landed', 'verified') and t.target_unlogged)",
+    "4: a file names no snapshot of its job":
+        "select p.shard from pghaul.spill p where not exists "
+        "(select from pghaul.snapshot n where n.job = p.job and n.no = p.snapshot)",
     "7: a receipt is not filled in":
         "select shard from {r} where rows is null or bytes is null or hash !~ '^[0-9a-f]{{32}}$' "
         "or xid is null or landed_at is null",
@@ -51,6 +65,9 @@ ODD_WHEN_COMPLETE = {
     "a job is not completed": "select name from pghaul.job where state <> 'completed' or completed_at is null",
     "a completed job has shards that did not land":
         "select id, state from pghaul.shard where state not in ('landed', 'verified')",
+    "a completed job of logged tables has files":
+        "select p.shard from pghaul.spill p join pghaul.shard s on s.job = p.job and s.id = p.shard "
+        "join pghaul.tab t on t.job = s.job and t.id = s.tab where not t.target_unlogged",
     "a completed job has a live mover": "select id from pghaul.live",
     "a completed job's snapshot is not released": "select no from pghaul.snapshot where released_at is null",
     "a mover of a completed job is not marked as ended and is no dead one":
@@ -75,6 +92,16 @@ def shards(target):
     return [(int(i), state, int(attempt), None if rows is None else int(rows)) for i, state, attempt, rows in
             target.query("select s.id, s.state, s.attempt, r.rows from pghaul.shard s left join %s r "
                          "on r.job = s.job and r.shard = s.id order by 1" % RECEIPTS)]
+
+
+def attempts(target):
+    """id → how often a shard was claimed."""
+    return {int(i): int(n) for i, n in target.query("select id, attempt from pghaul.shard")}
+
+
+def states(target):
+    """state → number of shards."""
+    return {state: int(n) for state, n in target.query("select state, count(*) from pghaul.shard group by 1")}
 
 
 def table_tally(target):

@@ -91,7 +91,7 @@ TEST(unknown_words_are_refused_with_the_nearest_known_one)
     WRONG("unknown option -Z", "copy", "-Z");
     WRONG("unknown command \"cpoy\"", "cpoy");
     assert_contains(err.hint, "copy");
-    WRONG("verify is not in this release", "verify");
+    WRONG("stage is not in this release", "stage");
     WRONG("not one of append", "copy", "--mode", "upsrt");
     assert_contains(err.hint, "upsert");
 }

@@ -1,5 +1,7 @@
 #include "unit.h"
 
+#include <stdlib.h>
+
 #include <jansson.h>
 
 #include "cli/progress_block.h"
@@ -126,12 +128,47 @@ TEST(the_living_block_fits_the_terminal_whatever_its_size)
         }
 }
 
+TEST(a_verdict_as_json_has_the_keys_of_the_contract_and_numbers_as_numbers)
+{
+    static const char *const key[] = {"id", "name"};
+    static const bool number[] = {true, false};
+    static const char *const values[] = {"9007199254740993", NULL};
+    static const char *const columns[] = {"price"};
+    struct ph_difference difference = {
+        .kind = PH_CHANGED, .key = values, .copies = 1, .columns = columns, .n_columns = 1};
+    struct ph_verify_table t = {.source = "public.a",
+                                .target = "public.a",
+                                .level = PH_VERIFY_SOURCE,
+                                .source_rows = 7,
+                                .target_rows = -1,
+                                .key = key,
+                                .key_is_number = number,
+                                .n_key = 2,
+                                .changed = 1,
+                                .differences = &difference,
+                                .n_differences = 1};
+    const struct ph_verify_result r = {
+        .job = "j", .level = PH_VERIFY_READBACK, .tables = &t, .n_tables = 1};
+    json_t *json = ph_render_verify_json(&r);
+    char *text = json_dumps(json, JSON_COMPACT);
+    assert_contains(text, "\"equal\":false");
+    assert_contains(text, "\"level\":\"readback\"");
+    assert_contains(text, "\"source_rows\":7,\"target_rows\":null");
+    assert_contains(text, "{\"key\":{\"id\":9007199254740993,\"name\":null},\"kind\":\"changed\","
+                          "\"columns\":[\"price\"]}");
+    assert_contains(text, "\"repaired\":0");
+    free(text);
+    json_decref(json);
+}
+
 int main(void)
 {
-    return RUN(cmocka_unit_test(
-                   a_plan_shows_columns_that_are_not_passed_through_and_what_stands_in_the_way),
-               cmocka_unit_test(a_plan_as_json_has_the_keys_of_the_contract),
-               cmocka_unit_test(names_cannot_write_to_the_terminal),
-               cmocka_unit_test(texts_are_cut_by_columns_and_not_by_bytes),
-               cmocka_unit_test(the_living_block_fits_the_terminal_whatever_its_size));
+    return RUN(
+        cmocka_unit_test(
+            a_plan_shows_columns_that_are_not_passed_through_and_what_stands_in_the_way),
+        cmocka_unit_test(a_plan_as_json_has_the_keys_of_the_contract),
+        cmocka_unit_test(names_cannot_write_to_the_terminal),
+        cmocka_unit_test(texts_are_cut_by_columns_and_not_by_bytes),
+        cmocka_unit_test(a_verdict_as_json_has_the_keys_of_the_contract_and_numbers_as_numbers),
+        cmocka_unit_test(the_living_block_fits_the_terminal_whatever_its_size));
 }

@@ -1,146 +1,206 @@
-/* Batches out of bytes that come in pieces of any size. */
-#include "copy/batcher.h"
-
-#include <stdlib.h>
-
+/* The two ways to batches must find the same rows, however the stream is cut. */
 #include "unit.h"
 
-struct stream {
+#include "base/buf.h"
+#include "copy/batcher.h"
+#include "pghaul/tally.h"
+
+enum { CAP = 256, ROWS = 300 };
+
+static void put_number(struct ph_buf *b, int bytes, uint32_t v)
+{
+    while (bytes-- > 0)
+        ph_buf_addc(b, (char)(v >> (8 * bytes)));
+}
+
+static void put_row(struct ph_buf *b, enum ph_format format, uint32_t width)
+{
+    if (format == PH_BINARY) {
+        put_number(b, 2, 1);
+        put_number(b, 4, width);
+    }
+    for (uint32_t i = 0; i < width; i++)
+        ph_buf_addc(b, (char)('a' + (i * 7 + width) % 26));
+    if (format == PH_TEXT)
+        ph_buf_addc(b, '\n');
+}
+
+/* Rows of all widths around the buffer's size, and many small ones. */
+static void put_stream(struct ph_buf *b, enum ph_format format)
+{
+    if (format == PH_BINARY)
+        ph_buf_addn(b, ph_stream_header, PH_STREAM_HEADER);
+    for (uint32_t i = 0; i < ROWS; i++)
+        put_row(b, format, i % 10 == 0 ? i * 3 : i % 17);
+    if (format == PH_BINARY)
+        ph_buf_addn(b, ph_stream_trailer, PH_STREAM_TRAILER);
+}
+
+/* Gives a stream away in pieces of at most `most` bytes; 0: of random lengths. */
+struct giver {
     const char *data;
-    size_t len, at, step; /* step: at most so many bytes a read */
+    size_t left, most;
+    uint64_t seed;
+    const char *lent; /* where the last loan lies */
+    size_t n_lent;
 };
 
-static bool read_stream(void *from, char *to, size_t room, size_t *n, struct ph_err *err)
+static size_t piece(struct giver *g)
 {
-    struct stream *s = from;
+    g->seed = g->seed * 6364136223846793005u + 1442695040888963407u;
+    size_t n = g->most ? g->most : 1 + (g->seed >> 33) % 700;
+    return n < g->left ? n : g->left;
+}
+
+static bool lend(void *from, const char **data, size_t *n, struct ph_err *err)
+{
+    struct giver *g = from;
     (void)err;
-    size_t left = s->len - s->at;
-    *n = left < room ? left : room;
-    *n = *n < s->step ? *n : s->step;
-    memcpy(to, s->data + s->at, *n);
-    s->at += *n;
+    *n = g->n_lent = piece(g);
+    *data = g->lent = g->data;
+    g->data += *n;
+    g->left -= *n;
     return true;
 }
 
-/* All that was lent, put together again, and the rows. */
-static size_t collect(struct ph_batcher *b, struct stream *s, char *out, uint64_t *rows,
-                      bool *whole)
+static bool read_some(void *from, char *to, size_t room, size_t *n, struct ph_err *err)
 {
-    struct ph_err err = {0};
+    struct giver *g = from;
+    (void)err;
+    *n = g->left < room ? g->left : room;
+    memcpy(to, g->data, *n);
+    g->data += *n;
+    g->left -= *n;
+    return true;
+}
+
+/* *direct counts the bytes that were lent where they lay. */
+static bool gather(const struct ph_buf *stream, enum ph_format format, struct giver *g, bool pass,
+                   struct ph_tally *tally, size_t *direct, struct ph_err *err)
+{
+    struct ph_batcher b = {0};
     struct ph_batch batch;
-    size_t len = 0;
-    *rows = 0;
-    *whole = false;
-    for (;;) {
-        if (!ph_batcher_next(b, read_stream, s, &batch, &err))
-            return len;
-        if (batch.len == 0)
+    g->data = stream->data;
+    g->left = stream->len;
+    assert_true(ph_batcher_init(&b, CAP, err));
+    ph_batcher_begin(&b, format, 1);
+    bool ok;
+    for (*tally = (struct ph_tally){0}, *direct = 0;;) {
+        ok = pass ? ph_batcher_pass(&b, lend, g, &batch, err)
+                  : ph_batcher_next(&b, read_some, g, &batch, err);
+        if (!ok || batch.len == 0)
             break;
-        assert_true(batch.piece || batch.edge[batch.rows - 1] == batch.len);
-        memcpy(out + len, batch.data, batch.len);
-        len += batch.len;
-        *rows += batch.rows + batch.last_piece;
+        if (!batch.piece)
+            assert_int_equal(batch.edge[batch.rows - 1], batch.len);
+        assert_true(ph_tally_add(tally, &batch));
+        bool lent = pass && batch.data >= g->lent && batch.data < g->lent + g->n_lent;
+        *direct += lent ? batch.len : 0;
     }
-    *whole = ph_batcher_complete(b, "the test", &err);
-    return len;
-}
-
-TEST(lines_come_whole_whatever_the_size_of_reads)
-{
-    static const char text[] = "1\ta\n22\tbb\n\n4444\tdddd\n";
-    struct ph_err err;
-    struct ph_batcher b;
-    char out[64];
-    assert_true(ph_batcher_init(&b, 16, &err));
-    for (size_t step = 1; step <= sizeof text; step++) {
-        struct stream s = {text, sizeof text - 1, 0, step};
-        uint64_t rows;
-        bool whole;
-        ph_batcher_begin(&b, PH_TEXT, 2);
-        assert_int_equal(collect(&b, &s, out, &rows, &whole), sizeof text - 1);
-        assert_memory_equal(out, text, sizeof text - 1);
-        assert_int_equal(rows, 4);
-        assert_int_equal(b.rows, 4);
-        assert_true(whole);
-    }
+    assert_true(!ok || b.rows == tally->rows);
+    ok = ok && ph_batcher_complete(&b, "a test", err);
+    ph_tally_fini(tally);
     ph_batcher_fini(&b);
+    return ok;
 }
 
-TEST(a_row_wider_than_the_buffer_comes_in_pieces_and_counts_once)
+static void expect_same(enum ph_format format, size_t most, uint64_t seed)
 {
-    char text[101], out[128];
-    memset(text, 'x', sizeof text);
-    text[9] = text[100] = '\n';
-    struct ph_err err;
-    struct ph_batcher b;
-    struct stream s = {text, sizeof text, 0, 1000};
-    uint64_t rows;
-    bool whole;
-    assert_true(ph_batcher_init(&b, 16, &err));
-    ph_batcher_begin(&b, PH_TEXT, 1);
-    assert_int_equal(collect(&b, &s, out, &rows, &whole), sizeof text);
-    assert_memory_equal(out, text, sizeof text);
-    assert_int_equal(rows, 2);
-    assert_true(whole);
-    ph_batcher_fini(&b);
+    struct ph_buf stream = {0};
+    struct ph_err err = {0};
+    struct ph_tally read, passed;
+    size_t direct;
+    put_stream(&stream, format);
+    assert_true(gather(&stream, format, &(struct giver){.most = 1}, false, &read, &direct, &err));
+    assert_int_equal(read.rows, ROWS);
+    struct giver g = {.most = most, .seed = seed};
+    if (!gather(&stream, format, &g, true, &passed, &direct, &err))
+        fail_msg("loans of %zu bytes, seed %d: %s", most, (int)seed, err.text);
+    assert_true(ph_tally_equal(&read, &passed));
+    ph_buf_fini(&stream);
 }
 
-static size_t binary(char *to, int n)
+TEST(loans_of_every_length_hold_the_rows_that_reading_finds)
 {
-    char *p = to;
-    memcpy(p, ph_stream_header, PH_STREAM_HEADER);
-    p += PH_STREAM_HEADER;
-    for (int i = 0; i < n; i++) {
-        static const char row[] = "\0\1\0\0\0\2ab";
-        memcpy(p, row, 8);
-        p += 8;
+    for (size_t most = 1; most < 2 * CAP + 3; most++) {
+        expect_same(PH_BINARY, most, 0);
+        expect_same(PH_TEXT, most, 0);
     }
-    memcpy(p, ph_stream_trailer, PH_STREAM_TRAILER);
-    return (size_t)(p - to) + PH_STREAM_TRAILER;
 }
 
-TEST(of_a_binary_stream_header_and_trailer_are_not_lent)
+TEST(loans_of_random_lengths_hold_them_too)
 {
-    char stream[512], out[512];
-    size_t len = binary(stream, 40);
-    struct ph_err err;
-    struct ph_batcher b;
-    assert_true(ph_batcher_init(&b, 64, &err));
-    for (size_t step = 1; step < 100; step += 7) {
-        struct stream s = {stream, len, 0, step};
-        uint64_t rows;
-        bool whole;
-        ph_batcher_begin(&b, PH_BINARY, 1);
-        assert_int_equal(collect(&b, &s, out, &rows, &whole), 40 * 8);
-        assert_int_equal(rows, 40);
-        assert_true(whole);
-        assert_memory_equal(out, stream + PH_STREAM_HEADER, 40 * 8);
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        expect_same(PH_BINARY, 0, seed);
+        expect_same(PH_TEXT, 0, seed);
     }
-    ph_batcher_fini(&b);
 }
 
-TEST(an_end_in_the_middle_of_a_row_or_without_a_trailer_is_none)
+TEST(whole_rows_are_lent_where_they_lie)
 {
-    char stream[512], out[512];
-    size_t len = binary(stream, 3);
+    struct ph_buf stream = {0};
+    struct ph_err err = {0};
+    struct ph_tally tally;
+    size_t direct;
+    for (int i = 0; i < 100; i++)
+        put_row(&stream, PH_TEXT, 99);
+    struct giver g = {.most = 500}; /* five rows */
+    assert_true(gather(&stream, PH_TEXT, &g, true, &tally, &direct, &err));
+    assert_int_equal(tally.rows, 100);
+    assert_int_equal(direct, stream.len);
+    ph_buf_fini(&stream);
+}
+
+TEST(pieces_of_a_wide_row_are_lent_where_they_lie)
+{
+    struct ph_buf stream = {0};
+    struct ph_err err = {0};
+    struct ph_tally tally;
+    size_t direct;
+    put_row(&stream, PH_TEXT, 10000);
+    struct giver g = {.most = 500};
+    assert_true(gather(&stream, PH_TEXT, &g, true, &tally, &direct, &err));
+    assert_int_equal(tally.rows, 1);
+    assert_true(direct >= stream.len - CAP);
+    ph_buf_fini(&stream);
+}
+
+TEST(a_stream_that_is_cut_short_anywhere_is_no_whole_one)
+{
+    struct ph_buf stream = {0};
     struct ph_err err;
-    struct ph_batcher b;
-    assert_true(ph_batcher_init(&b, 64, &err));
-    for (size_t cut = 1; cut < len; cut++) {
-        struct stream s = {stream, cut, 0, 1000};
-        uint64_t rows;
-        bool whole;
-        ph_batcher_begin(&b, PH_BINARY, 1);
-        collect(&b, &s, out, &rows, &whole);
-        assert_false(whole);
+    struct ph_tally tally;
+    size_t direct;
+    put_stream(&stream, PH_BINARY);
+    for (struct ph_buf cut = {.data = stream.data}; cut.len < stream.len; cut.len++) {
+        struct giver g = {.seed = cut.len};
+        assert_false(gather(&cut, PH_BINARY, &g, true, &tally, &direct, &err));
     }
-    ph_batcher_fini(&b);
+    ph_buf_fini(&stream);
+}
+
+TEST(bytes_behind_the_trailer_are_refused_in_the_same_loan_and_in_the_next)
+{
+    struct ph_buf stream = {0};
+    struct ph_err err;
+    struct ph_tally tally;
+    size_t direct;
+    put_stream(&stream, PH_BINARY);
+    ph_buf_addc(&stream, 'x');
+    for (size_t most = 1; most < 400; most++) {
+        struct giver g = {.most = most};
+        assert_false(gather(&stream, PH_BINARY, &g, true, &tally, &direct, &err));
+        assert_contains(err.text, "behind the trailer");
+    }
+    ph_buf_fini(&stream);
 }
 
 int main(void)
 {
-    return RUN(cmocka_unit_test(lines_come_whole_whatever_the_size_of_reads),
-               cmocka_unit_test(a_row_wider_than_the_buffer_comes_in_pieces_and_counts_once),
-               cmocka_unit_test(of_a_binary_stream_header_and_trailer_are_not_lent),
-               cmocka_unit_test(an_end_in_the_middle_of_a_row_or_without_a_trailer_is_none));
+    return RUN(
+        cmocka_unit_test(loans_of_every_length_hold_the_rows_that_reading_finds),
+        cmocka_unit_test(loans_of_random_lengths_hold_them_too),
+        cmocka_unit_test(whole_rows_are_lent_where_they_lie),
+        cmocka_unit_test(pieces_of_a_wide_row_are_lent_where_they_lie),
+        cmocka_unit_test(a_stream_that_is_cut_short_anywhere_is_no_whole_one),
+        cmocka_unit_test(bytes_behind_the_trailer_are_refused_in_the_same_loan_and_in_the_next));
 }

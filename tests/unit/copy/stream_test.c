@@ -1,5 +1,7 @@
 #include "unit.h"
 
+#include <stdlib.h>
+
 #include "base/buf.h"
 #include "copy/stream.h"
 #include "pghaul/tally.h"
@@ -321,9 +323,74 @@ TEST(a_text_stream_may_not_end_within_a_wide_line)
     ph_tally_fini(&got);
 }
 
+/* Runs of rows that are alike, next to rows of the same size whose fields have other lengths. */
+TEST(rows_that_are_alike_end_where_a_plain_walk_says)
+{
+    enum { N = 400, FIELDS = 3 };
+    static const int32_t shapes[][FIELDS] = {{4, 8, 2},  {4, 8, 2},  {8, 4, 2}, {4, 8, 2},
+                                             {-1, 8, 6}, {0, 14, 0}, {4, 8, 2}, {-1, -1, -1}};
+    struct ph_buf rows = {0};
+    uint32_t edge[N], expected[N], n = 0;
+    uint64_t seed = 1;
+    while (n < N) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        const int32_t *shape = shapes[(seed >> 33) % (sizeof shapes / sizeof *shapes)];
+        for (uint64_t run = 1 + (seed >> 50) % 9; run > 0 && n < N; run--) {
+            put16(&rows, FIELDS);
+            for (int f = 0; f < FIELDS; f++) {
+                put32(&rows, shape[f]);
+                for (int32_t i = 0; i < shape[f]; i++)
+                    ph_buf_addc(&rows, (char)(seed >> (i % 8 * 8)));
+            }
+            expected[n++] = (uint32_t)rows.len;
+        }
+    }
+    for (size_t len = 0; len <= rows.len; len++) {
+        struct ph_scan scan = {.format = PH_BINARY, .fields = FIELDS, .at = PH_SCAN_ROWS};
+        struct ph_scan_view view;
+        struct ph_err err;
+        size_t whole = 0;
+        while (whole < N && expected[whole] <= len)
+            whole++;
+        size_t most = len % 2 ? N : 7;
+        char *exactly = malloc(len + 1); /* so that a sanitizer sees a byte read too many */
+        assert_non_null(exactly);
+        memcpy(exactly + 1, rows.data, len);
+        assert_true(ph_scan_look(&scan, exactly + 1, len, false, edge, most, &view, &err));
+        assert_int_equal(view.rows, whole < most ? whole : most);
+        if (view.rows)
+            assert_memory_equal(edge, expected, view.rows * sizeof *edge);
+        free(exactly);
+    }
+    ph_buf_fini(&rows);
+}
+
+TEST(a_malformed_row_behind_rows_that_are_alike_is_found)
+{
+    static const int32_t bad[] = {-2, INT32_MIN, 0x7fffffff};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct ph_buf rows = {0};
+        struct ph_scan scan = {.format = PH_BINARY, .fields = 2, .at = PH_SCAN_ROWS};
+        struct ph_scan_view view;
+        struct ph_err err;
+        uint32_t edge[16];
+        for (int row = 0; row < 10; row++)
+            put_row(&rows, row, 20);
+        put16(&rows, 2);
+        put_value(&rows, "x", 1);
+        put32(&rows, bad[i]);
+        for (int byte = 0; byte < 20; byte++)
+            ph_buf_addc(&rows, 'x');
+        assert_false(ph_scan_look(&scan, rows.data, rows.len, false, edge, 16, &view, &err));
+        ph_buf_fini(&rows);
+    }
+}
+
 int main(void)
 {
-    return RUN(cmocka_unit_test(rows_are_found_wherever_the_stream_is_split),
+    return RUN(cmocka_unit_test(rows_that_are_alike_end_where_a_plain_walk_says),
+               cmocka_unit_test(a_malformed_row_behind_rows_that_are_alike_is_found),
+               cmocka_unit_test(rows_are_found_wherever_the_stream_is_split),
                cmocka_unit_test(rows_wider_than_the_buffer_pass_in_pieces_with_the_same_tally),
                cmocka_unit_test(a_stream_that_is_cut_anywhere_is_not_complete),
                cmocka_unit_test(headers_that_are_none_are_refused),

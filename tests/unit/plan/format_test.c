@@ -358,6 +358,41 @@ TEST(rows_are_compared_as_text_where_equal_is_not_identical)
     assert_contains(ph_format_compare(&sides[0], INT4S), "::pg_catalog.text");
 }
 
+/* Adds a type of the user's to the source side. */
+static uint32_t add_type(struct ph_type type)
+{
+    type.oid = (uint32_t)(USER + 1000 + sides[0].n);
+    type.schema = "public";
+    type.base_typmod = -1;
+    items[0][sides[0].n++] = type;
+    return type.oid;
+}
+
+TEST(types_that_hold_oids_of_a_database_have_no_portable_bytes)
+{
+    uint32_t mood = add_type((struct ph_type){.name = "mood", .kind = 'e'});
+    uint32_t moods = add_type((struct ph_type){.name = "_mood", .kind = 'b', .element = mood});
+    uint32_t feeling = add_type((struct ph_type){.name = "feeling", .kind = 'd', .base = mood});
+    uint32_t list = add_type((struct ph_type){.name = "list", .kind = 'd', .base = moods});
+    static const struct ph_attribute plain_parts[] = {{"a", INT4, -1}, {"b", INT4S, -1}};
+    uint32_t plain = add_type((struct ph_type){
+        .name = "plain", .kind = 'c', .attributes = plain_parts, .n_attributes = 2});
+    struct ph_attribute parts[] = {{"a", INT4, -1}, {"m", mood, -1}};
+    uint32_t mixed = add_type(
+        (struct ph_type){.name = "mixed", .kind = 'c', .attributes = parts, .n_attributes = 2});
+    uint32_t range = add_type((struct ph_type){.name = "r", .kind = 'r', .subtype = plain});
+    uint32_t bad_range = add_type((struct ph_type){.name = "s", .kind = 'r', .subtype = mixed});
+    assert_true(ph_format_is_portable(&sides[0], INT4S));
+    assert_true(ph_format_is_portable(&sides[0], mood));
+    assert_false(ph_format_is_portable(&sides[0], moods));
+    assert_true(ph_format_is_portable(&sides[0], feeling));
+    assert_false(ph_format_is_portable(&sides[0], list));
+    assert_true(ph_format_is_portable(&sides[0], plain));
+    assert_false(ph_format_is_portable(&sides[0], mixed));
+    assert_true(ph_format_is_portable(&sides[0], range));
+    assert_false(ph_format_is_portable(&sides[0], bad_range));
+}
+
 #define CASE(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -375,7 +410,8 @@ int main(void)
             CASE(other_attributes_are_another_composite),
             CASE(servers_before_14_get_arrays_of_user_types_as_text),
             CASE(an_extension_of_another_version_goes_as_text),
-            CASE(rows_are_compared_as_text_where_equal_is_not_identical));
+            CASE(rows_are_compared_as_text_where_equal_is_not_identical),
+            CASE(types_that_hold_oids_of_a_database_have_no_portable_bytes));
     ph_arena_fini(&arena);
     return failed;
 }

@@ -1,0 +1,70 @@
+/* Reads relations out of PostgreSQL for the sake of what is in them: every row is shown to a
+ * visitor, nothing is kept, nothing lands.
+ *
+ * Both sides at once, by several threads: relations are cut into ranges of TIDs, the threads take
+ * one after the other, and all that read one side do so under one snapshot of it. A row comes as
+ * COPY BINARY has it: some leading fields that serve the reader (xmin, ctid, the key), then the
+ * columns that are compared. These alone are hashed, in the form that a stream of them alone would
+ * have, so that the sum over rows is the tally of a receipt (pghaul/tally.h).
+ *
+ *     ph_readout_run(opts, rels, n, visit, arg, err)
+ *
+ * Rows wider than the buffer pass in pieces like everywhere; only their leading fields must fit.
+ */
+#ifndef PH_HAUL_READOUT_H
+#define PH_HAUL_READOUT_H
+
+#include <stdatomic.h>
+
+#include "base/gate.h"
+#include "pg/conn.h"
+
+enum { PH_READ_SOURCE, PH_READ_TARGET };
+
+/* A relation, or a part of one, on one side. All texts are borrowed. */
+struct ph_readout_rel {
+    int side;
+    const char *from;   /* ONLY "schema"."name" */
+    const char *where;  /* SQL or NULL */
+    const char *lead;   /* SELECT list of the leading fields; "" for none */
+    const char *select; /* and of the columns; "" for none */
+    const char *inner;  /* where the lists are over a subquery h: "SELECT ... AS h"; else NULL */
+    int n_lead, n_columns;
+    int n_skip;     /* of the leading fields, before the key */
+    int n_key;      /* fields of the key: leading ones, or with n_lead 0 the first of the columns */
+    bool by_tid;    /* may be cut by ranges of TIDs */
+    int64_t blocks; /* then: its size */
+    bool qualify;   /* names of reg* types are written with their schema */
+    int number;     /* the caller's */
+};
+
+/* One row. Valid during the visit only. */
+struct ph_readout_row {
+    const struct ph_readout_rel *rel;
+    const char *lead; /* the leading fields, each with its length in front */
+    const char *key;  /* the key's fields, likewise */
+    size_t key_len;
+    uint64_t hash_lo, hash_hi; /* of the columns */
+    uint64_t bytes;            /* of the columns, as a stream of them alone has them */
+};
+
+/* Called by `worker` (0 to jobs - 1) for every row that it reads. */
+typedef void (*ph_readout_visit)(void *arg, int worker, const struct ph_readout_row *row);
+
+struct ph_readout_opts {
+    const struct ph_dsn *dsn[2];
+    const char *snapshot[2]; /* exported ids */
+    const char *encoding;
+    const char *tag; /* for application_name */
+    int jobs;
+    uint64_t chunk; /* bytes of a range of TIDs, at most; 0: chosen */
+    struct ph_gate *gate;
+    struct ph_interrupt *interrupt;
+    _Atomic uint64_t *rows, *bytes; /* of both sides, as they come; may be NULL */
+};
+
+/* Reads all of them. On failure some rows have been shown. */
+bool ph_readout_run(const struct ph_readout_opts *opts, const struct ph_readout_rel *rels, int n,
+                    ph_readout_visit visit, void *arg, struct ph_err *err);
+
+#endif
