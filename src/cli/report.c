@@ -297,7 +297,7 @@ static void add_events(struct ph_buf *out, const struct ph_history *h)
         ph_buf_addf(out, "<tr><td class=n>%s</td><td class=key>",
                     ph_num_show_duration(time, m->at > 0 ? m->at : 0));
         ph_report_text(out, m->event);
-        ph_buf_add(out, "</td><td>");
+        ph_buf_add(out, "</td><td class=words>");
         ph_report_text(out, m->text);
         ph_buf_add(out, "</td></tr>\n");
     }

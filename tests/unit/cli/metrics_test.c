@@ -1,7 +1,7 @@
 /* The text that Prometheus reads. */
 #include "unit.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/metrics.h"

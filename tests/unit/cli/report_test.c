@@ -1,9 +1,16 @@
 /* The report's page, made of a history that never was. */
 #include "unit.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "cli/report.h"
+
+/* cmocka's own works on floats. */
+static void assert_near(double is, double should)
+{
+    assert_true(fabs(is - should) < 1e-6);
+}
 
 static struct ph_history_mover movers[] = {
     {.id = 7, .pid = 1, .host = "h<1>", .started = "t", .start = 0, .end = 10},
@@ -89,13 +96,13 @@ TEST(the_hours_between_two_runs_are_a_narrow_gap)
     struct ph_history h = a_history();
     ph_axis_init(&axis, &h);
     assert_int_equal(axis.n, 2);
-    assert_float_equal(axis.length, 20.4, 1e-6);
-    assert_float_equal(ph_axis_place(&axis, 5) * axis.length, 5, 1e-6);
-    assert_float_equal(ph_axis_place(&axis, 1000) * axis.length, 10, 1e-6);
-    assert_float_equal(ph_axis_place(&axis, 3615) * axis.length, 15.4, 1e-6);
-    assert_float_equal(ph_axis_place(&axis, 9999), 1, 1e-6);
+    assert_near(axis.length, 20.4);
+    assert_near(ph_axis_place(&axis, 5) * axis.length, 5);
+    assert_near(ph_axis_place(&axis, 1000) * axis.length, 10);
+    assert_near(ph_axis_place(&axis, 3615) * axis.length, 15.4);
+    assert_near(ph_axis_place(&axis, 9999), 1);
     for (double t = 3610; t <= 3620; t += 0.5)
-        assert_float_equal(ph_axis_time(&axis, ph_axis_place(&axis, t)), t, 1e-6);
+        assert_near(ph_axis_time(&axis, ph_axis_place(&axis, t)), t);
     ph_axis_fini(&axis);
 }
 
