@@ -14,12 +14,17 @@ struct ph_flow {
 
 /* What a hop tells others while it runs; written by its thread, read by anyone. */
 struct ph_hop_gauge {
-    _Atomic uint64_t rows;  /* of the shard in hand */
-    _Atomic uint64_t bytes; /* of the shard in hand */
-    _Atomic uint64_t source_wait_ns;
-    _Atomic uint64_t sink_wait_ns;
-    struct ph_flow *flow; /* may be NULL */
+    _Atomic uint64_t rows;                  /* of the shard in hand */
+    _Atomic uint64_t bytes;                 /* of the shard in hand */
+    _Atomic uint64_t stage_ns[PH_N_STAGES]; /* of all hops so far, up to begun_ns */
+    _Atomic uint64_t begun_ns;              /* when the call in hand began; 0: there is none */
+    _Atomic int waits;                      /* what it counts as while it lasts: enum ph_stage */
+    struct ph_flow *flow;                   /* may be NULL */
 };
+
+/* Adds where the time of this gauge's hops has gone, in ns. With now_ns (ph_clock_ns) the call in hand counts as a wait so far:
+ * whoever hangs is seen. Without it (0) the sums never shrink. */
+void ph_hop_stages(const struct ph_hop_gauge *gauge, uint64_t now_ns, uint64_t ns[PH_N_STAGES]);
 
 /* What holds a hop back: asked before every batch is put, it returns when it may pass. An error gives the hop up. */
 struct ph_brake {

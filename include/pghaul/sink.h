@@ -9,12 +9,14 @@
 #include "pghaul/batch.h"
 #include "pghaul/err.h"
 #include "pghaul/shard.h"
+#include "pghaul/stage.h"
 #include "pghaul/tally.h"
 
 struct ph_sink;
 
 struct ph_sink_ops {
     const char *name;
+    enum ph_stage waits, works; /* as of a source */
 
     /* Begins to land a shard. PH_LANDED when its receipt is there already, PH_FENCED when a newer
      * attempt owns it: nothing was changed then. */
@@ -36,6 +38,7 @@ struct ph_sink_ops {
 struct ph_sink {
     const struct ph_sink_ops *ops;
     uint64_t wait_ns; /* time spent waiting for the other end, so far; written by the owner only */
+    uint64_t commit_ns; /* of it: for a commit, when all rows had been taken */
 };
 
 #endif

@@ -12,11 +12,14 @@
 #include "pghaul/batch.h"
 #include "pghaul/err.h"
 #include "pghaul/shard.h"
+#include "pghaul/stage.h"
 
 struct ph_source;
 
 struct ph_source_ops {
     const char *name;
+    enum ph_stage waits,
+        works; /* what its time counts as: waiting for the other end, and the rest */
 
     /* Begins to read a shard. May return before the other end has answered, so that a sink can be
      * opened meanwhile; errors then come from `next`. */

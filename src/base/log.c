@@ -15,6 +15,7 @@
 struct ph_log {
     struct ph_log_opts opts;
     int fd;
+    char job[64];
     pthread_mutex_t lock;
 };
 
@@ -100,12 +101,38 @@ static json_t *json_text(char *text)
     return json_string(text);
 }
 
-static void emit_json(struct ph_log *log, enum ph_log_level level, char *text)
+/* "time" is "ts" by its first name: lines of 0.1 had it. */
+static json_t *make_object(const struct ph_log *log, enum ph_log_level level,
+                           const struct ph_log_fields *f, char *text)
 {
-    char when[40];
+    char when[40], table[256];
     stamp(when, sizeof when);
-    json_t *object = json_pack("{s:s, s:s, s:o}", "time", when, "level", level_names[level],
-                               "message", json_text(text));
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s}", "ts", when, "time", when, "level",
+                               level_names[level], "event", f->event ? f->event : "message");
+    if (!object)
+        return NULL;
+    if (*log->job)
+        json_object_set_new(object, "job", json_string(log->job));
+    if (f->shard)
+        json_object_set_new(object, "shard", json_integer(f->shard));
+    if (f->table) {
+        snprintf(table, sizeof table, "%s", f->table);
+        json_object_set_new(object, "table", json_text(table));
+    }
+    if (f->attempt)
+        json_object_set_new(object, "attempt", json_integer(f->attempt));
+    if (f->rows || f->bytes) {
+        json_object_set_new(object, "rows", json_integer((json_int_t)f->rows));
+        json_object_set_new(object, "bytes", json_integer((json_int_t)f->bytes));
+    }
+    json_object_set_new(object, "message", json_text(text));
+    return object;
+}
+
+static void emit_json(struct ph_log *log, enum ph_log_level level, const struct ph_log_fields *f,
+                      char *text)
+{
+    json_t *object = make_object(log, level, f, text);
     char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (line) {
@@ -116,10 +143,9 @@ static void emit_json(struct ph_log *log, enum ph_log_level level, char *text)
     free(line);
 }
 
-void ph_log(struct ph_log *log, enum ph_log_level level, const char *fmt, ...)
+static void write_line(struct ph_log *log, enum ph_log_level level,
+                       const struct ph_log_fields *fields, const char *fmt, va_list ap)
 {
-    if (!log || level > log->opts.level)
-        return;
     char line[2048];
     size_t head = 0;
     if (!log->opts.json) {
@@ -132,10 +158,7 @@ void ph_log(struct ph_log *log, enum ph_log_level level, const char *fmt, ...)
                                  level <= PH_LOG_WARN ? level_names[level] : "",
                                  level <= PH_LOG_WARN ? ": " : "");
     }
-    va_list ap;
-    va_start(ap, fmt);
     int n = vsnprintf(line + head, sizeof line - head - 1, fmt, ap);
-    va_end(ap);
     if (n < 0)
         return;
     size_t len = head + (size_t)n;
@@ -147,7 +170,7 @@ void ph_log(struct ph_log *log, enum ph_log_level level, const char *fmt, ...)
     pthread_mutex_lock(&log->lock);
     if (log->opts.json) {
         line[len] = '\0';
-        emit_json(log, level, line + head);
+        emit_json(log, level, fields, line + head);
     } else {
         line[len] = '\n';
         emit(log, line, len + 1);
@@ -155,10 +178,37 @@ void ph_log(struct ph_log *log, enum ph_log_level level, const char *fmt, ...)
     pthread_mutex_unlock(&log->lock);
 }
 
+void ph_log(struct ph_log *log, enum ph_log_level level, const char *fmt, ...)
+{
+    static const struct ph_log_fields plain = {0};
+    if (!log || level > log->opts.level)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    write_line(log, level, &plain, fmt, ap);
+    va_end(ap);
+}
+
+void ph_log_event(struct ph_log *log, enum ph_log_level level, const struct ph_log_fields *fields,
+                  const char *fmt, ...)
+{
+    if (!log || level > log->opts.level)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    write_line(log, level, fields, fmt, ap);
+    va_end(ap);
+}
+
+void ph_log_set_job(struct ph_log *log, const char *job)
+{
+    if (log)
+        snprintf(log->job, sizeof log->job, "%s", job);
+}
+
 void ph_log_err(struct ph_log *log, enum ph_log_level level, const struct ph_err *err)
 {
-    if (err->hint[0])
-        ph_log(log, level, "%s; hint: %s", err->text, err->hint);
-    else
-        ph_log(log, level, "%s", err->text);
+    static const struct ph_log_fields fields = {.event = "error"};
+    ph_log_event(log, level, &fields, "%s%s%s", err->text, err->hint[0] ? "; hint: " : "",
+                 err->hint);
 }

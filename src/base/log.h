@@ -8,6 +8,8 @@
 #ifndef PH_BASE_LOG_H
 #define PH_BASE_LOG_H
 
+#include <stdint.h>
+
 #include "pghaul/err.h"
 
 struct ph_log;
@@ -30,6 +32,20 @@ void ph_log_close(struct ph_log *log);
 /* NULL log: nothing is written. Control characters are replaced. */
 void ph_log(struct ph_log *log, enum ph_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* What a line is about, for those who read them as JSON; zero where it is about nothing of the kind. Text has the message only. */
+struct ph_log_fields {
+    const char *event; /* a stable name; NULL: "message" */
+    int64_t shard;
+    const char *table;
+    int attempt;
+    uint64_t rows, bytes;
+};
+void ph_log_event(struct ph_log *log, enum ph_log_level level, const struct ph_log_fields *fields,
+                  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* From now on JSON lines name the job; before there are other threads. The text is copied. */
+void ph_log_set_job(struct ph_log *log, const char *job);
 
 /* Logs an error's text, and its hint where there is one. */
 void ph_log_err(struct ph_log *log, enum ph_log_level level, const struct ph_err *err);

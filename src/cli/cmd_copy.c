@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/metrics.h"
 #include "cli/progress.h"
 #include "cli/render.h"
 
@@ -81,6 +82,19 @@ static void hint_again(const struct ph_cli *cli, struct ph_err *err)
     ph_buf_fini(&command);
 }
 
+/* Who wants to hear of the progress. */
+struct audience {
+    struct ph_view *view;
+    struct ph_metrics *metrics;
+};
+
+static void tick(void *arg, const struct ph_progress *now)
+{
+    struct audience *audience = arg;
+    ph_view_tick(audience->view, now);
+    ph_metrics_tick(audience->metrics, now);
+}
+
 /* --verify: what has landed is read back while its pages are still in memory. */
 static bool read_back(struct ph_cli *cli, const struct ph_job_opts *job, struct ph_err *err)
 {
@@ -113,11 +127,16 @@ static bool run(struct ph_cli *cli,
         return false;
     if (cli->settings->dry_run)
         return dry_run(cli, &opts, err);
-    struct ph_view *view = ph_view_new(cli->log, cli->settings, cli->interrupt);
-    opts.progress = ph_view_tick;
-    opts.arg = view;
+    struct audience audience = {
+        .view = ph_view_new(cli->log, cli->settings, cli->interrupt),
+        .metrics = ph_metrics_new(cli->log, cli->settings->metrics_file),
+    };
+    opts.progress = tick;
+    opts.arg = &audience;
     bool ok = job(&opts, &result, err);
-    ph_view_free(view);
+    ph_view_free(audience.view);
+    ph_metrics_end(audience.metrics, &result);
+    ph_metrics_free(audience.metrics);
     if (!ok && err->code == PH_CONNECTION && !result.job)
         err->code = PH_WRONG; /* no server at all: nothing was changed */
     render(cli, &result, ok, err);

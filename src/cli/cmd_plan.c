@@ -1,64 +1,28 @@
 /* pghaul plan: what copy would do. */
 #include "cli/cli.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/num.h"
 #include "cli/jobfile.h"
 #include "cli/render.h"
 #include "cli/term.h"
+#include "cli/whole_file.h"
 #include "pg/tag.h"
-
-/* A new file, or what was there is replaced whole: nobody finds half a job file. */
-static bool write_whole(const char *path, const struct ph_buf *text, struct ph_err *err)
-{
-    struct ph_buf temp = {0};
-    ph_buf_addf(&temp, "%s.%d.tmp", path, (int)getpid());
-    int fd = open(temp.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && ph_term_write(fd, ph_buf_text(text), text->len) && fsync(fd) == 0;
-    if (fd >= 0 && close(fd) != 0)
-        ok = false;
-    ok = ok && rename(temp.data, path) == 0;
-    if (!ok) {
-        ph_err_set(err, PH_WRONG, "cannot write job file \"%s\": %s", path, strerror(errno));
-        if (fd >= 0)
-            unlink(temp.data);
-    }
-    ph_buf_fini(&temp);
-    return ok;
-}
-
-/* Devices and pipes cannot be replaced; they are written to. */
-static bool write_into(const char *path, const struct ph_buf *text, struct ph_err *err)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && ph_term_write(fd, ph_buf_text(text), text->len);
-    if (!ok)
-        ph_err_set(err, PH_WRONG, "cannot write job file \"%s\": %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
 
 static bool write_file(struct ph_cli *cli, const struct ph_job_spec *spec,
                        const struct ph_plan *plan, struct ph_err *err)
 {
     const char *path = cli->settings->write_file;
     struct ph_buf text = {0};
-    struct stat st;
     bool ok = ph_jobfile_write(cli->settings, spec, plan, &text, err);
     if (ok && !strcmp(path, "-")) {
         ph_buf_clear(&cli->out); /* the file alone, so that it can be piped on */
         ph_buf_add(&cli->out, ph_buf_text(&text));
     } else if (ok) {
-        bool special = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
-        ok = special ? write_into(path, &text, err) : write_whole(path, &text, err);
+        ok = ph_whole_file(path, "job file", &text, true, err);
         if (ok)
             ph_log(cli->log, PH_LOG_NOTE, "the job is in %s", path);
     }

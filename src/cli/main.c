@@ -162,6 +162,8 @@ static bool run_command(struct ph_cli *cli, struct ph_err *err)
         return ph_cmd_control(cli, err);
     case PH_CMD_STATUS:
         return ph_cmd_status(cli, err);
+    case PH_CMD_REPORT:
+        return ph_cmd_report(cli, err);
     default:
         return ph_cmd_clean(cli, err);
     }

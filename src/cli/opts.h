@@ -20,7 +20,8 @@ enum {
     PH_CMD_ARCHIVE = 64,
     PH_CMD_VERIFY = 128,
     PH_CMD_CONTROL = 256,
-    PH_CMD_ALL = 511,
+    PH_CMD_REPORT = 512,
+    PH_CMD_ALL = 1023,
 };
 
 struct ph_command {

@@ -117,7 +117,10 @@ static void say_line(struct ph_view *view, const struct ph_progress *now)
         view->interval_s = LAST_INTERVAL_S;
     view->next_s = now->seconds + view->interval_s;
     ph_block_line(&line, now);
-    ph_log(view->log, PH_LOG_NOTE, "%s", ph_buf_text(&line));
+    ph_log_event(
+        view->log, PH_LOG_NOTE,
+        &(struct ph_log_fields){.event = "progress", .rows = now->rows, .bytes = now->bytes}, "%s",
+        ph_buf_text(&line));
     ph_buf_fini(&line);
 }
 
@@ -125,12 +128,13 @@ static void say_line(struct ph_view *view, const struct ph_progress *now)
 static void say_interrupt(struct ph_view *view)
 {
     if (view->said_level < 1 && ph_interrupt_at(view->interrupt, 1)) {
-        ph_log(view->log, PH_LOG_NOTE,
-               "interrupted: the shards in hand are being finished; once more stops at once");
+        ph_log_event(view->log, PH_LOG_NOTE, &(struct ph_log_fields){.event = "interrupt"},
+                     "interrupted: the shards in hand are being finished; once more stops at once");
         view->said_level = 1;
     }
     if (view->said_level < 2 && ph_interrupt_at(view->interrupt, 2)) {
-        ph_log(view->log, PH_LOG_NOTE, "stopping at once: the shards in hand are given up");
+        ph_log_event(view->log, PH_LOG_NOTE, &(struct ph_log_fields){.event = "interrupt"},
+                     "stopping at once: the shards in hand are given up");
         view->said_level = 2;
     }
 }

@@ -183,24 +183,8 @@ static void add_limit(struct ph_buf *out, const struct ph_progress *now)
         ph_buf_addf(out, ", held back by %s", now->throttled_by);
         return;
     }
-    const struct {
-        const char *words;
-        double share;
-    } side[] = {{"the source limits", now->source_share},
-                {"the target limits", now->target_share},
-                {"the mover limits", now->self_share}};
-    double sum = now->source_share + now->target_share + now->self_share;
-    int most = 0;
-    for (int i = 1; i < 3; i++)
-        if (side[i].share > side[most].share)
-            most = i;
-    if (!(sum > 0))
-        return;
-    if (side[most].share / sum >= 0.5)
-        ph_buf_addf(out, ", %s: ", side[most].words);
-    else
-        ph_buf_add(out, ", balanced: ");
-    ph_render_shares(out, now->source_share / sum, now->target_share / sum, now->self_share / sum);
+    if (now->limit && *now->limit)
+        ph_buf_addf(out, ", %s", now->limit);
 }
 
 static void add_status(struct ph_buf *out, const struct ph_progress *now,

@@ -88,6 +88,10 @@ static void add_facts(struct ph_buf *out, const struct ph_job_result *r)
         ph_grid_cell(&grid, "workers' time");
         ph_grid_cell(&grid, "%s", ph_buf_text(&shares));
     }
+    if (r->limit && *r->limit) {
+        ph_grid_cell(&grid, "bottleneck");
+        ph_grid_cell(&grid, "%s", r->limit);
+    }
     if (r->spilled_bytes) {
         ph_grid_cell(&grid, "files");
         ph_grid_cell(&grid, "%s written", ph_num_show_bytes(a, (double)r->spilled_bytes));
@@ -215,6 +219,14 @@ static json_t *parked_json(const struct ph_job_result *r)
     return list;
 }
 
+static json_t *stages_json(const double stages[PH_N_STAGES])
+{
+    json_t *o = json_object();
+    for (int i = 0; i < PH_N_STAGES; i++)
+        json_object_set_new(o, ph_stage_names[i], json_real(stages[i]));
+    return o;
+}
+
 json_t *ph_render_copy_json(const struct ph_job_result *r)
 {
     json_t *o = json_object();
@@ -250,6 +262,8 @@ json_t *ph_render_copy_json(const struct ph_job_result *r)
     json_object_set_new(o, "bottleneck",
                         json_pack("{s:f, s:f, s:f}", "source", r->source_share, "target",
                                   r->target_share, "self", r->self_share));
+    json_object_set_new(o, "limit", ph_json_text(r->limit && *r->limit ? r->limit : NULL));
+    json_object_set_new(o, "stages", stages_json(r->stages));
     json_object_set_new(o, "cpu_seconds", json_real(r->cpu_s));
     json_object_set_new(o, "max_rss", json_integer((json_int_t)r->max_rss));
     json_object_set_new(o, "tables", tables_json(r));

@@ -120,6 +120,8 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         return ph_err_set(err, PH_WRONG, "--join and --again exclude each other");
     if (s->dry_run && s->join)
         return ph_err_set(err, PH_WRONG, "--dry-run and --join exclude each other");
+    if (s->output && !strcmp(s->output, "-") && s->json)
+        return ph_err_set(err, PH_WRONG, "--json and --output - both want standard output");
     if (s->write_file && !strcmp(s->write_file, "-") && s->json)
         return ph_err_set(err, PH_WRONG, "--json and --write-file - both want standard output");
     return true;

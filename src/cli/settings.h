@@ -77,7 +77,9 @@ struct ph_settings {
     struct ph_words
         operands; /* of archive: what to do, the directory, a table; of control: the job, words */
     bool keep;
-    int cat_format; /* 0 binary, 1 text, 2 csv */
+    int cat_format;     /* 0 binary, 1 text, 2 csv */
+    const char *output; /* of report */
+    const char *metrics_file;
     bool shards, watch, yes;
     bool help, version;
     int generate; /* 1 man, 2 bash */

@@ -17,12 +17,18 @@ bool ph_crew_init(struct ph_crew *crew, const struct ph_crew_opts *opts, struct 
         crew->opts.most_workers = opts->workers;
     /* pages that nobody touches cost nothing */
     crew->workers = calloc((size_t)crew->opts.most_workers, sizeof *crew->workers);
+    crew->sight = calloc(1, sizeof *crew->sight);
     pthread_mutex_init(&crew->lock, NULL);
-    return crew->workers || ph_err_nomem(err);
+    if (crew->sight)
+        ph_sight_init(crew->sight);
+    return (crew->workers && crew->sight) || ph_err_nomem(err);
 }
 
 void ph_crew_fini(struct ph_crew *crew)
 {
+    if (crew->sight)
+        ph_sight_fini(crew->sight);
+    free(crew->sight);
     free(crew->workers);
     free(crew->tabs);
     pthread_mutex_destroy(&crew->lock);

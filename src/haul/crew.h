@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "haul/control.h"
 #include "haul/guard.h"
+#include "haul/sight.h"
 #include "haul/spill.h"
 #include "haul/throttle.h"
 #include "ledger/desk_pg.h"
@@ -59,7 +60,6 @@ struct ph_worker {
     _Atomic int64_t weight;    /* of the shard in hand */
     _Atomic int way;           /* of the shard in hand; enum ph_way */
     bool at_source, at_target; /* places that it holds, see crew->reading and crew->landing */
-    uint64_t busy_ns;          /* time inside hops */
     double outage_since;       /* 0: all is well */
     double stranded_since;     /* 0: what is left can be had */
     unsigned failures;         /* in a row, for the back-off */
@@ -129,6 +129,7 @@ struct ph_crew {
     _Atomic int others;           /* other live movers of the job, when last heard */
     _Atomic int64_t stranded;     /* shards that are left, spilled where no mover works */
     struct ph_flow to_target, to_files;
+    struct ph_sight *sight;       /* what is remembered of all this */
     _Atomic uint64_t released_ns; /* when the snapshot was let go; 0: it is held */
     pthread_mutex_t lock;         /* of fatal */
     bool has_fatal;

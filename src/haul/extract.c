@@ -432,6 +432,7 @@ static void fill_result(struct extract *x)
         const struct ph_archive_shard *s = &a->shards[i];
         struct ph_job_table *t = &result->tables[s->tab - 1];
         t->shards++;
+        t->landed += s->sealed.size > 0;
         t->rows += s->tally.rows;
         t->bytes += s->tally.bytes;
         result->rows += s->tally.rows;
@@ -514,7 +515,7 @@ bool ph_job_extract(const struct ph_job_opts *given, struct ph_job_result *resul
     ph_run_init(run, &opts, result);
     bool ok = ph_run_know_guards(run, err) && ph_run_plan(run, err);
     if (ok)
-        result->job = ph_arena_strdup(run->arena, run->plan->job_name);
+        ph_run_name(run);
     /* what stands in the way is said before a directory is made */
     ok = ok && (run->plan->n_obstacles == 0 || ph_run_may_begin(run, err)) &&
          ph_run_open_archive(run, PH_DIR_MAKE, err) && may_be_archive(run, err) &&

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "haul/limit.h"
 #include "haul/run.h"
 #include "pg/sql.h"
 
@@ -149,6 +150,7 @@ bool ph_run_fill_result(struct ph_run *run, struct ph_err *err)
             .rows = t->rows,
             .bytes = t->bytes,
             .shards = t->shards,
+            .landed = t->landed,
             .parked = t->parked,
             .split = t->split,
             .seconds = last > first && first ? (double)(last - first) / 1e9 : 0,
@@ -170,7 +172,9 @@ void ph_run_add_figures(struct ph_run *run)
 {
     struct ph_job_result *result = run->result;
     struct ph_crew *crew = &run->crew;
-    uint64_t source = 0, target = 0, busy = 0;
+    struct ph_limit_shares shares;
+    uint64_t ns[PH_N_STAGES] = {0};
+    char busy[64] = "", words[160];
     result->run_rows = atomic_load(&crew->run_rows);
     result->run_bytes = atomic_load(&crew->run_bytes);
     result->retries = atomic_load(&crew->retries);
@@ -179,18 +183,18 @@ void ph_run_add_figures(struct ph_run *run)
         result->throttled_by_s[i] = (double)atomic_load(&run->throttle.slept_ns[i]) / 1e9;
         result->throttled_s += result->throttled_by_s[i];
     }
-    for (int i = 0; crew->workers && i < atomic_load(&crew->hired); i++) {
-        source += atomic_load(&crew->workers[i].gauge.source_wait_ns);
-        target += atomic_load(&crew->workers[i].gauge.sink_wait_ns);
-        busy += crew->workers[i].busy_ns;
-    }
-    if (busy > 0) {
-        result->source_share = (double)source / (double)busy;
-        result->target_share = (double)target / (double)busy;
-        result->self_share = 1 - result->source_share - result->target_share;
-        if (result->self_share < 0)
-            result->self_share = 0;
-    }
+    for (int i = 0; crew->workers && i < atomic_load(&crew->hired); i++)
+        ph_hop_stages(&crew->workers[i].gauge, 0, ns);
+    for (int i = 0; i < PH_N_STAGES; i++)
+        result->stages[i] = (double)ns[i] / 1e9;
+    ph_limit_shares(result->stages, crew->opts.extract, crew->opts.load, &shares);
+    result->source_share = shares.source;
+    result->target_share = shares.target;
+    result->self_share = shares.self;
+    if (crew->sight)
+        ph_sight_busy(crew->sight, busy, sizeof busy);
+    ph_limit_words(result->stages, busy, words, sizeof words);
+    result->limit = ph_arena_strdup(run->arena, words);
     uint64_t idle = atomic_load(&crew->first_idle_ns), last = atomic_load(&crew->last_landed_ns);
     result->tail_s = idle && last > idle ? (double)(last - idle) / 1e9 : 0;
 }

@@ -3,16 +3,14 @@
 #include "pghaul/hop.h"
 
 #include "base/fault.h"
+#include "haul/laps.h"
 
-static void show(struct ph_hop_gauge *gauge, const struct ph_source *source,
-                 const struct ph_sink *sink, const struct ph_tally *tally)
+static void show(struct ph_hop_gauge *gauge, const struct ph_tally *tally)
 {
     if (!gauge)
         return;
     atomic_store_explicit(&gauge->rows, tally->rows, memory_order_relaxed);
     atomic_store_explicit(&gauge->bytes, tally->bytes, memory_order_relaxed);
-    atomic_store_explicit(&gauge->source_wait_ns, source->wait_ns, memory_order_relaxed);
-    atomic_store_explicit(&gauge->sink_wait_ns, sink->wait_ns, memory_order_relaxed);
 }
 
 static void flow(struct ph_flow *flow, const struct ph_batch *batch)
@@ -22,26 +20,54 @@ static void flow(struct ph_flow *flow, const struct ph_batch *batch)
 }
 
 static bool stream(struct ph_source *source, struct ph_sink *sink, struct ph_tally *tally,
-                   struct ph_hop_gauge *gauge, const struct ph_brake *brake, struct ph_err *err)
+                   struct ph_laps *laps, const struct ph_brake *brake, struct ph_err *err)
 {
+    struct ph_hop_gauge *gauge = laps->gauge;
     struct ph_batch batch;
     for (;;) {
-        if (!source->ops->next(source, &batch, err))
+        ph_laps_call(laps, source->ops->waits);
+        bool got = source->ops->next(source, &batch, err);
+        ph_laps_source(laps);
+        if (!got)
             return false;
         if (batch.len == 0)
             return true;
         if (!ph_tally_add(tally, &batch))
             return ph_err_nomem(err);
+        ph_laps_as(laps, PH_STAGE_FINGERPRINT);
         if (PH_FAULT("hop.put"))
             return ph_err_set(err, PH_FAILED, "fault point hop.put");
-        if (brake && !brake->wait(brake->arg, batch.len, batch.rows + batch.last_piece, err))
+        if (brake) {
+            ph_laps_call(laps, PH_STAGE_THROTTLED);
+            bool pass = brake->wait(brake->arg, batch.len, batch.rows + batch.last_piece, err);
+            ph_laps_as(laps, PH_STAGE_THROTTLED);
+            if (!pass)
+                return false;
+        }
+        ph_laps_call(laps, sink->ops->waits);
+        bool taken = sink->ops->put(sink, &batch, err);
+        ph_laps_sink(laps);
+        if (!taken)
             return false;
-        if (!sink->ops->put(sink, &batch, err))
-            return false;
-        show(gauge, source, sink, tally);
+        show(gauge, tally);
         if (gauge && gauge->flow)
             flow(gauge->flow, &batch);
     }
+}
+
+/* The source first: it does not wait for an answer, so both servers get to work at once. */
+static bool open_both(struct ph_source *source, struct ph_sink *sink, const struct ph_shard *shard,
+                      struct ph_laps *laps, struct ph_err *err)
+{
+    ph_laps_call(laps, source->ops->waits);
+    bool ok = source->ops->open(source, shard, err);
+    ph_laps_source(laps);
+    if (!ok)
+        return false;
+    ph_laps_call(laps, sink->ops->waits);
+    ok = sink->ops->open(sink, shard, err);
+    ph_laps_sink(laps);
+    return ok;
 }
 
 /* What came out of a file must be what went in. */
@@ -61,11 +87,17 @@ bool ph_hop_run(struct ph_source *source, struct ph_sink *sink, const struct ph_
                 struct ph_err *err)
 {
     *tally = (struct ph_tally){0};
-    /* The source first: it does not wait for an answer, so both servers get to work at once. */
-    bool ok = source->ops->open(source, shard, err) && sink->ops->open(sink, shard, err) &&
-              stream(source, sink, tally, gauge, brake, err) && is_expected(shard, tally, err) &&
-              sink->ops->commit(sink, tally, err);
-    show(gauge, source, sink, tally);
+    struct ph_laps laps;
+    ph_laps_begin(&laps, gauge, source, sink);
+    bool ok = open_both(source, sink, shard, &laps, err) &&
+              stream(source, sink, tally, &laps, brake, err) && is_expected(shard, tally, err);
+    if (ok) {
+        ph_laps_call(&laps, sink->ops->waits);
+        ok = sink->ops->commit(sink, tally, err);
+        ph_laps_sink(&laps);
+    }
+    ph_laps_end(&laps);
+    show(gauge, tally);
     if (ok) {
         source->ops->finish(source);
     } else {

@@ -110,13 +110,20 @@ bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct p
     return ok;
 }
 
+void ph_run_name(struct ph_run *run)
+{
+    run->result->job = ph_arena_strdup(run->arena, run->plan->job_name);
+    ph_log_set_job(run->opts->log, run->result->job);
+}
+
 static bool work(struct ph_run *run, struct ph_err *err)
 {
     bool ok = ph_run_prepare(run, err);
     if (ok && !ph_run_is_whole(run)) {
         ph_run_begin_control(run);
-        ph_log(run->opts->log, PH_LOG_INFO, "job %s: %d workers", run->result->job,
-               run->result->workers);
+        ph_run_remember_facts(run);
+        ph_sight_event(&run->crew, PH_LOG_INFO, "started", 0, 0, "job %s: %d workers",
+                       run->result->job, run->result->workers);
         ok = ph_run_phases(run, err);
     } else if (ok) {
         ok = ph_run_brief(run, err);
@@ -138,7 +145,7 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
               (spec->route != PH_ROUTE_LOAD || ph_run_open_archive(&run, PH_DIR_EXISTS, err)) &&
               ph_run_plan(&run, err);
     if (ok)
-        result->job = ph_arena_strdup(run.arena, run.plan->job_name);
+        ph_run_name(&run);
     ok = ok && ph_run_begin(&run, &done, err);
     result->was_complete = done;
     if (ok && !done)
@@ -161,6 +168,8 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
         result->shards_resumed = result->shards;
     if (!ok && !run.mover && ph_interrupt_at(opts.interrupt, 1))
         ph_err_set(err, PH_INTERRUPTED, "interrupted before the job began; nothing was changed");
+    if (run.mover && !done)
+        ph_run_remember_end(&run, ok, err);
     result->state = ok ? "completed" : err->code == PH_INTERRUPTED ? "pending" : "failed";
     ph_run_fini(&run);
     return ok;

@@ -13,6 +13,7 @@
 #include "haul/guard.h"
 #include "haul/spill.h"
 #include "haul/throttle.h"
+#include "pghaul/stage.h"
 #include "plan/plan.h"
 
 /* One moment of a running job; arrays are valid during the callback only. */
@@ -36,7 +37,9 @@ struct ph_progress {
     int workers, workers_busy;
     int retries, parked;
     double source_share, target_share,
-        self_share; /* where workers' time goes, lately; sum 1 or 0 */
+        self_share;             /* where workers' time goes, lately; sum 1 or 0 */
+    double stages[PH_N_STAGES]; /* seconds of all workers, this run */
+    const char *limit;          /* what it is, lately, in words; "" or NULL: not known */
     double snapshot_held_s;
     bool snapshot_released;
     uint64_t spilled_bytes;   /* of rows, that this run has put into files */
@@ -71,7 +74,7 @@ struct ph_job_opts {
 struct ph_job_table {
     const char *source, *target;
     uint64_t rows, bytes;
-    int shards;
+    int shards, landed;
     int parked;
     const char *split;
     double seconds; /* from its first claim to its last receipt, this run; 0: nothing done in this
@@ -91,7 +94,9 @@ struct ph_job_result {
     int shards, shards_resumed, retries, parked, snapshots;
     double snapshot_held_s;
     double tail_s; /* from the first worker that ran dry to the end of the last shard */
-    double source_share, target_share, self_share;
+    double source_share, target_share, self_share; /* of the workers' time; sum 1 or 0 */
+    double stages[PH_N_STAGES];                    /* seconds of all workers */
+    const char *limit;      /* what it was, in words; "" or NULL: not known */
     uint64_t spilled_bytes; /* of files, by this run; extract: of the archive */
     double throttled_s;     /* of workers, all together */
     double throttled_by_s[PH_N_HOLDS];

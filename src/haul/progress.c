@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "haul/limit.h"
 
 enum { WINDOW = 25 }; /* samples of 200 ms that rates are taken over */
 
 struct sample {
     double at_s;
-    uint64_t rows, bytes, source_ns, target_ns;
+    uint64_t rows, bytes;
+    double stages[PH_N_STAGES]; /* seconds, the calls in hand included */
     int64_t weight;
 };
 
@@ -19,6 +21,7 @@ struct watch {
     struct sample window[WINDOW];
     unsigned samples;
     int64_t weight_at_start;
+    char limit[160];
     double start_s, snapshot_s; /* snapshot_s: how long it had been held then */
     bool holds;                 /* it was held when we began */
 };
@@ -36,6 +39,7 @@ static int64_t in_hand(const struct ph_worker *w, uint64_t bytes)
 static void collect(struct watch *watch, struct ph_progress *now, struct sample *sample)
 {
     struct ph_crew *crew = &watch->run->crew;
+    uint64_t settled[PH_N_STAGES] = {0}, ns[PH_N_STAGES] = {0};
     for (int i = 0; i < crew->n_tabs; i++) {
         struct ph_crew_tab *tab = &crew->tabs[i];
         struct ph_progress_table *t = &watch->tables[i];
@@ -53,8 +57,8 @@ static void collect(struct watch *watch, struct ph_progress *now, struct sample 
     for (int i = 0; i < atomic_load(&crew->hired); i++) {
         struct ph_worker *w = &crew->workers[i];
         int tab = atomic_load(&w->tab);
-        sample->source_ns += atomic_load(&w->gauge.source_wait_ns);
-        sample->target_ns += atomic_load(&w->gauge.sink_wait_ns);
+        ph_hop_stages(&w->gauge, 0, settled);
+        ph_hop_stages(&w->gauge, ph_clock_ns(), ns);
         if (tab == 0)
             continue;
         uint64_t bytes = atomic_load(&w->gauge.bytes);
@@ -65,6 +69,10 @@ static void collect(struct watch *watch, struct ph_progress *now, struct sample 
         watch->tables[tab - 1].weight_done += in_hand(w, bytes);
         now->workers_busy++;
     }
+    for (int i = 0; i < PH_N_STAGES; i++) {
+        now->stages[i] = (double)settled[i] / 1e9;
+        sample->stages[i] = (double)ns[i] / 1e9;
+    }
     for (int i = 0; i < crew->n_tabs; i++) {
         now->rows += watch->tables[i].rows;
         now->bytes += watch->tables[i].bytes;
@@ -73,6 +81,25 @@ static void collect(struct watch *watch, struct ph_progress *now, struct sample 
     }
     sample->rows = now->rows;
     sample->bytes = now->bytes;
+}
+
+/* Where the time went between two samples. A wait that was counted while it lasted may have been shorter in the end. */
+static void add_limit(struct watch *watch, struct ph_progress *now, const struct sample *sample,
+                      const struct sample *old)
+{
+    struct ph_crew *crew = &watch->run->crew;
+    struct ph_limit_shares shares;
+    double lately[PH_N_STAGES];
+    char busy[64];
+    for (int i = 0; i < PH_N_STAGES; i++)
+        lately[i] = sample->stages[i] > old->stages[i] ? sample->stages[i] - old->stages[i] : 0;
+    ph_limit_shares(lately, crew->opts.extract, crew->opts.load, &shares);
+    now->source_share = shares.source;
+    now->target_share = shares.target;
+    now->self_share = shares.self;
+    ph_sight_busy(crew->sight, busy, sizeof busy);
+    ph_limit_words(lately, busy, watch->limit, sizeof watch->limit);
+    now->limit = watch->limit;
 }
 
 static void add_rates(struct watch *watch, struct ph_progress *now, const struct sample *sample)
@@ -86,19 +113,10 @@ static void add_rates(struct watch *watch, struct ph_progress *now, const struct
     if (kept > 0) {
         const struct sample *old = &watch->window[(watch->samples - kept) % WINDOW];
         double dt = sample->at_s - old->at_s;
-        double worker_ns = dt * 1e9 * (now->workers_busy ? now->workers_busy : 1);
         if (dt > 0 && sample->rows >= old->rows) {
             now->rate_rows = (double)(sample->rows - old->rows) / dt;
             now->rate_bytes = (double)(sample->bytes - old->bytes) / dt;
-            now->source_share = (double)(sample->source_ns - old->source_ns) / worker_ns;
-            now->target_share = (double)(sample->target_ns - old->target_ns) / worker_ns;
-            double waits = now->source_share + now->target_share;
-            if (waits > 1) {
-                now->source_share /= waits;
-                now->target_share /= waits;
-            }
-            double rest = 1 - now->source_share - now->target_share;
-            now->self_share = rest > 0 ? rest : 0;
+            add_limit(watch, now, sample, old);
         }
     }
     double done = (double)(sample->weight - watch->weight_at_start),

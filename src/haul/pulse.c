@@ -78,9 +78,9 @@ static void let_go(struct ph_crew *crew, bool target)
 {
     if (atomic_load(&crew->released_ns) == 0) {
         atomic_store(&crew->released_ns, ph_clock_ns());
-        ph_log(crew->opts.log, PH_LOG_NOTE,
-               "everything has been read: the source's snapshot is let go%s",
-               target ? "" : ", though the target is out of reach");
+        ph_sight_event(crew, PH_LOG_NOTE, "snapshot_released", 0, 0,
+                       "everything has been read: the source's snapshot is let go%s",
+                       target ? "" : ", though the target is out of reach");
     }
     crew->opts.let_go(crew->opts.let_go_arg,
                       (double)(ph_clock_ns() - atomic_load(&crew->released_ns)) / 1e9, target);
@@ -160,6 +160,7 @@ static void keep_alive(struct pulse *p)
     if (crew->opts.extract || !wants_beat(p, now))
         return;
     atomic_store(&crew->flush, false);
+    ph_sight_write(crew, *crew->control); /* first: the beat's commit flushes it */
     bool ok = beat(crew);
     p->retry_at = ok ? 0 : ph_clock_s() + retry_s;
     p->beat_at = ok ? ph_clock_s() + BEAT_S : p->retry_at;
@@ -176,10 +177,11 @@ static struct sample take_sample(struct ph_crew *crew)
 {
     struct sample s = {.bytes = atomic_load(&crew->to_target.bytes),
                        .rows = atomic_load(&crew->to_target.rows)};
-    for (int i = 0; i < atomic_load(&crew->hired); i++) {
-        s.source_ns += atomic_load(&crew->workers[i].gauge.source_wait_ns);
-        s.target_ns += atomic_load(&crew->workers[i].gauge.sink_wait_ns);
-    }
+    uint64_t ns[PH_N_STAGES] = {0};
+    for (int i = 0; i < atomic_load(&crew->hired); i++)
+        ph_hop_stages(&crew->workers[i].gauge, 0, ns);
+    s.source_ns = ns[PH_STAGE_SOURCE_WAIT] + ns[PH_STAGE_SPILL_READ];
+    s.target_ns = ns[PH_STAGE_TARGET_WAIT] + ns[PH_STAGE_COMMIT_WAIT];
     return s;
 }
 
@@ -216,8 +218,12 @@ static void feel(struct pulse *p)
     bool slow = is_slow(p);
     bool pressed = atomic_exchange(&crew->pressure, held || slow);
     if ((held || slow) && !pressed)
-        ph_log(crew->opts.log, PH_LOG_INFO, "the target is %s: what is read goes into files",
-               held ? "held back" : "slow");
+        ph_sight_event(crew, PH_LOG_INFO, "spilling", 0, 0,
+                       "the target is %s: what is read goes into files",
+                       held ? "held back" : "slow");
+    else if (pressed && !held && !slow)
+        ph_sight_event(crew, PH_LOG_INFO, "unspilling", 0, 0,
+                       "the target keeps up: what is read goes straight to it");
 }
 
 /* Steering. */
@@ -275,6 +281,8 @@ void *ph_pulse_main(void *arg)
         keep_alive(&p);
         steer(&p);
         feel(&p);
+        ph_sight_look(p.crew, false);
+        ph_sight_ask(p.crew, *p.crew->control);
         usleep(10000); /* short: the source pays for a late release, and the end waits for us */
     }
     return NULL;

@@ -2,6 +2,7 @@
  *
  *     begin.c    find or make the job, take hold of it     recover.c  when the snapshot is gone
  *     phases.c   the crew at work                          finish.c   the end, and the result
+ *     remember.c what report will tell of it
  */
 #ifndef PH_HAUL_RUN_H
 #define PH_HAUL_RUN_H
@@ -88,8 +89,9 @@ void ph_run_let_go(void *run, double ago_s, bool target);
 /* Leaves a job that goes on, and writes down how the run ended. */
 void ph_run_leave(struct ph_run *run, const struct ph_err *why);
 
-/* job.c: connects and plans. */
+/* job.c: connects and plans; then the job has its name. */
 bool ph_run_plan(struct ph_run *run, struct ph_err *err);
+void ph_run_name(struct ph_run *run);
 
 /* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
@@ -108,6 +110,11 @@ bool ph_run_prepare(struct ph_run *run, struct ph_err *err);
 void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *out);
 bool ph_run_brief(struct ph_run *run, struct ph_err *err);
 bool ph_run_phases(struct ph_run *run, struct ph_err *err);
+
+/* remember.c: for report. Under what settings it runs, when the workers are known; how it has ended. Nothing of it can fail the
+ * job. */
+void ph_run_remember_facts(struct ph_run *run);
+void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why);
 
 /* recover.c: the snapshot is gone. Does what can be done so that the job may go on under a new one,
  * or says why it cannot. Afterwards run->snapshot is the new one. The process must have one thread. */

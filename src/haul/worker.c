@@ -63,8 +63,8 @@ static bool bear_outage(struct ph_worker *w, struct ph_err *err)
         return false;
     if (w->outage_since == 0) {
         w->outage_since = now; /* one of the crew says it aloud */
-        ph_log(crew->opts.log, atomic_exchange(&crew->outage, true) ? PH_LOG_INFO : PH_LOG_WARN,
-               "%s; trying again", err->text);
+        ph_sight_event(crew, atomic_exchange(&crew->outage, true) ? PH_LOG_INFO : PH_LOG_WARN,
+                       "outage", 0, 0, "%s; trying again", err->text);
     }
     atomic_store(&crew->outage, true);
     if (now - w->outage_since > crew->opts.max_outage_s) {
@@ -92,8 +92,9 @@ static void give_back(struct ph_worker *w, const struct ph_shard *shard, bool co
     }
     if (parked) {
         atomic_fetch_add(&crew->tabs[shard->tab - 1].parked, 1);
-        ph_log(crew->opts.log, PH_LOG_ERROR, "shard %" PRId64 " of %s is parked: %s", shard->id,
-               shard->table->root_source, why->text);
+        ph_sight_event(crew, PH_LOG_ERROR, "parked", shard->id, shard->tab,
+                       "shard %" PRId64 " of %s is parked: %s", shard->id,
+                       shard->table->root_source, why->text);
     }
 }
 
@@ -128,8 +129,9 @@ static void lose_file(struct ph_worker *w, const struct ph_shard *shard, const s
         give_back(w, shard, true, true, why, 0);
         return;
     }
-    ph_log(crew->opts.log, PH_LOG_WARN, "%s; shard %" PRId64 " of %s is read from the source again",
-           why->text, shard->id, shard->table->root_source);
+    ph_sight_event(crew, PH_LOG_WARN, "file_lost", shard->id, shard->tab,
+                   "%s; shard %" PRId64 " of %s is read from the source again", why->text,
+                   shard->id, shard->table->root_source);
     if (!ph_desk_unsealed(w->desk, shard, why->text, &err)) {
         ph_log(crew->opts.log, PH_LOG_INFO, "%s", err.text);
         return;
@@ -185,11 +187,27 @@ static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, ui
     default:
         break;
     }
-    ph_log(crew->opts.log, err->transient ? PH_LOG_WARN : PH_LOG_INFO,
-           "shard %" PRId64 " of %s, attempt %d: %s%s%s", shard->id, shard->table->root_source,
-           shard->attempt, err->text, err->hint[0] ? "; hint: " : "", err->hint);
+    ph_sight_event(crew, err->transient ? PH_LOG_WARN : PH_LOG_INFO, "retry", shard->id, shard->tab,
+                   "shard %" PRId64 " of %s, attempt %d: %s%s%s", shard->id,
+                   shard->table->root_source, shard->attempt, err->text,
+                   err->hint[0] ? "; hint: " : "", err->hint);
     give_back(w, shard, true, !err->transient, err, err->transient ? back_off(w) : 0);
     return true;
+}
+
+/* What became of it: "landed" or "spilled". */
+static void say_done(struct ph_worker *w, const char *what, const struct ph_shard *shard,
+                     const struct ph_tally *tally)
+{
+    ph_log_event(w->crew->opts.log, PH_LOG_DEBUG,
+                 &(struct ph_log_fields){.event = what,
+                                         .shard = shard->id,
+                                         .table = shard->table->root_source,
+                                         .attempt = shard->attempt,
+                                         .rows = tally->rows,
+                                         .bytes = tally->bytes},
+                 "shard %" PRId64 " of %s %s: %" PRIu64 " rows", shard->id,
+                 shard->table->root_source, what, tally->rows);
 }
 
 static void count_landing(struct ph_worker *w, const struct ph_shard *shard,
@@ -198,6 +216,7 @@ static void count_landing(struct ph_worker *w, const struct ph_shard *shard,
     struct ph_crew *crew = w->crew;
     struct ph_crew_tab *tab = &crew->tabs[shard->tab - 1];
     uint64_t now = ph_clock_ns();
+    say_done(w, crew->opts.extract ? "spilled" : "landed", shard, tally);
     atomic_fetch_add(&tab->rows, tally->rows);
     atomic_fetch_add(&tab->bytes, tally->bytes);
     atomic_fetch_add(&tab->weight_done, shard->weight);
@@ -232,6 +251,8 @@ static void count_sealed(struct ph_worker *w, const struct ph_shard *shard,
         count_landing(w, shard, tally);
     else
         atomic_fetch_add(&crew->tabs[shard->tab - 1].weight_spilled, shard->weight);
+    if (!crew->opts.extract)
+        say_done(w, "spilled", shard, tally);
     w->failures = 0;
 }
 
@@ -275,7 +296,6 @@ static bool run_way(struct ph_worker *w, enum ph_way way, const struct ph_shard 
                          way == PH_WAY_SPILL ? w->file_sink : w->sink, shard, tally, &w->gauge,
                          &brake, err);
     ph_throttle_end(&throttle);
-    w->busy_ns -= throttle.slept_ns; /* what it was not allowed to do it did not do */
     return ok;
 }
 
@@ -291,13 +311,17 @@ static bool hop(struct ph_worker *w, enum ph_way way, const struct ph_shard *sha
     /* the second claim of a spilled shard is its first attempt at the target */
     if (way != PH_WAY_SPILL && shard->attempt > 1 + (way == PH_WAY_LOAD))
         evict(w, shard);
-    ph_log(crew->opts.log, PH_LOG_DEBUG, "shard %" PRId64 " of %s, attempt %d", shard->id,
-           shard->table->root_source, shard->attempt);
+    ph_log_event(crew->opts.log, PH_LOG_DEBUG,
+                 &(struct ph_log_fields){.event = "claimed",
+                                         .shard = shard->id,
+                                         .table = shard->table->root_source,
+                                         .attempt = shard->attempt},
+                 "shard %" PRId64 " of %s, attempt %d", shard->id, shard->table->root_source,
+                 shard->attempt);
     bool ok = run_way(w, way, shard, tally, err);
     atomic_store(&w->tab, 0);
     atomic_store(&w->gauge.rows, 0);
     atomic_store(&w->gauge.bytes, 0);
-    w->busy_ns += ph_clock_ns() - begin;
     return ok;
 }
 

@@ -134,13 +134,14 @@ void ph_desk_pg_sql_receipts(const struct ph_desk_pg *desk, struct ph_buf *sql,
                    "DELETE FROM pghaul.%s WHERE job OPERATOR(pg_catalog.=) %D"
                    " AND shard OPERATOR(pg_catalog.=) %D;",
                    receipts_of(shards), desk->opts.job, shards[0].id);
-    ph_sql_add(sql, "INSERT INTO pghaul.%s (job, shard, tab, attempt, mover, snapshot) VALUES ",
+    ph_sql_add(sql,
+               "INSERT INTO pghaul.%s (job, shard, tab, attempt, mover, snapshot, slot) VALUES ",
                receipts_of(shards));
     int64_t low = shards[0].id, high = shards[0].id;
     for (int i = 0; i < n; i++) {
-        ph_sql_add(sql, "%s(%D, %D, %d, %d, %d, %d)", i ? ", " : "", desk->opts.job, shards[i].id,
-                   shards[i].tab, shards[i].attempt, desk->opts.mover,
-                   shards[i].snapshot ? shards[i].snapshot : desk->opts.snapshot);
+        ph_sql_add(sql, "%s(%D, %D, %d, %d, %d, %d, %d)", i ? ", " : "", desk->opts.job,
+                   shards[i].id, shards[i].tab, shards[i].attempt, desk->opts.mover,
+                   shards[i].snapshot ? shards[i].snapshot : desk->opts.snapshot, desk->opts.slot);
         low = shards[i].id < low ? shards[i].id : low;
         high = shards[i].id > high ? shards[i].id : high;
     }

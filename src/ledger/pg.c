@@ -188,11 +188,13 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
             "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.tab WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D;"
+            "DELETE FROM pghaul.sample WHERE job OPERATOR(pg_catalog.=) %D;"
+            "DELETE FROM pghaul.event WHERE job OPERATOR(pg_catalog.=) %D;"
             "UPDATE pghaul.job SET state = 'open', round = round OPERATOR(pg_catalog.+) 1,"
             " started_at = pg_catalog.clock_timestamp(), completed_at = NULL, last_error = NULL,"
             " set_id = %L, source = %L, target = %L, nonempty = %s"
             " WHERE id OPERATOR(pg_catalog.=) %D RETURNING id",
-            *job, *job, *job, *job, what->set, what->source, what->target,
+            *job, *job, *job, *job, *job, *job, what->set, what->source, what->target,
             what->nonempty ? "true" : "false", *job);
     if (!run(conn, &sql, &rows, err))
         return false;

@@ -92,7 +92,8 @@ CREATE TABLE pghaul.mover (
     ended_at   timestamptz,
     heard      bigint NOT NULL DEFAULT -1,     -- the last wish (control.no) that it heeds
     paused     boolean NOT NULL DEFAULT false, -- it touches neither source nor target now, or only one of them
-    held       text                            -- what holds it back, for people; NULL: nothing does
+    held       text,                           -- what holds it back, for people; NULL: nothing does
+    facts      json -- in order: under what settings it ran, and what the two servers were; for report
 );
 
 -- What a live run was asked for, by whom: pause, rate=20MiB/s, ... Nothing is ever taken back.
@@ -105,6 +106,32 @@ CREATE TABLE pghaul.control (
     keep    boolean NOT NULL, -- later runs heed it too, unless its like is said again
     said_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+
+-- How far a mover was now and then: totals of its run so far. For report; nothing else depends on it.
+CREATE TABLE pghaul.sample (
+    job     bigint NOT NULL REFERENCES pghaul.job ON DELETE CASCADE,
+    mover   int NOT NULL,
+    at      timestamptz NOT NULL,
+    rows    bigint NOT NULL, -- that went to the target, those of failed attempts included
+    bytes   bigint NOT NULL,
+    spilled bigint NOT NULL, -- bytes of rows that went into files
+    busy    int NOT NULL,    -- workers with a shard in hand
+    stages  jsonb NOT NULL,  -- seconds of all workers, by stage
+    waits   text NOT NULL,   -- what the target's backends mostly did, in words; '': not known
+    PRIMARY KEY (job, mover, at)
+);
+
+-- What happened to a mover, likewise. No value of a row is in it.
+CREATE TABLE pghaul.event (
+    job   bigint NOT NULL REFERENCES pghaul.job ON DELETE CASCADE,
+    mover int NOT NULL,
+    at    timestamptz NOT NULL,
+    event text NOT NULL, -- retry, parked, throttled, ...
+    shard bigint,
+    tab   int,
+    text  text NOT NULL
+);
+CREATE INDEX event_job ON pghaul.event (job, at);
 
 CREATE TABLE pghaul.shard (
     job        bigint NOT NULL,
@@ -146,6 +173,9 @@ CREATE TABLE pghaul.spill (
     hash      text NOT NULL,
     stored    bigint NOT NULL, -- bytes of the file
     sealed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    mover     int, -- who read it, and since when; NULL: not known
+    slot      int,
+    read_at   timestamptz,
     PRIMARY KEY (job, shard),
     FOREIGN KEY (job, shard) REFERENCES pghaul.shard ON DELETE CASCADE
 );
@@ -163,6 +193,12 @@ CREATE TABLE pghaul.receipt (
     hash      text,         -- order-free 128-bit fingerprint, 32 hexadecimal digits
     xid       bigint,       -- pg_current_xact_id() of the transaction: its rows carry it as xmin
     landed_at timestamptz,
+    slot       int,         -- for report: the worker, when it began,
+    claimed_at timestamptz,
+    read_mover int,         -- and of a shard that went by way of a file the reading
+    read_slot  int,
+    read_at    timestamptz,
+    sealed_at  timestamptz,
     PRIMARY KEY (job, shard)
 ) WITH (fillfactor = 50);
 CREATE UNLOGGED TABLE pghaul.receipt_unlogged (LIKE pghaul.receipt INCLUDING ALL);
@@ -307,7 +343,10 @@ CREATE FUNCTION pghaul.spilled(a_job bigint, a_shard bigint, a_attempt int, a_mo
                                a_stored bigint)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    was pghaul.shard;
 BEGIN
+    SELECT * INTO was FROM pghaul.shard s WHERE s.job = a_job AND s.id = a_shard FOR UPDATE;
     UPDATE pghaul.shard s
        SET state = 'spilled', holder = a_holder, mover = NULL, slot = NULL, error = NULL, failures = 0,
            not_before = NULL
@@ -316,8 +355,9 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a newer attempt owns shard %', a_shard USING ERRCODE = 'PH001';
     END IF;
-    INSERT INTO pghaul.spill (job, shard, snapshot, file, rows, bytes, hash, stored)
-    VALUES (a_job, a_shard, a_snapshot, a_file, a_rows, a_bytes, a_hash, a_stored);
+    INSERT INTO pghaul.spill (job, shard, snapshot, file, rows, bytes, hash, stored, mover, slot, read_at)
+    VALUES (a_job, a_shard, a_snapshot, a_file, a_rows, a_bytes, a_hash, a_stored, a_mover, was.slot,
+            was.claimed_at);
 END $$;
 
 -- A sealed file was found, or filled while the ledger could not be reached. Says what the file is now: 'spilled' (the shard
@@ -413,16 +453,19 @@ RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     the_tab int;
+    since timestamptz;
+    was pghaul.spill;
 BEGIN
     -- An archive is all that a load has: where a crash may take rows back, it must be found again.
     DELETE FROM pghaul.spill p USING pghaul.shard s
      WHERE p.job = a_job AND p.shard = a_shard AND s.job = a_job AND s.id = a_shard
-       AND NOT (a_unlogged AND s.holder = '');
+       AND NOT (a_unlogged AND s.holder = '')
+    RETURNING p.* INTO was;
     UPDATE pghaul.shard s SET state = 'landed', holder = NULL, mover = NULL, slot = NULL, error = NULL,
            redo_xid = NULL, redo_rows = NULL
      WHERE s.job = a_job AND s.id = a_shard AND s.attempt = a_attempt AND s.mover = a_mover
        AND s.state IN ('planned', 'spilled')
-    RETURNING s.tab INTO the_tab;
+    RETURNING s.tab, s.claimed_at INTO the_tab, since;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a newer attempt owns shard %', a_shard USING ERRCODE = 'PH001';
     END IF;
@@ -432,12 +475,16 @@ BEGIN
     IF a_unlogged THEN
         UPDATE pghaul.receipt_unlogged r
            SET rows = a_rows, bytes = a_bytes, hash = a_hash,
-               xid = pg_current_xact_id()::text::bigint, landed_at = clock_timestamp()
+               xid = pg_current_xact_id()::text::bigint, landed_at = clock_timestamp(),
+               claimed_at = since, read_mover = was.mover, read_slot = was.slot, read_at = was.read_at,
+               sealed_at = CASE WHEN was.read_at IS NOT NULL THEN was.sealed_at END
          WHERE r.job = a_job AND r.shard = a_shard AND r.attempt = a_attempt;
     ELSE
         UPDATE pghaul.receipt r
            SET rows = a_rows, bytes = a_bytes, hash = a_hash,
-               xid = pg_current_xact_id()::text::bigint, landed_at = clock_timestamp()
+               xid = pg_current_xact_id()::text::bigint, landed_at = clock_timestamp(),
+               claimed_at = since, read_mover = was.mover, read_slot = was.slot, read_at = was.read_at,
+               sealed_at = CASE WHEN was.read_at IS NOT NULL THEN was.sealed_at END
          WHERE r.job = a_job AND r.shard = a_shard AND r.attempt = a_attempt;
     END IF;
     IF NOT FOUND THEN

@@ -399,7 +399,9 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
                "DROP TYPE pghaul.claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
                "DROP TABLE pghaul.verified, pghaul.receipt, pghaul.receipt_unlogged, pghaul.spill,"
-               " pghaul.shard, pghaul.mover, pghaul.tab, pghaul.snapshot, pghaul.job;"
+               " pghaul.shard, pghaul.sample, pghaul.event, pghaul.control, pghaul.mover, "
+               "pghaul.tab, "
+               "pghaul.snapshot, pghaul.job;"
                "DROP SCHEMA pghaul",
                err) ||
            ph_err_prefix(err, "taking the ledger away");

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "archive/manifest.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "pg/table.h"
 
@@ -34,7 +35,8 @@ uint64_t ph_sink_archive_stored(const struct ph_sink *sink)
 
 static void note_wait(struct sink_archive *self)
 {
-    self->base.wait_ns = self->opts.place->ring ? ph_ring_wait_ns(self->opts.place->ring) : 0;
+    uint64_t medium = self->opts.place->ring ? ph_ring_wait_ns(self->opts.place->ring) : 0;
+    self->base.wait_ns = medium + self->base.commit_ns;
 }
 
 static void fill_receipt(struct sink_archive *self, const struct ph_shard *shard)
@@ -156,7 +158,10 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
     if (!ok)
         return false;
     self->stored = note.sealed.size;
+    uint64_t begin = ph_clock_ns();
     ok = tell(self, &note, err);
+    self->base.commit_ns += ph_clock_ns() - begin;
+    note_wait(self);
     forget(self);
     return ok;
 }
@@ -176,6 +181,8 @@ static void free_sink(struct ph_sink *sink)
 
 static const struct ph_sink_ops ops = {
     .name = "archive",
+    .waits = PH_STAGE_SPILL_WRITE,
+    .works = PH_STAGE_COMPRESS,
     .open = open_shard,
     .put = put,
     .commit = commit,

@@ -38,6 +38,8 @@ static void free_sink(struct ph_sink *sink)
 
 static const struct ph_sink_ops ops = {
     .name = "null",
+    .waits = PH_STAGE_TARGET_WAIT,
+    .works = PH_STAGE_TARGET_WRITE,
     .open = open_shard,
     .put = put,
     .commit = commit,

@@ -307,6 +307,7 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
         return false;
     if (!end_copy(self, tally, err))
         return false;
+    uint64_t taken_ns = ph_desk_pg_wait_ns(desk);
     const struct ph_shard *first = ph_shard_first(self->shard);
     self->tallies[self->shard - first] = *tally;
     if (!ph_shard_is_last(self->shard))
@@ -337,6 +338,7 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
     }
     ok = ok && (ph_desk_pg_await_commit(desk, err) || translate(self, err));
     note_wait(self);
+    self->base.commit_ns += self->base.wait_ns - taken_ns;
     if (ok) {
         self->state = IDLE;
         if (PH_FAULT("sink.committed"))
@@ -362,6 +364,8 @@ static void free_sink(struct ph_sink *sink)
 
 static const struct ph_sink_ops ops = {
     .name = "postgresql",
+    .waits = PH_STAGE_TARGET_WAIT,
+    .works = PH_STAGE_TARGET_WRITE,
     .open = open_shard,
     .put = put,
     .commit = commit,

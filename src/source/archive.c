@@ -109,6 +109,8 @@ static void free_source(struct ph_source *source)
 
 static const struct ph_source_ops ops = {
     .name = "archive",
+    .waits = PH_STAGE_SPILL_READ,
+    .works = PH_STAGE_COMPRESS,
     .open = open_shard,
     .next = next_batch,
     .finish = end_shard,

@@ -317,6 +317,8 @@ static void free_source(struct ph_source *source)
 
 static const struct ph_source_ops ops = {
     .name = "postgresql",
+    .waits = PH_STAGE_SOURCE_WAIT,
+    .works = PH_STAGE_SOURCE_READ,
     .open = open_shard,
     .next = next_batch,
     .finish = finish,

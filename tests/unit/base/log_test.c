@@ -115,6 +115,29 @@ TEST(no_log_is_a_log_that_says_nothing)
     ph_log_close(NULL);
 }
 
+TEST(an_event_has_its_name_its_job_and_what_it_is_about)
+{
+    struct ph_log *log = open_log(true, PH_LOG_INFO);
+    ph_log_set_job(log, "nightly");
+    const struct ph_log_fields f = {
+        .event = "landed", .shard = 3, .table = "public.\"o\xff\"", .rows = 7, .bytes = 70};
+    ph_log_event(log, PH_LOG_INFO, &f, "shard %d", 3);
+    ph_log_event(log, PH_LOG_DEBUG, &f, "too fine");
+    read_back(log);
+    assert_int_equal(count_lines(), 1);
+    json_t *line = json_loads(text, 0, NULL);
+    assert_non_null(line);
+    assert_string_equal(json_string_value(json_object_get(line, "event")), "landed");
+    assert_string_equal(json_string_value(json_object_get(line, "job")), "nightly");
+    assert_string_equal(json_string_value(json_object_get(line, "table")), "public.\"o?\"");
+    assert_int_equal(json_integer_value(json_object_get(line, "shard")), 3);
+    assert_int_equal(json_integer_value(json_object_get(line, "rows")), 7);
+    assert_string_equal(json_string_value(json_object_get(line, "message")), "shard 3");
+    assert_string_equal(json_string_value(json_object_get(line, "ts")),
+                        json_string_value(json_object_get(line, "time")));
+    json_decref(line);
+}
+
 int main(void)
 {
     int fd = mkstemp(path);
@@ -126,7 +149,8 @@ int main(void)
                      cmocka_unit_test(each_json_line_is_an_object_with_time_level_and_message),
                      cmocka_unit_test(an_error_is_logged_with_its_hint),
                      cmocka_unit_test(a_file_that_cannot_be_opened_is_the_users_mistake),
-                     cmocka_unit_test(no_log_is_a_log_that_says_nothing));
+                     cmocka_unit_test(no_log_is_a_log_that_says_nothing),
+                     cmocka_unit_test(an_event_has_its_name_its_job_and_what_it_is_about));
     unlink(path);
     return failed;
 }

@@ -1,0 +1,65 @@
+/* What a run leaves for `pghaul report` besides its samples: under what settings it ran, what the servers were, how it ended. */
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "haul/run.h"
+
+/* The settings of a server, as an object; null where it cannot be asked, or is none. */
+static json_t *server_of(struct ph_run *run, struct ph_conn *conn)
+{
+    struct ph_err ignored;
+    const char *text = NULL;
+    if (!ph_conn_ok(conn) || !ph_history_server(conn, run->arena, &text, &ignored)) {
+        if (ph_conn_ok(conn))
+            ph_conn_recover(conn);
+        return json_null();
+    }
+    json_t *object = json_loads(text, 0, NULL);
+    return object ? object : json_null();
+}
+
+static json_t *facts_of(struct ph_run *run)
+{
+    static const char *const spills[] = {"auto", "never", "always"};
+    const struct ph_job_opts *opts = run->opts;
+    const struct ph_rates *r = &opts->rates;
+    return json_pack("{s:s, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "pghaul",
+                     PGHAUL_VERSION, "workers", run->result->workers, "source_jobs",
+                     opts->source_jobs, "target_jobs", opts->target_jobs, "spill",
+                     spills[opts->spill.when % 3], "memory", (json_int_t)opts->memory,
+                     "source_max_rate", (json_int_t)r->source_bytes, "target_max_rate",
+                     (json_int_t)r->target_bytes, "source_max_rows", (json_int_t)r->source_rows,
+                     "target_max_rows", (json_int_t)r->target_rows, "source",
+                     server_of(run, run->source), "target", server_of(run, run->target));
+}
+
+void ph_run_remember_facts(struct ph_run *run)
+{
+    struct ph_err err;
+    json_t *facts = facts_of(run);
+    char *text = facts ? json_dumps(facts, JSON_COMPACT) : NULL;
+    json_decref(facts);
+    if (text && !ph_history_facts(run->target, run->mover, text, &err)) {
+        ph_log(run->opts->log, PH_LOG_INFO, "%s", err.text);
+        ph_conn_recover(run->target);
+    }
+    free(text);
+}
+
+void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why)
+{
+    struct ph_crew *crew = &run->crew;
+    if (!crew->sight)
+        return;
+    ph_sight_look(crew, true);
+    if (ok)
+        ph_sight_event(crew, PH_LOG_INFO, "completed", 0, 0, "job %s is complete",
+                       run->result->job);
+    else if (why->code == PH_INTERRUPTED)
+        ph_sight_event(crew, PH_LOG_INFO, "interrupted", 0, 0, "job %s was interrupted",
+                       run->result->job);
+    else
+        ph_sight_event(crew, PH_LOG_INFO, "failed", 0, 0, "%s", why->text);
+    ph_sight_write(crew, run->target);
+}
