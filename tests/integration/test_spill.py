@@ -453,7 +453,9 @@ def a_directory_that_vanishes_under_a_running_copy_is_made_again(t):
     data.mixed(t, 30000)
     with t.start_copy("-t", "mixed", "-j", 2, *ALWAYS, "--target-max-rate", "2MB/s", "--spill-size", "2MB", "--json") as run:
         assert when_spilled(t, 3, run), "it ended too soon"
-        shutil.rmtree(directories(t)[0])
+        (where,) = directories(t)
+        shutil.rmtree(where, ignore_errors=True)
+        wait_for(lambda: not os.path.exists(where) or shutil.rmtree(where, ignore_errors=True), "the end of the directory", 5, 0)
         result = run.wait().expect(0).json
     gone_through_files(t, result, "mixed")
 
