@@ -21,14 +21,16 @@
 
 enum { BEAT_S = 5, WINDOW = 16 /* samples of 250 ms */ };
 static const double flush_s = 1, hurry_s = 0.1, retry_s = 0.5, sample_s = 0.25, look_s = 0.4,
-                    settle_s = 0.1;
+                    settle_s = 0.1,
+                    hold_s = 1; /* a target that was held back counts as held back for so long */
 static const double lasts_s =
     0.4; /* of a pause that is worth a word: guards hold at the start for a moment */
 
 struct pulse {
     struct ph_crew *crew;
     double beat_at, retry_at, sample_at, look_at,
-        settle_at;    /* retry_at: not before, since it has just failed */
+        settle_at; /* retry_at: not before, since it has just failed */
+    double held_until;
     bool drained;     /* it has been noticed that nothing is left to read */
     double paused_at; /* 0: it is not */
     bool said_paused;
@@ -214,7 +216,10 @@ static void feel(struct pulse *p)
     if (!crew->opts.spill || crew->opts.spill->opts.when != PH_SPILL_AUTO || now < p->sample_at)
         return;
     p->sample_at = now + sample_s;
-    bool held = ph_throttle_holds_target(crew->opts.throttle);
+    bool still = now < p->held_until;
+    if (ph_throttle_holds_target(crew->opts.throttle, still))
+        p->held_until = now + hold_s;
+    bool held = now < p->held_until;
     bool slow = is_slow(p);
     bool pressed = atomic_exchange(&crew->pressure, held || slow);
     if ((held || slow) && !pressed)

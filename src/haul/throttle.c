@@ -364,12 +364,11 @@ bool ph_throttle_wait(void *hop, uint64_t bytes, uint64_t rows, struct ph_err *e
     return ok;
 }
 
-bool ph_throttle_holds_target(struct ph_throttle *t)
+bool ph_throttle_holds_target(struct ph_throttle *t, bool still)
 {
     /* a debt of a piece or two is how a bucket works; this much is a queue before it */
     static const uint64_t queue_ns = 50000000;
-    uint64_t now = ph_clock_ns();
-    return (ph_throttle_held(t) & PH_AT_TARGET) ||
-           ph_bucket_debt(&t->target_bytes, now) > queue_ns ||
-           ph_bucket_debt(&t->target_rows, now) > queue_ns;
+    uint64_t now = ph_clock_ns(), much = still ? 0 : queue_ns;
+    return (ph_throttle_held(t) & PH_AT_TARGET) || ph_bucket_debt(&t->target_bytes, now) > much ||
+           ph_bucket_debt(&t->target_rows, now) > much;
 }

@@ -127,7 +127,8 @@ void ph_throttle_end(struct ph_throttle_hop *hop);
 /* Waits until a batch may pass. PH_PAUSED: a side has been held for longer than a moment. */
 bool ph_throttle_wait(void *hop, uint64_t bytes, uint64_t rows, struct ph_err *err);
 
-/* Whether the target is what is held back now: it is held, or somebody would have to wait for its bucket. */
-bool ph_throttle_holds_target(struct ph_throttle *throttle);
+/* Whether the target is what is held back now: it is held, or somebody would have to wait for its bucket. still: it was; then
+ * one who waits alone is enough, for the others have gone elsewhere. */
+bool ph_throttle_holds_target(struct ph_throttle *throttle, bool still);
 
 #endif
