@@ -102,7 +102,7 @@ def an_extract_comes_back_as_it_was(t):
     load(t, "--all").expect(0, "nothing")
 
 
-@story(dice=True, rounds=3, heavy=True)
+@story(dice=True, rounds=1, heavy=True)
 def an_extract_that_is_killed_goes_on(t):
     r = t.random
     kind = r.choice(("narrow", "mixed", "wide"))
@@ -161,7 +161,7 @@ def lose_keeper(t):
     given_up(t)
 
 
-@story()
+@story(campaign=True)
 def an_extract_whose_snapshot_is_lost_starts_over(t):
     data.narrow(t, 60000)
     args = ("-t", "narrow", "-j", 2, *SMALL)
@@ -192,7 +192,7 @@ def an_extract_whose_snapshot_is_lost_in_the_middle_starts_over(t):
     loaded(t, "mixed")
 
 
-@story()
+@story(campaign=True)
 def source_backends_that_die_cost_an_extract_retries_and_nothing_else(t):
     data.mixed(t, 40000)
     with start_extract(t, "-t", "mixed", "-j", 2, *SMALL, *SLOW, "--json") as run:
@@ -223,7 +223,7 @@ def a_directory_of_something_else_is_left_alone(t):
     loaded(t, "narrow")
 
 
-@story()
+@story(campaign=True)
 def an_unfinished_extract_is_gone_on_with_by_the_same_command_only(t):
     data.narrow(t, 60000)
     interrupted(t, 3, "-t", "narrow", "-j", 1, *SMALL)
@@ -236,7 +236,7 @@ def an_unfinished_extract_is_gone_on_with_by_the_same_command_only(t):
     loaded(t, "narrow")
 
 
-@story()
+@story(campaign=True)
 def a_second_extract_into_the_same_directory_is_refused(t):
     data.mixed(t, 30000)
     args = ("-t", "mixed", "-j", 1, *SMALL)
@@ -248,7 +248,7 @@ def a_second_extract_into_the_same_directory_is_refused(t):
     loaded(t, "mixed")
 
 
-@story()
+@story(campaign=True)
 def a_full_disk_makes_an_extract_wait(t):
     data.mixed(t, 20000)
     with Tmpfs(t, "size=2m") as path:
@@ -263,7 +263,7 @@ def a_full_disk_makes_an_extract_wait(t):
         loaded(t, "mixed", name="tmpfs")
 
 
-@story()
+@story(campaign=True)
 def what_cannot_be_read_is_said_and_the_rest_is_kept(t):
     data.narrow(t, 40000)
     t.source.query("create function bad(int8) returns int8 language plpgsql as "
@@ -284,7 +284,7 @@ def what_cannot_be_read_is_said_and_the_rest_is_kept(t):
 # Load -------------------------------------------------------------------------------------------------------
 
 
-@story(dice=True, rounds=2)
+@story(dice=True, rounds=1)
 def a_load_that_is_killed_goes_on_and_has_every_row_once(t):
     r = t.random
     data.mixed(t, 30000)
@@ -348,7 +348,7 @@ def some_tables_and_under_other_names(t):
     load(t, "--all").expect(2, "rows of its own")
 
 
-@story()
+@story(campaign=True)
 def rows_of_the_target_s_own_are_replaced_or_brought_up_to_date(t):
     data.narrow(t, 20000)
     extract(t, "-t", "narrow", "-j", 2, *SMALL).expect(0)
@@ -408,7 +408,7 @@ def an_unlogged_target_that_a_crash_has_emptied_is_loaded_again(t):
     t.whole("narrow", "mixed")
 
 
-@story(own=True)
+@story(own=True, campaign=True)
 def a_target_that_crashes_under_a_load_gets_every_row_once(t):
     data.mixed(t, 40000)
     extract(t, "--all", "-j", 2, *SMALL).expect(0)
@@ -456,7 +456,7 @@ def types_that_differ_are_refused(t):
     t.same("n")
 
 
-@story(settings=LOGGED)
+@story(settings=LOGGED, campaign=True)
 def a_load_never_asks_the_source(t):
     data.narrow(t, 20000)
     extract(t, "--all", *SMALL).expect(0)

@@ -125,7 +125,7 @@ def every_way_of_input_and_output_gives_the_same(t):
         gone_through_files(t, result, "mixed")
 
 
-@story()
+@story(campaign=True)
 def any_number_of_workers_on_either_side(t):
     data.narrow(t, 60000)
     for jobs in (("-j", 1), ("-j", 4), ("--source-jobs", 1, "--target-jobs", 3), ("--source-jobs", 3, "--target-jobs", 1)):
@@ -133,7 +133,7 @@ def any_number_of_workers_on_either_side(t):
         gone_through_files(t, t.copy("-t", "narrow", *jobs, *ALWAYS, "--json").expect(0).json, "narrow")
 
 
-@story()
+@story(campaign=True)
 def upsert_and_replace_go_through_files_too(t):
     data.narrow(t, 30000)
     for mode, split in (("upsert", "key"), ("replace", "block"), ("upsert", "hash")):
@@ -143,7 +143,7 @@ def upsert_and_replace_go_through_files_too(t):
                            "narrow")
 
 
-@story()
+@story(campaign=True)
 def text_and_unlogged_and_tiny_and_wide(t):
     """A table that goes as text, one that a crash would empty, two hundred tiny ones, and rows of 5 MB."""
     t.both("create table texts (id int primary key, o regtype, v text)")
@@ -173,13 +173,12 @@ def auto_with_nothing_in_its_way_makes_no_directory(t):
 @story()
 def auto_spills_while_the_target_is_held_back_and_keeps_to_the_rate(t):
     data.mixed(t, 40000)
-    size = t.plan("-t", "mixed", *SMALL)["tables"][0]["bytes"]
     result = t.copy("-t", "mixed", "-j", 3, *SMALL, "--target-max-rate", "1500kB/s", "--json").expect(0).json
-    assert result["snapshot_held_seconds"] < result["seconds"] / 2, (
+    assert result["snapshot_held_seconds"] < result["seconds"] / 2.5, (
         "the snapshot was held for %(snapshot_held_seconds)s of %(seconds)s s" % result)
-    rate = result["bytes"] / result["seconds"]
-    assert rate < 1500e3 * 1.1, "%.0f kB/s of 1500 (%s bytes planned)" % (rate / 1e3, size)
-    assert rate > 1500e3 * 0.75, "%.0f kB/s of 1500: it does not use what it may" % (rate / 1e3)
+    least = result["bytes"] / 1500e3
+    assert result["seconds"] > least * 0.9, "%.1f s instead of %.1f" % (result["seconds"], least)
+    assert result["seconds"] < least * 1.1 + 1, "%.1f s instead of %.1f: it does not use what it may" % (result["seconds"], least)
     gone_through_files(t, result, "mixed")
 
 
@@ -193,7 +192,7 @@ def drained_while_down(t, run, timeout=40):
     assert run.alive(), "it ended with the target:\n%s" % run.wait()
 
 
-@story(settings=LOGGED, heavy=True)
+@story(settings=LOGGED, heavy=True, campaign=True)
 def the_target_stops_and_the_source_is_drained_meanwhile(t):
     data.mixed(t, 60000)
     with t.start_copy("-t", "mixed", "-j", 2, *SMALL, "--json", timeout=90) as run:
@@ -252,7 +251,7 @@ def a_crash_of_the_target_that_takes_landed_shards_back_finds_their_files_still_
 # The mover dies ---------------------------------------------------------------------------------------------
 
 
-@story(dice=True, rounds=3, heavy=True)
+@story(dice=True, rounds=2, heavy=True)
 def killed_in_either_hop_it_goes_on_and_reads_nothing_twice(t):
     r = t.random
     mode, split, jobs = r.choice(("append", "upsert", "replace")), r.choice(("auto", "block", "key", "hash")), r.randint(1, 4)
@@ -337,7 +336,7 @@ class Tmpfs:
         os.system("umount -l " + self.path)
 
 
-@story()
+@story(campaign=True)
 def a_full_file_system_makes_reading_wait(t):
     data.mixed(t, 20000)
     with Tmpfs(t, "size=1m") as where:
@@ -346,7 +345,7 @@ def a_full_file_system_makes_reading_wait(t):
         gone_through_files(t, result, "mixed", where=where)
 
 
-@story()
+@story(campaign=True)
 def a_file_system_without_inodes_makes_reading_wait(t):
     data.mixed(t, 12000)
     with Tmpfs(t, "size=20m,nr_inodes=6") as where:
@@ -354,7 +353,7 @@ def a_file_system_without_inodes_makes_reading_wait(t):
         gone_through_files(t, result, "mixed", where=where)
 
 
-@story()
+@story(campaign=True)
 def a_file_system_that_is_full_from_the_start_is_waited_for(t):
     data.mixed(t, 12000)
     with Tmpfs(t, "size=20m,nr_inodes=3") as where:
@@ -419,7 +418,7 @@ def interrupted_with_files(t, args, n=5):
     return files(t)
 
 
-@story()
+@story(campaign=True)
 def a_directory_that_was_moved_is_found_where_it_is_named(t):
     data.mixed(t, 20000)
     a_directory(t, "here")
@@ -448,7 +447,7 @@ def a_lost_directory_costs_another_reading_and_nothing_else(t):
     gone_through_files(t, result, "narrow")
 
 
-@story()
+@story(campaign=True)
 def a_directory_that_vanishes_under_a_running_copy_is_made_again(t):
     data.mixed(t, 30000)
     with t.start_copy("-t", "mixed", "-j", 2, *ALWAYS, "--target-max-rate", "2MB/s", "--spill-size", "2MB", "--json") as run:
@@ -489,7 +488,7 @@ def a_damaged_file_is_read_again_from_the_source(t):
     gone_through_files(t, result, "mixed")
 
 
-@story()
+@story(campaign=True)
 def a_damaged_file_whose_snapshot_is_gone_is_read_again_under_a_second_one(t):
     data.narrow(t, 40000)
     args = ("-t", "narrow", "-j", 2, *ALWAYS, "--split", "key")
@@ -513,7 +512,7 @@ def home(t, name):
     return {"HOME": path, "XDG_STATE_HOME": path + "/state"}
 
 
-@story()
+@story(campaign=True)
 def two_movers_share_a_directory(t):
     data.mixed(t, 40000)
     args = ("-t", "mixed", "-j", 1, *ALWAYS, "--target-max-rate", "2MB/s")
@@ -541,7 +540,7 @@ def of_two_movers_in_one_directory_the_first_is_killed(t):
     nothing_on_disk(t)
 
 
-@story()
+@story(campaign=True)
 def a_mover_that_never_spills_loads_what_another_has_left(t):
     data.mixed(t, 30000)
     args = ("-t", "mixed", "-j", 1, *SMALL)
@@ -581,7 +580,7 @@ def shards_in_a_directory_where_nobody_works_end_the_run_by_name(t):
     t.whole("mixed")
 
 
-@story(own=True)
+@story(own=True, campaign=True)
 def a_crash_of_the_target_does_not_make_movers_give_each_other_up(t):
     """Whoever comes back first finds the other's lock gone, and its shards in files: that is no reason to end."""
     data.mixed(t, 20000)
@@ -645,7 +644,7 @@ def the_snapshot_of_a_parked_shard_s_file_is_not_mixed_with_a_newer_one(t):
     t.whole("narrow")
 
 
-@story(tcp=True)
+@story(tcp=True, campaign=True)
 def a_lost_answer_about_a_file_is_settled_by_the_ledger(t):
     data.mixed(t, 12000)
     t.target.query("create role hauler superuser login password 'secret'")

@@ -44,7 +44,7 @@ def where_no_memory_may_be_locked_it_does_without(t):
         gone_through_files(t, result.json, "mixed")
 
 
-@story()
+@story(campaign=True)
 def with_few_descriptors_it_does_without_or_says_so(t):
     data.narrow(t, 20000)
     limited = ("/usr/bin/env", "prlimit", "--nofile=20")
