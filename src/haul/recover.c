@@ -373,8 +373,8 @@ static bool adopt(struct ph_run *run, bool *adopted, struct ph_err *err)
 static bool recover_alone(struct ph_run *run, struct ph_err *err)
 {
     struct recovery rec = {.run = run, .fresh = {.keeper_fd = -1}};
-    ph_sight_event(&run->crew, PH_LOG_WARN, "snapshot_gone", 0, 0,
-                   "the job's snapshot is gone; looking whether what has landed still stands");
+    ph_run_event(run, PH_LOG_WARN, "snapshot_gone",
+                 "the job's snapshot is gone; looking whether what has landed still stands");
     if (!fence(run, err) || !ph_run_start_keeper(run, &rec.fresh, err))
         return false;
     bool ok = ph_snapshot_import(run->source, rec.fresh.id, rec.fresh.pg_snapshot, err) &&

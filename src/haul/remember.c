@@ -5,6 +5,15 @@
 
 #include "haul/run.h"
 
+/* Before there is a crew, nobody remembers: the log hears of it all the same. */
+void ph_run_event(struct ph_run *run, enum ph_log_level level, const char *event, const char *text)
+{
+    if (run->crew.sight)
+        ph_sight_event(&run->crew, level, event, 0, 0, "%s", text);
+    else
+        ph_log_event(run->opts->log, level, &(struct ph_log_fields){.event = event}, "%s", text);
+}
+
 /* The settings of a server, as an object; null where it cannot be asked, or is none. */
 static json_t *server_of(struct ph_run *run, struct ph_conn *conn)
 {

@@ -113,6 +113,7 @@ bool ph_run_phases(struct ph_run *run, struct ph_err *err);
 
 /* remember.c: for report. Under what settings it runs, when the workers are known; how it has ended. Nothing of it can fail the
  * job. */
+void ph_run_event(struct ph_run *run, enum ph_log_level level, const char *event, const char *text);
 void ph_run_remember_facts(struct ph_run *run);
 void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why);
 
