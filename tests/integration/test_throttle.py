@@ -30,15 +30,18 @@ def is_kept(proxy, rate, total):
     big = [when for when, n in proxy.sent if n > 3000]
     took = big[-1] - big[0]
     assert took >= 0.98 * total / rate - 0.15, "%.2f s for %.2f s worth" % (took, total / rate)
-    assert took <= 1.25 * total / rate, "%.2f s for %.2f s worth: it is slower than it may be" % (took, total / rate)
+    # what a busy machine did not take for longer than the burst is lost, as it should be
+    stalled = sum(b - a - 0.1 for a, b in zip(big, big[1:]) if b - a > 0.1)
+    assert took - stalled <= 1.15 * total / rate, "%.2f s, of which %.2f s stalled, for %.2f s worth: slower than it may be" % (
+        took, stalled, total / rate)
 
 
 @story()
 def a_rate_is_kept_by_one_worker_and_by_four(t):
-    data.blob(t, 16)
+    data.blob(t, 8)
     for n in 1, 4:
-        proxy, result = counted(t, "--max-rate", "8MiB", "-j", n, "--job", "j", "--mode", "replace", "--again")
-        is_kept(proxy, 8 * MIB, 16 * MIB)
+        proxy, result = counted(t, "--max-rate", "4MiB", "-j", n, "--job", "j", "--mode", "replace", "--again")
+        is_kept(proxy, 4 * MIB, 8 * MIB)
         assert result["throttled_seconds"].get("rate", 0) > 0, result["throttled_seconds"]
     t.whole("blob")
 
