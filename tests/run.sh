@@ -39,4 +39,4 @@ if ! build >"$log" 2>&1; then
     exit 1
 fi
 rm -f "$log"
-exec python3 tests/support/runner.py --binary build-test/pghaul --build build-test --jobs 2 "$@"
+exec python3 tests/support/runner.py --binary build-test/pghaul --build build-test --jobs 3 "$@"
