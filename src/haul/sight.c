@@ -106,11 +106,30 @@ static void look_at_throttle(struct ph_crew *crew, const struct ph_history_sampl
     sight->held = held;
 }
 
+/* A pause, with who or what has asked for it. */
+static void look_at_holds(struct ph_crew *crew)
+{
+    struct ph_sight *sight = crew->sight;
+    char why[PH_REASON_TEXT];
+    enum ph_hold_kind kind;
+    bool hard = false;
+    if (!crew->opts.throttle || sight->paused == (ph_throttle_held(crew->opts.throttle) != 0))
+        return;
+    sight->paused = !sight->paused;
+    if (!sight->paused)
+        ph_sight_event(crew, PH_LOG_INFO, "resumed", 0, 0, "it goes on");
+    else if (ph_throttle_reason(crew->opts.throttle, why, &kind, &hard))
+        ph_sight_event(crew, PH_LOG_INFO, "paused", 0, 0, "%s", why);
+    else
+        sight->paused = false; /* it was lifted this very moment */
+}
+
 void ph_sight_look(struct ph_crew *crew, bool last)
 {
     struct ph_sight *sight = crew->sight;
     struct ph_history_sample s;
     double now_s = ph_clock_s();
+    look_at_holds(crew);
     bool sample = last || now_s >= sight->sample_at, held = now_s >= sight->held_at;
     if (!sample && !held)
         return;

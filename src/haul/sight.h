@@ -30,6 +30,7 @@ struct ph_sight {
     double begin_s, sample_at, waits_at;
     double held_at, throttled_s; /* when to look again, and how long it had been */
     bool held;                   /* workers were held back then */
+    bool paused;                 /* a side was held */
     bool said;                   /* that the history cannot be written */
 };
 

@@ -278,6 +278,22 @@ def a_job_that_died_was_interrupted_and_went_on_is_told_in_one_page(t):
 
 
 @story()
+def a_pause_is_told_with_who_asked_for_it(t):
+    data.narrow(t, 20000)
+    with t.start_copy("-t", "narrow", "--job", "z", "-j", 2, *SMALL, "--spill", "never", "--max-rate", "400kB/s") as running:
+        t.when_landed(1, running)
+        t.run("control", "z", "pause").expect(0)
+        time.sleep(0.3)
+        t.run("control", "z", "resume").expect(0)
+        t.run("control", "z", "rate=off").expect(0)
+        running.wait().expect(0)
+    kept = [e for e in t.target.query("select event, text from pghaul.event order by at") if e[0] in ("paused", "resumed")]
+    assert [e[0] for e in kept] == ["paused", "resumed"] and kept[0][1].startswith("pause by "), kept
+    page, text = report(t, "z", "completed")
+    assert "<rect class=paused" in text and kept[0][1] in page.text, kept
+
+
+@story()
 def a_report_can_be_piped_and_says_what_stands_in_its_way(t):
     data.narrow(t, 1000)
     t.run("report", "-d", t.target.dsn).expect(2, "no pghaul job")
