@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -440,19 +439,12 @@ static bool still_complete(struct ph_run *run, bool *complete, struct ph_err *er
     return ok;
 }
 
-/* 128 random bits: what the files of this round have in common. */
-static const char *new_set(struct ph_run *run)
-{
-    uint64_t dice[2];
-    if (getrandom(dice, sizeof dice, 0) != (ssize_t)sizeof dice)
-        dice[0] = ph_clock_ns(), dice[1] = (uint64_t)getpid();
-    return ph_arena_printf(run->arena, "%016" PRIx64 "%016" PRIx64, dice[0], dice[1]);
-}
-
 /* A round that goes on has its set, and its files; a new one has neither. */
 static bool know_files(struct ph_run *run, const char *set, struct ph_err *err)
 {
-    run->set = run->opts->spec->archive ? run->opts->spec->archive->set : set ? set : new_set(run);
+    run->set = run->opts->spec->archive ? run->opts->spec->archive->set
+               : set                    ? set
+                                        : ph_run_new_set(run);
     return ph_spill_init(&run->spill, &run->opts->spill, run->host, run->plan->job_name, run->tag,
                          run->set, run->opts->log, err);
 }

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,14 +111,6 @@ static bool match_tables(struct extract *x, struct ph_err *err)
 
 /* Beginning, and beginning again. */
 
-static const char *new_set(struct ph_run *run)
-{
-    uint64_t dice[2];
-    if (getrandom(dice, sizeof dice, 0) != (ssize_t)sizeof dice)
-        dice[0] = ph_clock_ns(), dice[1] = (uint64_t)getpid();
-    return ph_arena_printf(run->arena, "%016" PRIx64 "%016" PRIx64, dice[0], dice[1]);
-}
-
 static void know_set(struct ph_run *run, const char *set)
 {
     run->place.set = set;
@@ -155,7 +146,7 @@ static bool begin(struct extract *x, struct ph_err *err)
     struct ph_run *run = &x->run;
     struct ph_snapshot taken;
     struct ph_dir *dir = &run->archive_dir;
-    const char *set = new_set(run);
+    const char *set = ph_run_new_set(run);
     know_set(run, set);
     if (!ph_dir_list(dir, ".lz4", remove_file, dir, err) || !ph_run_start_keeper(run, &taken, err))
         return ph_run_unchanged(err);

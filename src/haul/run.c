@@ -1,7 +1,9 @@
 /* What every stage of a run needs: its connections, where the tables stand, the snapshot's end. */
 #include "haul/run.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,6 +20,14 @@ void ph_run_init(struct ph_run *run, const struct ph_job_opts *opts, struct ph_j
     ph_throttle_init(&run->throttle, &opts->rates, opts->timetable, opts->interrupt);
     if (gethostname(run->host, sizeof run->host - 1) != 0)
         snprintf(run->host, sizeof run->host, "unknown");
+}
+
+const char *ph_run_new_set(struct ph_run *run)
+{
+    uint64_t dice[2];
+    if (getrandom(dice, sizeof dice, 0) != (ssize_t)sizeof dice)
+        dice[0] = ph_clock_ns(), dice[1] = (uint64_t)getpid();
+    return ph_arena_printf(run->arena, "%016" PRIx64 "%016" PRIx64, dice[0], dice[1]);
 }
 
 void ph_run_fini(struct ph_run *run)

@@ -50,6 +50,9 @@ enum { PH_KEEP_S = 15 * 60, PH_OUTAGE_S = 30 * 60 }; /* defaults */
 void ph_run_init(struct ph_run *run, const struct ph_job_opts *opts, struct ph_job_result *result);
 void ph_run_fini(struct ph_run *run);
 
+/* 128 random bits, hexadecimal: what the files of a round, or of an archive, have in common. */
+const char *ph_run_new_set(struct ph_run *run);
+
 /* Opens (or opens again) a control connection. */
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err);
 
