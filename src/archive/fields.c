@@ -17,12 +17,7 @@ const char *ph_texts_name(const struct ph_texts *texts)
 static json_t *bytes_json(const char *text)
 {
     struct ph_buf buf = {0};
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c >= 0x80)
-            ph_buf_addc(&buf, (char)(0xC0 | (c >> 6)));
-        ph_buf_addc(&buf, (char)(c >= 0x80 ? 0x80 | (c & 0x3F) : c));
-    }
+    ph_buf_add_bytes(&buf, text);
     json_t *json = json_string(ph_buf_text(&buf));
     ph_buf_fini(&buf);
     return json;

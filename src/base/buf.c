@@ -49,6 +49,15 @@ void ph_buf_vaddf(struct ph_buf *buf, const char *fmt, va_list ap)
     va_end(again);
 }
 
+void ph_buf_add_bytes(struct ph_buf *buf, const char *bytes)
+{
+    for (const unsigned char *p = (const unsigned char *)bytes; *p; p++) {
+        if (*p >= 0x80)
+            ph_buf_addc(buf, (char)(0xC0 | (*p >> 6)));
+        ph_buf_addc(buf, (char)(*p >= 0x80 ? 0x80 | (*p & 0x3F) : *p));
+    }
+}
+
 void ph_buf_addf(struct ph_buf *buf, const char *fmt, ...)
 {
     va_list ap;

@@ -22,6 +22,9 @@ void ph_buf_addc(struct ph_buf *buf, char c);
 void ph_buf_addf(struct ph_buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void ph_buf_vaddf(struct ph_buf *buf, const char *fmt, va_list ap);
 
+/* Adds bytes of any encoding as UTF-8, each as the character of its number (as if they were LATIN1): for JSON. */
+void ph_buf_add_bytes(struct ph_buf *buf, const char *bytes);
+
 /* Empties it and keeps the memory. */
 void ph_buf_clear(struct ph_buf *buf);
 

@@ -23,15 +23,7 @@ static json_t *text(const char *s)
     if (json)
         return json;
     struct ph_buf buf = {0};
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c < 0x80) {
-            ph_buf_addc(&buf, *s);
-        } else {
-            ph_buf_addc(&buf, (char)(0xC0 | (c >> 6)));
-            ph_buf_addc(&buf, (char)(0x80 | (c & 0x3F)));
-        }
-    }
+    ph_buf_add_bytes(&buf, s);
     json = json_string(ph_buf_text(&buf));
     ph_buf_fini(&buf);
     return json;

@@ -59,11 +59,20 @@ TEST(clearing_keeps_the_memory_and_ending_allows_use_again)
     ph_buf_fini(&buf);
 }
 
+TEST(bytes_of_any_encoding_become_utf8)
+{
+    struct ph_buf buf = {0};
+    ph_buf_add_bytes(&buf, "a\x7f\x80\xbf\xc0\xff");
+    assert_string_equal(buf.data, "a\x7f\xc2\x80\xc2\xbf\xc3\x80\xc3\xbf");
+    ph_buf_fini(&buf);
+}
+
 int main(void)
 {
     return RUN(cmocka_unit_test(an_empty_buffer_has_an_empty_text),
                cmocka_unit_test(adding_nothing_still_terminates),
                cmocka_unit_test(pieces_follow_each_other_and_zero_bytes_are_kept),
                cmocka_unit_test(it_grows_over_every_size_without_losing_a_byte),
-               cmocka_unit_test(clearing_keeps_the_memory_and_ending_allows_use_again));
+               cmocka_unit_test(clearing_keeps_the_memory_and_ending_allows_use_again),
+               cmocka_unit_test(bytes_of_any_encoding_become_utf8));
 }
