@@ -16,6 +16,7 @@ struct look {
     struct ph_buf why_not;  /* the first difference; empty: none */
     struct ph_buf why_text; /* the first reason against binary; empty: none */
     struct ph_fit *fit;
+    bool firm; /* a reason against binary that holds for every value */
     int depth;
 };
 
@@ -92,6 +93,7 @@ static void want_text(struct look *look, const char *fmt, ...)
         ph_buf_add(&look->why_text, place(look));
     }
     va_end(ap);
+    look->firm = true;
 }
 
 /* Modifiers. */
@@ -146,6 +148,17 @@ static const char *const reg_types[] = {
     "regproc", "regprocedure", "regoper",   "regoperator",   "regclass",     "regtype",
     "regrole", "regnamespace", "regconfig", "regdictionary", "regcollation", NULL};
 
+/* Their send functions write empty values that their receive functions refuse. */
+static const char *const never_empty[] = {"tsquery", "int2vector", "oidvector", NULL};
+
+static void note_empty(struct look *look, const struct ph_type *s)
+{
+    bool firm = look->firm;
+    if (is_one_of(s, never_empty))
+        want_text(look, "an empty %s has no binary form that is taken back", s->name);
+    look->firm = firm;
+}
+
 static void note_binary(struct look *look, const struct ph_type *s, const struct ph_type *d)
 {
     const char *name = shown_source(look, s);
@@ -160,6 +173,7 @@ static void note_binary(struct look *look, const struct ph_type *s, const struct
     if (s->extension && d->extension && strcmp(s->extension_version, d->extension_version) != 0)
         want_text(look, "extension %s is %s in the source and %s in the target", s->extension,
                   s->extension_version, d->extension_version);
+    note_empty(look, s);
     look->fit->money = look->fit->money || is_builtin(s, "money");
     look->fit->oid = look->fit->oid || is_builtin(s, "oid") || !strcmp(s->name, "lo");
 }
@@ -472,6 +486,7 @@ void ph_format_fit(const struct ph_format_sides *format, uint32_t source, int so
     ph_buf_add(&look.path, "");
     if (!same(&look, source, source_typmod, target, target_typmod)) {
         ph_buf_clear(&look.why_text);
+        look.firm = false;
         out->qualify = out->money = out->oid = false;
         if (!convert(&look, source, source_typmod, target, target_typmod)) {
             out->kind = PH_FIT_NONE;
@@ -484,6 +499,7 @@ void ph_format_fit(const struct ph_format_sides *format, uint32_t source, int so
         out->cast = keep_declaration(format, source);
     }
     out->needs_text = out->kind == PH_FIT_TEXT;
+    out->but_empty = out->kind == PH_FIT_TEXT && !look.firm;
     ph_buf_fini(&look.path);
     ph_buf_fini(&look.why_not);
     ph_buf_fini(&look.why_text);

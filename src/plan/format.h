@@ -22,6 +22,7 @@ enum ph_fit_kind { PH_FIT_BINARY, PH_FIT_CAST, PH_FIT_TEXT, PH_FIT_NONE };
 struct ph_fit {
     enum ph_fit_kind kind;
     bool needs_text;  /* for TEXT always, for CAST and BINARY never */
+    bool but_empty;   /* for TEXT: binary would do for all values that are not empty */
     bool qualify;     /* regclass and its like: what is written depends on search_path */
     bool money;       /* there is money in it */
     bool rounds;      /* for CAST: the text of a value is read as another one, not by the cast */

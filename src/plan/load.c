@@ -174,7 +174,7 @@ void ph_load_fit(struct ph_make *make, const struct ph_pair *pair,
                          "%s, column %s: the archive holds %s, the target wants %s: an archive is "
                          "loaded as it was written",
                          name, quoted, column->source_type, column->target_type);
-    else if (fit->kind == PH_FIT_TEXT && binary)
+    else if (fit->kind == PH_FIT_TEXT && binary && !fit->but_empty)
         ph_make_obstacle(make, "copy from the source, which then sends it as text",
                          "%s, column %s: the archive holds %s in binary form: %s", name, quoted,
                          column->source_type, fit->why);

@@ -220,6 +220,21 @@ TEST(regclass_and_xml_go_as_text)
     assert_string_equal(f.cast, "::pg_catalog.text");
 }
 
+TEST(what_binary_does_not_take_back_when_empty_goes_as_text)
+{
+    struct ph_type tsquery = {.schema = "pg_catalog", .name = "tsquery", .kind = 'b'};
+    tsquery.has_send = tsquery.has_receive = true;
+    uint32_t oid = add_user(tsquery, tsquery);
+    struct ph_fit f = fit(oid, -1, oid + 1, -1);
+    assert_int_equal(f.kind, PH_FIT_TEXT);
+    assert_true(f.but_empty);
+    items[0][sides[0].n - 1].has_send = false;
+    f = fit(oid, -1, oid + 1, -1);
+    assert_int_equal(f.kind, PH_FIT_TEXT);
+    assert_false(f.but_empty);
+    assert_false(fit(XML, -1, XML, -1).but_empty);
+}
+
 TEST(a_type_without_binary_form_goes_as_text_however_deep_it_is)
 {
     struct ph_type seg = {.schema = "public", .name = "seg", .kind = 'b'};
@@ -405,6 +420,7 @@ int main(void)
             CASE(modifiers_may_widen_and_never_narrow),
             CASE(what_is_written_differently_over_there_is_cast_to_that),
             CASE(regclass_and_xml_go_as_text),
+            CASE(what_binary_does_not_take_back_when_empty_goes_as_text),
             CASE(a_type_without_binary_form_goes_as_text_however_deep_it_is),
             CASE(labels_that_the_target_lacks_are_named), CASE(a_domain_is_what_is_beneath_it),
             CASE(other_attributes_are_another_composite),
