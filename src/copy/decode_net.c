@@ -1,6 +1,7 @@
 /* Addresses: of networks, cards, WAL positions, rows and snapshots. */
 #include <inttypes.h>
 
+#include "base/feature.h"
 #include "copy/decode_value.h"
 
 static void add_ipv4(struct ph_buf *out, const unsigned char *ip)
@@ -99,14 +100,13 @@ bool ph_value_macaddr8(const struct ph_shape *shape, struct ph_bytes *in, struct
     return add_card(in, out, 8);
 }
 
-/* PostgreSQL 19 began to fill the second half up with zeros. */
 bool ph_value_lsn(const struct ph_shape *shape, struct ph_bytes *in, struct ph_buf *out)
 {
     uint64_t lsn;
     if (!ph_bytes_u64(in, &lsn))
         return false;
     ph_buf_addf(out, "%" PRIX32 "/%0*" PRIX32, (uint32_t)(lsn >> 32),
-                shape->version >= 190000 ? 8 : 1, (uint32_t)lsn);
+                ph_feature_has(shape->version, PH_HAS_PADDED_LSN) ? 8 : 1, (uint32_t)lsn);
     return true;
 }
 

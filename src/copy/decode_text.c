@@ -1,4 +1,5 @@
 /* Texts and bytes: what is sent as it is shown, or nearly so. */
+#include "base/feature.h"
 #include "copy/decode_value.h"
 
 static void add_all(struct ph_bytes *in, struct ph_buf *out)
@@ -18,13 +19,13 @@ bool ph_value_text(const struct ph_shape *shape, struct ph_bytes *in, struct ph_
     return true;
 }
 
-/* "char": one byte, zero for an empty text. PostgreSQL 16 shows bytes that are no ASCII in octal. */
+/* "char": one byte, zero for an empty text. */
 bool ph_value_char(const struct ph_shape *shape, struct ph_bytes *in, struct ph_buf *out)
 {
     unsigned c;
     if (!ph_bytes_u8(in, &c))
         return false;
-    if (c >= 0x80 && shape->version >= 160000)
+    if (c >= 0x80 && ph_feature_has(shape->version, PH_HAS_OCTAL_CHAR))
         ph_buf_addf(out, "\\%03o", c);
     else if (c)
         ph_buf_addc(out, (char)c);

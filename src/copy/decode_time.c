@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/feature.h"
 #include "copy/decode_value.h"
 
 static const int64_t day_us = INT64_C(86400000000);
@@ -212,14 +213,13 @@ static void add_interval(struct ph_buf *out, int64_t us, int32_t days, int32_t m
     add_text(out, text, put_seconds(text, size));
 }
 
-/* PostgreSQL 17 made the greatest and the smallest interval infinite. */
 bool ph_value_interval(const struct ph_shape *shape, struct ph_bytes *in, struct ph_buf *out)
 {
     int64_t us;
     int32_t days, months;
     if (!ph_bytes_i64(in, &us) || !ph_bytes_i32(in, &days) || !ph_bytes_i32(in, &months))
         return false;
-    bool infinite = shape->version >= 170000;
+    bool infinite = ph_feature_has(shape->version, PH_HAS_INFINITE_INTERVALS);
     if (infinite && us == INT64_MAX && days == INT32_MAX && months == INT32_MAX)
         ph_buf_add(out, "infinity");
     else if (infinite && us == INT64_MIN && days == INT32_MIN && months == INT32_MIN)

@@ -150,8 +150,9 @@ static bool prove(struct recovery *rec, struct landed *l, struct ph_err *err)
         ph_sql_add(&sql, " WHERE (%s)", l->pred);
     if (t->filter)
         ph_sql_add(&sql, " %s (%s\n)", *l->pred ? "AND" : "WHERE", t->filter);
-    ph_sql_add(&sql, ") x, (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
-                     "::pg_catalog.text::pg_catalog.int8 AS n) n");
+    ph_sql_add(&sql,
+               ") x, (SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
+               "::pg_catalog.text::pg_catalog.int8 AS n) n");
     if (!ask(rec->run->source, &sql, &rows, err))
         return ph_err_prefix(err, "looking whether %s has changed", t->root_source);
     l->changed = ph_rows_int(rows, 0, 0) != l->rows || ph_rows_int(rows, 0, 1) != 0;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/feature.h"
 #include "haul/verify_run.h"
 #include "pg/sql.h"
 
@@ -134,7 +135,8 @@ static void visit(void *arg, int worker, const struct ph_readout_row *row)
 static bool can(const struct ph_verify *v, const struct ph_unit *unit)
 {
     const struct ph_plan *plan = v->run.plan;
-    if (plan->source.version < 140000 || plan->target.version < 140000 ||
+    if (!ph_feature_has(plan->source.version, PH_HAS_HASH_RECORD) ||
+        !ph_feature_has(plan->target.version, PH_HAS_HASH_RECORD) ||
         strcmp(plan->source.encoding, plan->target.encoding) != 0)
         return false;
     return unit->first->n_columns > 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/feature.h"
 #include "haul/verify_run.h"
 #include "pg/sql.h"
 
@@ -65,10 +66,9 @@ static bool read_leaves(struct ph_verify *v, struct leaf **out, int *n, struct p
     return ok;
 }
 
-/* Ranges of TIDs are read as such since PostgreSQL 14. */
 static bool has_tids(char kind, int version)
 {
-    return (kind == 'r' || kind == 'm') && version >= 140000;
+    return (kind == 'r' || kind == 'm') && ph_feature_has(version, PH_HAS_TID_RANGE_SCAN);
 }
 
 /* SELECT lists. */

@@ -44,8 +44,8 @@ CREATE TABLE pghaul.snapshot (
     job            bigint NOT NULL REFERENCES pghaul.job ON DELETE CASCADE,
     no             int NOT NULL,
     id             text NOT NULL, -- as exported
-    pg_snapshot    text NOT NULL, -- as pg_current_snapshot() showed it
-    oldest         bigint NOT NULL, -- its pg_snapshot_xmin(): nothing older was in progress
+    pg_snapshot    text NOT NULL, -- as txid_current_snapshot() showed it
+    oldest         bigint NOT NULL, -- its txid_snapshot_xmin(): nothing older was in progress
     lsn            text NOT NULL,
     taken_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     released_at    timestamptz,
@@ -191,7 +191,7 @@ CREATE TABLE pghaul.receipt (
     rows      bigint,
     bytes     bigint,
     hash      text,         -- order-free 128-bit fingerprint, 32 hexadecimal digits
-    xid       bigint,       -- pg_current_xact_id() of the transaction: its rows carry it as xmin
+    xid       bigint,       -- txid_current() of the transaction: its rows carry it as xmin
     landed_at timestamptz,
     slot       int,         -- for report: the worker, when it began,
     claimed_at timestamptz,
@@ -475,14 +475,14 @@ BEGIN
     IF a_unlogged THEN
         UPDATE pghaul.receipt_unlogged r
            SET rows = a_rows, bytes = a_bytes, hash = a_hash,
-               xid = pg_current_xact_id()::text::bigint, landed_at = clock_timestamp(),
+               xid = txid_current(), landed_at = clock_timestamp(),
                claimed_at = since, read_mover = was.mover, read_slot = was.slot, read_at = was.read_at,
                sealed_at = CASE WHEN was.read_at IS NOT NULL THEN was.sealed_at END
          WHERE r.job = a_job AND r.shard = a_shard AND r.attempt = a_attempt;
     ELSE
         UPDATE pghaul.receipt r
            SET rows = a_rows, bytes = a_bytes, hash = a_hash,
-               xid = pg_current_xact_id()::text::bigint, landed_at = clock_timestamp(),
+               xid = txid_current(), landed_at = clock_timestamp(),
                claimed_at = since, read_mover = was.mover, read_slot = was.slot, read_at = was.read_at,
                sealed_at = CASE WHEN was.read_at IS NOT NULL THEN was.sealed_at END
          WHERE r.job = a_job AND r.shard = a_shard AND r.attempt = a_attempt;

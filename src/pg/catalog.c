@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/feature.h"
 #include "pg/internal.h"
 #include "pg/sql.h"
 
@@ -97,8 +98,7 @@ static const char server_sql[] =
 
 static bool read_server(struct ph_catalog *catalog, struct ph_err *err)
 {
-    /* rights on single parameters came with PostgreSQL 15 */
-    bool grantable = ph_conn_server_version(catalog->conn) >= 150000;
+    bool grantable = ph_feature_has(ph_conn_server_version(catalog->conn), PH_HAS_PARAMETER_GRANTS);
     struct ph_buf sql = {0};
     ph_sql_add(&sql, server_sql,
                grantable ? "has_parameter_privilege('session_replication_role', 'SET')"
@@ -229,10 +229,11 @@ bool ph_catalog_open(struct ph_catalog *catalog, struct ph_conn *conn, struct ph
                      struct ph_err *err)
 {
     *catalog = (struct ph_catalog){.arena = arena, .conn = conn};
-    if (ph_conn_server_version(conn) < 120000) {
+    if (!ph_feature_has(ph_conn_server_version(conn), PH_HAS_ALL_THAT_IS_NEEDED)) {
         ph_err_set(err, PH_WRONG, "the %s is PostgreSQL %d, which is too old", ph_conn_side(conn),
                    ph_conn_server_version(conn) / 10000);
-        return ph_err_hint(err, "pghaul works with PostgreSQL 12 and newer");
+        return ph_err_hint(err, "pghaul works with PostgreSQL %d and newer",
+                           ph_feature_since(PH_HAS_ALL_THAT_IS_NEEDED));
     }
     if (!read_path(catalog, err))
         return false;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/feature.h"
 #include "pg/catalog.h"
 #include "pg/sql.h"
 
@@ -236,7 +237,7 @@ static bool read_indexes(struct ph_catalog *catalog, const uint32_t *oids, int n
 static bool read_triggers(struct ph_catalog *catalog, const uint32_t *oids, int n,
                           struct ph_err *err)
 {
-    bool clones = ph_conn_server_version(catalog->conn) >= 130000;
+    bool clones = ph_feature_has(ph_conn_server_version(catalog->conn), PH_HAS_TRIGGER_PARENTS);
     struct ph_buf select = {0};
     ph_buf_add(&select,
                "SELECT t.tgrelid, t.tgname, t.tgtype, t.tgenabled\n"

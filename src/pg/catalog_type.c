@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/feature.h"
 #include "pg/catalog.h"
 #include "pg/sql.h"
 
@@ -28,9 +29,10 @@ static void add_oids(struct ph_buf *sql, const uint32_t *oids, int n)
 }
 
 /* An array is what array_in reads: the vectors of pg_catalog have an element type too, but input of
- * their own. Multiranges came with PostgreSQL 14. */
+ * their own. */
 static void add_closure(struct ph_buf *sql, int version, const uint32_t *oids, int n)
 {
+    bool multiranges = ph_feature_has(version, PH_HAS_MULTIRANGES);
     ph_buf_add(sql, "WITH RECURSIVE need(oid) AS (SELECT unnest(");
     add_oids(sql, oids, n);
     ph_buf_add(
@@ -42,7 +44,7 @@ static void add_closure(struct ph_buf *sql, int version, const uint32_t *oids, i
         "   AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped\n"
         "  UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.typtype = 'r' AND r.rngtypid = "
         "t.oid\n");
-    if (version >= 140000)
+    if (multiranges)
         ph_buf_add(sql, "  UNION ALL SELECT r.rngtypid FROM pg_range r WHERE t.typtype = 'm'"
                         " AND r.rngmultitypid = t.oid\n");
     ph_buf_add(sql, " ) AS x(oid))\n");
@@ -50,7 +52,7 @@ static void add_closure(struct ph_buf *sql, int version, const uint32_t *oids, i
                     " CASE WHEN t.typinput = 'array_in'::regproc THEN t.typelem ELSE 0 END,\n"
                     " t.typbasetype, t.typtypmod, ");
     ph_buf_add(sql,
-               version >= 140000
+               multiranges
                    ? "coalesce((SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid),"
                      " (SELECT r.rngtypid FROM pg_range r WHERE r.rngmultitypid = t.oid), 0)"
                    : "coalesce((SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid), 0)");

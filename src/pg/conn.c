@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/feature.h"
 #include "pg/internal.h"
 #include "pg/sql.h"
 
@@ -109,7 +110,7 @@ static bool connect_poll(struct ph_conn *conn, const struct params *p, double ti
 
 struct setting {
     const char *name, *value;
-    int since; /* server version; 0: every supported one */
+    enum ph_feature since; /* 0: every supported one */
 };
 
 /* Everything that could change what bytes mean, how long a statement may take, or which rows are
@@ -120,8 +121,8 @@ static const struct setting preamble[] = {
     {"statement_timeout", "0", 0},
     {"lock_timeout", "10s", 0},
     {"idle_in_transaction_session_timeout", "0", 0},
-    {"idle_session_timeout", "0", 140000},
-    {"transaction_timeout", "0", 170000},
+    {"idle_session_timeout", "0", PH_HAS_IDLE_SESSION_TIMEOUT},
+    {"transaction_timeout", "0", PH_HAS_TRANSACTION_TIMEOUT},
     {"standard_conforming_strings", "on", 0},
     {"DateStyle", "ISO, YMD", 0},
     {"IntervalStyle", "postgres", 0},
@@ -140,13 +141,13 @@ static const struct setting preamble[] = {
     {"quote_all_identifiers", "off", 0},
     {"array_nulls", "on", 0},
     {"transform_null_equals", "off", 0},
-    {"plan_cache_mode", "auto", 120000},
+    {"plan_cache_mode", "auto", 0},
     {"jit", "off", 0},
     {"tcp_keepalives_idle", "10", 0},
     {"tcp_keepalives_interval", "5", 0},
     {"tcp_keepalives_count", "3", 0},
-    {"tcp_user_timeout", "60000", 120000},
-    {"client_connection_check_interval", "10s", 140000},
+    {"tcp_user_timeout", "60000", 0},
+    {"client_connection_check_interval", "10s", PH_HAS_CLIENT_CHECK},
 };
 
 static bool set_up(struct ph_conn *conn, const struct ph_conn_opts *opts, struct ph_err *err)
@@ -155,7 +156,7 @@ static bool set_up(struct ph_conn *conn, const struct ph_conn_opts *opts, struct
     int version = PQserverVersion(conn->pg);
     ph_buf_add(&sql, "SELECT pg_catalog.pg_backend_pid()");
     for (size_t i = 0; i < sizeof preamble / sizeof *preamble; i++)
-        if (version >= preamble[i].since)
+        if (ph_feature_has(version, preamble[i].since))
             ph_sql_add(&sql, ", pg_catalog.set_config(%L, %L, false)", preamble[i].name,
                        preamble[i].value);
     ph_sql_add(&sql,

@@ -104,8 +104,8 @@ static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *con
                    opts->tables[i].source_name);
     ph_sql_add(&sql,
                "%s"
-               "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.pg_current_snapshot()::text,"
-               " pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text,"
+               "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.txid_current_snapshot()::text,"
+               " pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())::text,"
                " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
                " ELSE pg_catalog.pg_current_wal_lsn() END",
                opts->n_tables ? " IN ACCESS SHARE MODE;" : "");
@@ -346,7 +346,7 @@ bool ph_snapshot_import(struct ph_conn *conn, const char *id, const char *expect
     struct ph_rows *rows = NULL;
     ph_sql_add(&sql,
                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;SET TRANSACTION SNAPSHOT %L;"
-               "SELECT pg_catalog.pg_current_snapshot()::text",
+               "SELECT pg_catalog.txid_current_snapshot()::text",
                id);
     bool ok = ph_conn_query(conn, sql.data, &rows, err);
     ph_buf_fini(&sql);

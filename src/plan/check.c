@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/feature.h"
 #include "base/num.h"
 #include "pg/sql.h"
 #include "plan/make.h"
@@ -149,7 +150,7 @@ static void check_target(struct ph_make *make)
         ph_make_obstacle(
             make,
             ph_arena_printf(arena,
-                            make->plan->target.version >= 150000
+                            ph_feature_has(make->plan->target.version, PH_HAS_PARAMETER_GRANTS)
                                 ? "GRANT SET ON PARAMETER session_replication_role TO %s"
                                 : "connect as a superuser instead of %s",
                             role),

@@ -27,12 +27,10 @@ bool ph_cut_read_sizes(const struct ph_plan *plan, const struct ph_cut_list *lis
                " / pg_catalog.current_setting('block_size')::pg_catalog.int8,"
                " pg_catalog.pg_relation_size(c.oid)"
                " + CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid)"
-               " ELSE 0 END, c.relkind IN ('r', 'm') AND %s"
-               " FROM want w JOIN pg_catalog.pg_class c ON c.oid = w.rel",
-               ph_conn_server_version(source) >= 120000
-                   ? "EXISTS (SELECT FROM pg_catalog.pg_am a WHERE a.oid = c.relam AND"
-                     " a.amhandler = 'pg_catalog.heap_tableam_handler'::pg_catalog.regproc)"
-                   : "true");
+               " ELSE 0 END, c.relkind IN ('r', 'm') AND"
+               " EXISTS (SELECT FROM pg_catalog.pg_am a WHERE a.oid = c.relam AND"
+               " a.amhandler = 'pg_catalog.heap_tableam_handler'::pg_catalog.regproc)"
+               " FROM want w JOIN pg_catalog.pg_class c ON c.oid = w.rel");
     struct ph_rows *rows = NULL;
     bool ok = ph_conn_query(source, sql.data, &rows, err);
     for (int r = 0; ok && r < ph_rows_count(rows); r++) {
@@ -216,17 +214,15 @@ static bool read_indexes(struct ph_plan *plan, const struct ph_cut_list *list,
     struct ph_buf sql = {0};
     ph_buf_add(&sql, "WITH ");
     add_want(&sql, plan, list);
-    /* INCLUDE columns came with version 11. */
-    const char *n_columns = ph_conn_server_version(source) >= 110000 ? "indnkeyatts" : "indnatts";
-    ph_sql_add(&sql,
-               " SELECT w.tab, c.relname, i.indisprimary, i.indisunique,"
-               " i.indisvalid AND i.indisready, i.indpred IS NOT NULL, i.indexprs IS NOT NULL,"
-               " i.%s, i.indkey"
-               " FROM want w JOIN pg_catalog.pg_index i ON i.indrelid = w.rel"
-               " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
-               " JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'btree'"
-               " ORDER BY w.tab, i.indisprimary DESC, i.indisunique DESC, i.%s, i.indexrelid",
-               n_columns, n_columns);
+    ph_buf_add(
+        &sql,
+        " SELECT w.tab, c.relname, i.indisprimary, i.indisunique,"
+        " i.indisvalid AND i.indisready, i.indpred IS NOT NULL, i.indexprs IS NOT NULL,"
+        " i.indnkeyatts, i.indkey"
+        " FROM want w JOIN pg_catalog.pg_index i ON i.indrelid = w.rel"
+        " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
+        " JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'btree'"
+        " ORDER BY w.tab, i.indisprimary DESC, i.indisunique DESC, i.indnkeyatts, i.indexrelid");
     struct ph_rows *rows = NULL;
     bool ok = ph_conn_query(source, sql.data, &rows, err);
     for (int r = 0; ok && r < ph_rows_count(rows);) {

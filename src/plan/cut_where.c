@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/feature.h"
 #include "pg/sql.h"
 
 static void and_then(struct ph_buf *where, size_t begin)
@@ -131,24 +132,20 @@ void ph_cut_where_null(struct ph_buf *where, const struct ph_plan_key *key, int 
 void ph_cut_where_hash(struct ph_buf *where, const struct ph_plan_key *key, int n_key, int i, int n,
                        int version)
 {
-    bool as_record = version >= 140000;
+    bool as_record = ph_feature_has(version, PH_HAS_HASH_RECORD);
     for (int k = 0; k < n_key; k++)
         as_record = as_record && key[k].op_schema;
     ph_buf_add(where, "((");
     if (as_record)
         ph_buf_add(where, "pg_catalog.hash_record_extended(ROW(");
-    else if (version >= 110000)
-        ph_buf_add(where, "pg_catalog.hashtextextended(ROW(");
     else
-        ph_buf_add(where, "pg_catalog.hashtext(ROW(");
+        ph_buf_add(where, "pg_catalog.hashtextextended(ROW(");
     for (int k = 0; k < n_key; k++)
         ph_sql_add(where, "%s%I", k ? ", " : "", key[k].column);
     if (as_record)
         ph_buf_add(where, "), 0::pg_catalog.int8)");
-    else if (version >= 110000)
-        ph_buf_add(where, ")::pg_catalog.text, 0::pg_catalog.int8)");
     else
-        ph_buf_add(where, ")::pg_catalog.text)::pg_catalog.int8");
+        ph_buf_add(where, ")::pg_catalog.text, 0::pg_catalog.int8)");
     ph_sql_add(where,
                NON_NEGATIVE " OPERATOR(pg_catalog.%%) %d::pg_catalog.int8)"
                             " OPERATOR(pg_catalog.=) %d::pg_catalog.int8",

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/feature.h"
 
 /* OIDs from here on differ from database to database (FirstGenbkiObjectId). */
 enum { FIRST_UNSTABLE_OID = 10000 };
@@ -174,6 +175,10 @@ static void note_binary(struct look *look, const struct ph_type *s, const struct
         want_text(look, "extension %s is %s in the source and %s in the target", s->extension,
                   s->extension_version, d->extension_version);
     note_empty(look, s);
+    if (is_builtin(s, "interval") &&
+        ph_feature_has(look->format->source_version, PH_HAS_INFINITE_INTERVALS) &&
+        !ph_feature_has(look->format->target_version, PH_HAS_INFINITE_INTERVALS))
+        want_text(look, "the target would take infinite intervals for finite ones");
     look->fit->money = look->fit->money || is_builtin(s, "money");
     look->fit->oid = look->fit->oid || is_builtin(s, "oid") || !strcmp(s->name, "lo");
 }
@@ -181,7 +186,7 @@ static void note_binary(struct look *look, const struct ph_type *s, const struct
 /* Arrays and composites carry the OIDs of their parts; servers before 14 insist on their own. */
 static void note_part(struct look *look, const struct ph_type *s, const struct ph_type *d)
 {
-    if (look->format->target_version < 140000 &&
+    if (!ph_feature_has(look->format->target_version, PH_HAS_FOREIGN_PART_OIDS) &&
         (s->oid >= FIRST_UNSTABLE_OID || d->oid >= FIRST_UNSTABLE_OID))
         want_text(look, "the target refuses binary %s inside of arrays and composites",
                   shown_target(look, d));

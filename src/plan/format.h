@@ -35,7 +35,7 @@ struct ph_fit {
 struct ph_format_sides {
     struct ph_arena *arena;
     const struct ph_types *source, *target;
-    int target_version;
+    int source_version, target_version;
     const char *column; /* where the path of a difference begins: "column[].attribute" */
 };
 

@@ -332,8 +332,11 @@ static struct candidate make_column(struct ph_make *make, const struct ph_pair *
                                     struct ph_plan_column *out)
 {
     const struct ph_column *source = ph_relation_column(pair->source, target->name);
-    struct ph_format_sides format = {arena_of(make), &make->side[PH_SOURCE].types,
-                                     &make->side[PH_TARGET].types, target_version(make),
+    struct ph_format_sides format = {arena_of(make),
+                                     &make->side[PH_SOURCE].types,
+                                     &make->side[PH_TARGET].types,
+                                     make->plan->source.version,
+                                     target_version(make),
                                      target->name};
     struct candidate c = {.column = out};
     *out = (struct ph_plan_column){

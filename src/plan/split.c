@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/feature.h"
 #include "base/near.h"
 #include "base/num.h"
 #include "plan/cut_catalog.h"
@@ -280,7 +281,7 @@ static void use_key(const struct choice *c, enum ph_split split, const struct ke
 
 static bool block_possible(const struct choice *c)
 {
-    return c->heap && c->plan->source.version >= 140000;
+    return c->heap && ph_feature_has(c->plan->source.version, PH_HAS_TID_RANGE_SCAN);
 }
 
 static const char *block_reason(const struct choice *c, const char *why)

@@ -86,7 +86,7 @@ static void add_look(struct source_pg *self, struct ph_buf *sql, const struct ph
 {
     ph_sql_add(sql,
                "SELECT pg_catalog.set_config('application_name', 'pghaul/%s/%D/%d', true),"
-               " pg_catalog.pg_current_snapshot()",
+               " pg_catalog.txid_current_snapshot()",
                self->opts.tag, shard->id, shard->attempt);
     for (int i = 0; i < ph_shard_count(shard); i++)
         ph_sql_add(sql, ", pg_catalog.pg_relation_filenode(%u)", shard[i].table->source_oid);

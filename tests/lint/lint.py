@@ -185,6 +185,14 @@ def notes():
                 yield f"{rel(path)}:{n}: {m.group(1)}"
 
 
+def versions():
+    """What servers of which version can do stands in base/feature.c, and nowhere else."""
+    for path in sources("src"):
+        for n, line in numbered(path):
+            if "version" in line and re.search(r"\b[12][0-9]0000\b", line):
+                yield f"{rel(path)}:{n}: a server's version; see base/feature.h"
+
+
 TOP = {"src", "include", "bench", "tests", "CMakeLists.txt", "README.md"}
 
 

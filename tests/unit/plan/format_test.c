@@ -102,7 +102,7 @@ static uint32_t add_user(struct ph_type source, struct ph_type target)
 static struct ph_fit fit_in(int version, uint32_t s, int smod, uint32_t d, int dmod)
 {
     struct ph_fit fit;
-    struct ph_format_sides format = {&arena, &sides[0], &sides[1], version, "c"};
+    struct ph_format_sides format = {&arena, &sides[0], &sides[1], version, version, "c"};
     ph_format_fit(&format, s, smod, d, dmod, &fit);
     return fit;
 }
@@ -218,6 +218,20 @@ TEST(regclass_and_xml_go_as_text)
     assert_int_equal(f.kind, PH_FIT_TEXT);
     assert_false(f.qualify);
     assert_string_equal(f.cast, "::pg_catalog.text");
+}
+
+TEST(infinite_intervals_do_not_become_finite_in_silence)
+{
+    struct ph_type interval = {.schema = "pg_catalog", .name = "interval", .kind = 'b'};
+    interval.has_send = interval.has_receive = true;
+    uint32_t oid = add_user(interval, interval);
+    struct ph_format_sides format = {&arena, &sides[0], &sides[1], 170002, 160000, "c"};
+    struct ph_fit f;
+    ph_format_fit(&format, oid, -1, oid + 1, -1, &f);
+    assert_int_equal(f.kind, PH_FIT_TEXT);
+    format.target_version = 180000;
+    ph_format_fit(&format, oid, -1, oid + 1, -1, &f);
+    assert_int_equal(f.kind, PH_FIT_BINARY);
 }
 
 TEST(what_binary_does_not_take_back_when_empty_goes_as_text)
@@ -412,22 +426,22 @@ TEST(types_that_hold_oids_of_a_database_have_no_portable_bytes)
 
 int main(void)
 {
-    int failed =
-        RUN(CASE(the_same_type_goes_as_binary),
-            CASE(lossless_differences_become_casts_without_modifier),
-            CASE(the_text_of_a_float4_is_another_float8),
-            CASE(what_binary_would_load_with_other_values_is_refused),
-            CASE(modifiers_may_widen_and_never_narrow),
-            CASE(what_is_written_differently_over_there_is_cast_to_that),
-            CASE(regclass_and_xml_go_as_text),
-            CASE(what_binary_does_not_take_back_when_empty_goes_as_text),
-            CASE(a_type_without_binary_form_goes_as_text_however_deep_it_is),
-            CASE(labels_that_the_target_lacks_are_named), CASE(a_domain_is_what_is_beneath_it),
-            CASE(other_attributes_are_another_composite),
-            CASE(servers_before_14_get_arrays_of_user_types_as_text),
-            CASE(an_extension_of_another_version_goes_as_text),
-            CASE(rows_are_compared_as_text_where_equal_is_not_identical),
-            CASE(types_that_hold_oids_of_a_database_have_no_portable_bytes));
+    int failed = RUN(
+        CASE(the_same_type_goes_as_binary),
+        CASE(lossless_differences_become_casts_without_modifier),
+        CASE(the_text_of_a_float4_is_another_float8),
+        CASE(what_binary_would_load_with_other_values_is_refused),
+        CASE(modifiers_may_widen_and_never_narrow),
+        CASE(what_is_written_differently_over_there_is_cast_to_that),
+        CASE(regclass_and_xml_go_as_text), CASE(infinite_intervals_do_not_become_finite_in_silence),
+        CASE(what_binary_does_not_take_back_when_empty_goes_as_text),
+        CASE(a_type_without_binary_form_goes_as_text_however_deep_it_is),
+        CASE(labels_that_the_target_lacks_are_named), CASE(a_domain_is_what_is_beneath_it),
+        CASE(other_attributes_are_another_composite),
+        CASE(servers_before_14_get_arrays_of_user_types_as_text),
+        CASE(an_extension_of_another_version_goes_as_text),
+        CASE(rows_are_compared_as_text_where_equal_is_not_identical),
+        CASE(types_that_hold_oids_of_a_database_have_no_portable_bytes));
     ph_arena_fini(&arena);
     return failed;
 }
