@@ -214,6 +214,10 @@ const struct ph_option ph_options[] = {
              "refused"},
     {"sequences", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0, F(sequences),
      .help = "set the target's sequences to where the source's are"},
+    {"large-objects", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0,
+     F(large_objects),
+     .help = "the source database's large objects too, with their OIDs, owners, grants and "
+             "comments"},
 
     {"split", 0, "HOW", PH_OPT_CHOICE, READ, PH_SECTION_CUT, 0, F(split), splits,
      .help = "auto (default), block (ranges of pages), key (ranges of a key) or hash (of a key)"},

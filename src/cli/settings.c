@@ -194,7 +194,7 @@ bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool ever
     int n = 0;
     if (!gather(s, &requests, &n, err))
         return false;
-    if (n == 0 && !s->all && s->schemas.n == 0 && !everything) {
+    if (n == 0 && !s->all && s->schemas.n == 0 && !everything && !s->large_objects) {
         ph_err_set(err, PH_WRONG, "no table is named");
         return ph_err_hint(err, "name tables with -t, or take all of them with --schema or --all");
     }
@@ -218,6 +218,7 @@ bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool ever
         .allow_nonempty = s->allow_nonempty,
         .triggers = (enum ph_triggers)s->triggers,
         .sequences = s->sequences,
+        .large_objects = s->large_objects,
         .strict = s->strict,
         .job_name = s->job,
     };

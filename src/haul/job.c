@@ -72,7 +72,9 @@ static bool add_emptiness(struct ph_run *run, struct ph_err *err)
     if (!ph_ledger_present(run->target, &present, err) ||
         (present && !ph_ledger_find(run->target, &plan->arena, plan->job_name, &job, err)))
         return false;
-    if ((job && !run->opts->again) || ph_check_empty(plan, run->target, &full))
+    if ((job && !run->opts->again) ||
+        (ph_check_empty(plan, run->target, &full) &&
+         (!run->source || ph_objects_check(plan, run->source, run->target, &full))))
         return true;
     if (full.code != PH_WRONG) {
         *err = full;

@@ -391,7 +391,8 @@ static bool can_bundle(const struct ph_crew *crew, const struct ph_shard *shards
 {
     for (int i = 0; i < n; i++)
         if (shards[i].attempt > 1 || shards[i].redo_xid || shards[i].file ||
-            shards[i].table->qualify || shards[i].table->target_unlogged)
+            shards[i].table->qualify || shards[i].table->target_unlogged ||
+            shards[i].table->objects)
             return false;
     return n > 1 && crew->opts.mode != PH_UPSERT;
 }

@@ -300,14 +300,16 @@ static bool empty_targets(struct ph_conn *conn, const struct ph_ledger_new *what
     struct ph_buf sql = {0};
     for (int i = 0; i < what->n_tables; i++) {
         const struct ph_table *t = &what->tables[i];
-        ph_sql_add(&sql, "%s%s%I.%I", i ? ", " : "TRUNCATE ", t->target_routes ? "" : "ONLY ",
+        if (t->objects)
+            continue; /* there are none of these, or there was no beginning */
+        ph_sql_add(&sql, "%s%s%I.%I", sql.len ? ", " : "TRUNCATE ", t->target_routes ? "" : "ONLY ",
                    t->target_schema, t->target_name);
     }
     ph_sql_add(&sql,
                "%sUPDATE pghaul.tab SET emptied = true, target_filenode ="
                " coalesce(pg_catalog.pg_relation_filenode(target_oid), 0)"
                " WHERE job OPERATOR(pg_catalog.=) %D",
-               what->n_tables ? ";" : "", job);
+               sql.len ? ";" : "", job);
     return run(conn, &sql, NULL, err) || ph_err_prefix(err, "emptying the target tables");
 }
 

@@ -492,6 +492,46 @@ BEGIN
     END IF;
 END $$;
 
+-- Makes large objects of the pieces in pg_temp.pghaul_objects, see pg/objects.h. Full pieces of zeros are holes. Roles
+-- that are not here get nothing: the object is ours then.
+CREATE FUNCTION pghaul.land_objects() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    piece CONSTANT int := 131072;
+    zeros CONSTANT bytea := decode(repeat('00', piece), 'hex');
+    o record;
+    line text;
+    who text;
+BEGIN
+    PERFORM lo_create(p.loid) FROM pg_temp.pghaul_objects p WHERE p.off = 0;
+    PERFORM lo_put(p.loid, p.off, p.data) FROM pg_temp.pghaul_objects p
+      WHERE octet_length(p.data) > 0 AND p.data <> zeros;
+    PERFORM lo_close(f.fd) FROM (
+        SELECT lo_open(p.loid, 131072) AS fd, p.off + octet_length(p.data) AS size
+          FROM pg_temp.pghaul_objects p WHERE p.off > 0 AND octet_length(p.data) < piece OFFSET 0) f
+      WHERE lo_truncate64(f.fd, f.size) = 0;
+    FOR o IN SELECT p.* FROM pg_temp.pghaul_objects p
+              WHERE p.off = 0 AND (p.owner <> current_user OR p.acl IS NOT NULL OR p.note IS NOT NULL)
+    LOOP
+        IF o.note IS NOT NULL THEN
+            EXECUTE format('COMMENT ON LARGE OBJECT %s IS %L', o.loid, o.note);
+        END IF;
+        FOREACH line IN ARRAY string_to_array(coalesce(o.acl, ''), E'\n') LOOP
+            who := split_part(line, E'\t', 1);
+            CONTINUE WHEN split_part(line, E'\t', 2) NOT IN ('SELECT', 'UPDATE') OR who = o.owner
+                OR who <> '' AND to_regrole(quote_ident(who)) IS NULL;
+            EXECUTE format('GRANT %s ON LARGE OBJECT %s TO %s%s', split_part(line, E'\t', 2), o.loid,
+                           CASE who WHEN '' THEN 'PUBLIC' ELSE quote_ident(who) END,
+                           CASE split_part(line, E'\t', 3) WHEN 't' THEN ' WITH GRANT OPTION' ELSE '' END);
+        END LOOP;
+        IF o.owner <> current_user AND to_regrole(quote_ident(o.owner)) IS NOT NULL THEN
+            IF pg_has_role(o.owner, 'MEMBER') THEN
+                EXECUTE format('ALTER LARGE OBJECT %s OWNER TO %I', o.loid, o.owner);
+            END IF;
+        END IF;
+    END LOOP;
+END $$;
+
 -- Gives a claim back after a failure. counted: it was the shard's own; the fifth parks it. park: it would fail for ever.
 CREATE FUNCTION pghaul.fail(a_job bigint, a_shard bigint, a_attempt int, a_mover int,
                             a_counted boolean, a_park boolean, a_error text,

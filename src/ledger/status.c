@@ -396,6 +396,7 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
                "DROP FUNCTION pghaul.claim, pghaul.next_free, pghaul.land, pghaul.same_target,"
                " pghaul.fail, pghaul.reopen_lost, pghaul.spilled, pghaul.adopt, pghaul.unspill,"
                " pghaul.forget_spill;"
+               "DROP FUNCTION IF EXISTS pghaul.land_objects();"
                "DROP TYPE pghaul.claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
                "DROP TABLE pghaul.verified, pghaul.receipt, pghaul.receipt_unlogged, pghaul.spill,"

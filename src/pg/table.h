@@ -54,6 +54,7 @@ struct ph_table {
 
     const char *source_schema, *source_name;
     uint32_t source_oid, source_filenode;
+    bool objects;     /* large objects, see pg/objects.h: no table of anybody's */
     char source_kind; /* relkind: r, or m f v where that was allowed */
     bool source_unlogged;
 

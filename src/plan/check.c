@@ -201,13 +201,15 @@ static bool find_rows(struct ph_plan *plan, struct ph_conn *target, int first, i
     struct ph_buf sql = {0};
     for (int i = first; i < end; i++) {
         const struct ph_table *t = &plan->tables[i];
-        ph_sql_add(&sql, i > first ? " UNION ALL " : "");
+        if (t->objects)
+            continue; /* see ph_objects_check */
+        ph_sql_add(&sql, sql.len ? " UNION ALL " : "");
         /* a partitioned table has rows only below it */
         ph_sql_add(&sql, "SELECT %d WHERE EXISTS (SELECT FROM %s%I.%I)", i,
                    t->target_routes ? "" : "ONLY ", t->target_schema, t->target_name);
     }
     struct ph_rows *rows = NULL;
-    bool ok = ph_conn_query(target, ph_buf_text(&sql), &rows, err);
+    bool ok = !sql.len || ph_conn_query(target, sql.data, &rows, err);
     ph_buf_fini(&sql);
     for (int i = 0; i < ph_rows_count(rows); i++) {
         const struct ph_table *t = &plan->tables[ph_rows_int(rows, i, 0)];

@@ -6,6 +6,7 @@
  *     match.c     columns by name; format.c says how a value of one type gets into another
  *     conflict.c  the key of an upsert; identity.c  the key by which verify tells rows apart
  *     check.c, check_table.c   what stands in the way, all of it at once
+ *     objects.c   large objects
  *     definition.c   what the job is, canonically
  *     extract.c, load.c   what is otherwise when an archive stands in for one of the servers
  *
@@ -134,6 +135,9 @@ bool ph_match_conflict(struct ph_make *make, const struct ph_pair *pair, struct 
 
 /* identity.c: a key by which verify tells rows apart; none where there is none. */
 void ph_match_identity(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table);
+
+/* objects.c: puts the table of large objects behind the others, when it is asked for. */
+bool ph_objects_plan(struct ph_make *make, struct ph_err *err);
 
 /* check.c: servers, connections, space; check_table.c: tables. */
 void ph_check_servers(struct ph_make *make, struct ph_conn *source, struct ph_conn *target);

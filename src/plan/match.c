@@ -411,10 +411,10 @@ static void settle_format(struct ph_make *make, const struct ph_pair *pair, stru
         ph_make_obstacle(make, one_money(make),
                          "%s goes as text, and its money is written in another way in the target",
                          ph_make_name(make, pair->source));
-    if (oid && make->side[PH_SOURCE].server.has_large_objects)
+    if (oid && make->side[PH_SOURCE].server.has_large_objects && !make->plan->spec->large_objects)
         ph_make_table_warning(make, table,
                               "%s has oid columns and the source has large objects: their content "
-                              "is not copied",
+                              "is not copied without --large-objects",
                               ph_make_name(make, pair->source));
 }
 

@@ -156,7 +156,7 @@ static bool make_tables(struct ph_make *make, struct ph_err *err)
             return false;
         plan->bytes += t->bytes;
     }
-    return true;
+    return ph_objects_plan(make, err);
 }
 
 /* No more workers than there are shards: one more would only hold connections. */

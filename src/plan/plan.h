@@ -73,6 +73,7 @@ struct ph_job_spec {
     bool allow_nonempty;
     enum ph_triggers triggers;
     bool sequences;
+    bool large_objects; /* those of the whole database */
     bool strict;
     bool verify; /* the plan is for looking: what would stand in the way of loading does not */
     const char *job_name; /* NULL: made from the target's name and the definition */
@@ -138,6 +139,10 @@ bool ph_plan_make(struct ph_plan **out, const struct ph_job_spec *spec, struct p
 /* Mode append without allow_nonempty: PH_WRONG when a target table has rows. Only for a new job or
  * round: a job that goes on has rows of its own there. */
 bool ph_check_empty(struct ph_plan *plan, struct ph_conn *target, struct ph_err *err);
+
+/* A new job with large objects: PH_WRONG when the target has some of them already. */
+bool ph_objects_check(struct ph_plan *plan, struct ph_conn *source, struct ph_conn *target,
+                      struct ph_err *err);
 
 /* Cuts every table into shards. `source` must be inside a transaction whose snapshot is the job's.
  */

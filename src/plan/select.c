@@ -376,7 +376,7 @@ static bool settle_picks(struct ph_make *make, struct ph_pick **taken, struct ph
         if (!settle_pick(make, pick, err))
             return false;
     }
-    if (make->n_picks)
+    if (make->n_picks || (make->plan->spec->large_objects && !make->plan->n_obstacles))
         return true;
     if (make->plan->n_obstacles) {
         const struct ph_obstacle *first = &make->obstacles[0];

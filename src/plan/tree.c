@@ -411,7 +411,7 @@ bool ph_tree_pairs(struct ph_make *make, struct ph_err *err)
     free(pairing.owner);
     if (!ok)
         return false;
-    if (make->n_pairs == 0 && make->plan->n_obstacles == 0) {
+    if (make->n_pairs == 0 && make->plan->n_obstacles == 0 && make->n_picks) {
         ph_err_set(err, PH_WRONG, "there is no table to copy");
         return ph_err_hint(err, "the tables that were named have no partitions");
     }

@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "copy/stream.h"
 #include "pg/copyin.h"
+#include "pg/objects.h"
 #include "pg/sql.h"
 
 struct sink_pg {
@@ -54,6 +55,10 @@ static void add_stage(struct ph_buf *sql, const struct ph_table *t)
 static void add_redo(struct ph_buf *sql, const struct ph_shard *shard)
 {
     const struct ph_table *t = shard->table;
+    if (t->objects) {
+        ph_objects_take_back(sql, shard->redo_xid);
+        return;
+    }
     ph_sql_add(sql, "DELETE FROM %s%I.%I WHERE xmin OPERATOR(pg_catalog.=) '%D'::pg_catalog.xid;",
                t->target_routes ? "" : "ONLY ", t->target_schema, t->target_name,
                shard->redo_xid & 0xffffffff);
@@ -62,7 +67,9 @@ static void add_redo(struct ph_buf *sql, const struct ph_shard *shard)
 static void add_copy(struct sink_pg *self, struct ph_buf *sql, const struct ph_table *t)
 {
     ph_sql_add(sql, "COPY ");
-    if (self->opts.mode == PH_UPSERT)
+    if (t->objects)
+        ph_sql_add(sql, "pg_temp.pghaul_objects");
+    else if (self->opts.mode == PH_UPSERT)
         ph_sql_add(sql, "pg_temp.pghaul_upsert");
     else
         add_target(sql, t);
@@ -80,7 +87,9 @@ static void add_begin(struct sink_pg *self, struct ph_buf *sql)
     ph_desk_pg_sql_receipts(self->opts.desk, sql, shard, ph_shard_count(shard));
     if (shard->redo_xid)
         add_redo(sql, shard);
-    if (self->opts.mode == PH_UPSERT)
+    if (shard->table->objects)
+        ph_objects_stage(sql);
+    else if (self->opts.mode == PH_UPSERT)
         add_stage(sql, shard->table);
 }
 
@@ -134,6 +143,7 @@ static bool await_copy(struct sink_pg *self, struct ph_err *err)
             return translate(self, err);
         bool ok = true;
         if (kind == PH_RESULT_ROWS) {
+            /* all receipts have been written: as many rows as shards; objects that were taken back: one */
             if (ph_rows_count(rows) < ph_shard_count(self->shard))
                 ok = ph_err_set(err, PH_LANDED, "shard %lld has landed already",
                                 (long long)self->shard->id);
@@ -149,7 +159,8 @@ static bool await_copy(struct sink_pg *self, struct ph_err *err)
             return ph_err_set(err, PH_FAILED, "the target did not begin its COPY");
     }
     self->state = COPYING;
-    if (self->shard->redo_xid && deleted != (uint64_t)self->shard->redo_rows)
+    if (self->shard->redo_xid && !self->shard->table->objects &&
+        deleted != (uint64_t)self->shard->redo_rows)
         return ph_err_set(
             err, PH_FAILED,
             "%lld rows of shard %lld were to be replaced in target table %s, %llu are there",
@@ -326,6 +337,8 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
             }
         }
     }
+    if (self->shard->table->objects)
+        ph_buf_add(&sql, "SELECT pghaul.land_objects();");
     ph_desk_pg_sql_land(desk, &sql, first, self->tallies, ph_shard_count(self->shard));
     bool ok = !PH_FAULT("sink.commit") || ph_err_set(err, PH_FAILED, "fault point sink.commit");
     ok = ok && ph_conn_send(desk->conn, sql.data, err);

@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "copy/batcher.h"
 #include "pg/copyout.h"
+#include "pg/objects.h"
 #include "pg/sql.h"
 
 /* 64 KiB puts overlap best: a put larger than the target's socket buffer makes the source wait
@@ -60,7 +61,11 @@ static void disconnect(struct source_pg *self)
 static void add_select(struct ph_buf *sql, const struct ph_shard *shard, const char *list)
 {
     const struct ph_table *t = shard->table;
-    ph_sql_add(sql, "SELECT %s FROM ONLY %I.%I", list, t->source_schema, t->source_name);
+    ph_sql_add(sql, "SELECT %s FROM ", list);
+    if (t->objects)
+        ph_objects_from(sql);
+    else
+        ph_sql_add(sql, "ONLY %I.%I", t->source_schema, t->source_name);
     if (*shard->where)
         ph_sql_add(sql, " WHERE (%s)", shard->where);
     if (t->filter) /* the newline ends a comment that the filter may end with */
@@ -266,8 +271,9 @@ static void name_widest_row(struct source_pg *self, struct ph_err *err)
 /* The server's own limit on a row (54000), or ours. */
 static bool is_too_wide(const struct source_pg *self, const struct ph_err *err)
 {
-    return err->code == PH_FAILED && (!strcmp(err->sqlstate, "54000") ||
-                                      (self->copy.swollen && ph_gate_exceeded(self->opts.gate)));
+    return err->code == PH_FAILED && !self->shard->table->objects &&
+           (!strcmp(err->sqlstate, "54000") ||
+            (self->copy.swollen && ph_gate_exceeded(self->opts.gate)));
 }
 
 static bool next_batch(struct ph_source *source, struct ph_batch *batch, struct ph_err *err)

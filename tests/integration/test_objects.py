@@ -1,0 +1,111 @@
+"""Large objects: content, OIDs, owners, grants and comments, once each whoever dies."""
+
+import ledger
+from story import story
+
+WHOLE = """select m.oid, md5(lo_get(m.oid)), length(lo_get(m.oid)), pg_get_userbyid(m.lomowner),
+    (select string_agg(a::text, ' ' order by a::text) from unnest(m.lomacl) a), obj_description(m.oid, 'pg_largeobject')
+    from pg_largeobject_metadata m order by 1"""
+
+
+def make(t, small=300):
+    """Objects of all lengths around the size of a piece, holes within and at the end, an owner, grants, a comment."""
+    t.both("create extension lo; create table doc (id int primary key, content lo)")
+    t.source.query("""
+        select lo_from_bytea(0, decode(repeat(md5(i::text), i %% 40), 'hex')) from generate_series(0, %d) i;
+        select lo_from_bytea(0, substr(decode(repeat('0123456789abcdef', 50000), 'hex'), 1, n))
+          from unnest(array[1, 2047, 2048, 131071, 131072, 131073, 262144]) n;
+        select lo_from_bytea(0, decode(repeat('00', n), 'hex')) from unnest(array[1, 131072, 262144]) n;
+        do $$ declare o oid; fd int; begin
+            o := lo_from_bytea(0, 'begin'); perform lo_put(o, 5000000, 'far');
+            o := lo_create(0); fd := lo_open(o, 393216); perform lo_truncate64(fd, 3000000); perform lo_close(fd);
+        end $$; insert into doc select row_number() over (), oid from pg_largeobject_metadata""" % small)
+    role = "lo_%s" % t.id
+    for cluster in (t.source_cluster, t.target_cluster):
+        with cluster.session() as s:
+            s.query('create role "%s"' % role)
+    with t.source_cluster.session() as s:
+        s.query('create role "%s_gone"' % role)
+    t.source.query("""do $$ declare o oid[] := array(select oid from pg_largeobject_metadata order by oid limit 4); begin
+        execute format('alter large object %%s owner to %%I', o[1], '%s');
+        execute format('alter large object %%s owner to %%I', o[2], '%s_gone');
+        execute format('grant select on large object %%s to public', o[1]);
+        execute format('grant select, update on large object %%s to %%I with grant option', o[3], '%s');
+        execute format('grant select on large object %%s to %%I', o[3], '%s_gone');
+        execute format('comment on large object %%s is %%L', o[4], E'it''s\n a \\ comment'); end $$""" % ((role,) * 4))
+    return role
+
+
+def forget(t, role):
+    for side in (t.source, t.target):
+        side.query("select lo_unlink(oid) from pg_largeobject_metadata")
+        with side.cluster.session() as s:
+            s.query('drop role if exists "%s", "%s_gone"' % (role, role))
+
+
+def same_objects(t, role):
+    here, there = t.source.query(WHOLE), t.target.query(WHOLE)
+    assert len(here) == len(there) > 10, (len(here), len(there))
+    for a, b in zip(here, there):
+        if role + "_gone" in (a[3] or "") + (a[4] or ""):  # no such role there: ours, and its grants are left out
+            assert a[:3] + a[5:] == b[:3] + b[5:] and role + "_gone" not in "%s%s" % (b[3], b[4]), (a, b)
+        else:
+            assert a == b, (a, b)
+
+
+@story()
+def large_objects_arrive_with_their_oids_owners_grants_and_comments(t):
+    role = make(t)
+    try:
+        plain = t.run("plan", *t.ends(), "-t", "doc").expect(0, "--large-objects")
+        assert "large objects: their content is not copied" in plain.out, plain
+        shown = t.plan("-t", "doc", "--large-objects", "--shard-size", "32kB")["tables"]
+        assert [x["source"] for x in shown] == ["public.doc", "pg_catalog.pg_largeobject_metadata"] and shown[1]["shards"] > 2, shown
+        assert role + "_gone" in str(shown[1]["warnings"]), shown
+        done = t.copy("-t", "doc", "--large-objects", "-j", 2, "--shard-size", "32kB", "--json").expect(0).json
+        assert done["tables"][1]["source"] == "pg_catalog.pg_largeobject_metadata" and done["tables"][1]["rows"] > 300, done
+        same_objects(t, role)
+        sparse = "select count(*) from pg_largeobject"
+        assert t.target.int(sparse) <= t.source.int(sparse) + 1000, "holes were filled"
+        t.whole("doc")
+        t.copy("-t", "doc", "--large-objects", "--shard-size", "32kB").expect(0, "nothing")
+        told = t.run("verify", *t.ends(), "--job", done["job"], "--json").expect(0).json
+        assert [x["target"] for x in told["tables"]] == ["public.doc"], told
+        t.copy("-t", "doc", "--large-objects", "--again", "--mode", "replace", "--job", "other").expect(2, "already", "hint")
+        same_objects(t, role)
+        t.run("extract", "-s", t.source.dsn, "-d", "archive:" + t.directory + "/a", "-t", "doc", "--large-objects").expect(2)
+    finally:
+        forget(t, role)
+
+
+@story(dice=True)
+def large_objects_go_on_after_a_kill_and_are_there_once(t):
+    role = make(t, 3000)
+    args = ("--large-objects", "-j", 2, "--shard-size", "32kB", "--spill", t.random.choice(["never", "always"]))
+    try:
+        with t.start_copy(*args) as running:
+            t.when_landed(t.random.randrange(1, 12), running)
+            running.kill9()
+        t.copy(*args).expect(0)
+        same_objects(t, role)
+        t.check_ledger(complete=True)
+        t.nothing_left()
+    finally:
+        forget(t, role)
+
+
+@story(own=True)
+def large_objects_are_read_again_when_the_snapshot_was_lost(t):
+    role = make(t, 2000)
+    args = ("--large-objects", "-j", 1, "--shard-size", "32kB", "--max-rate", "3MiB/s", "--spill", "never")
+    with t.start_copy(*args) as running:
+        t.when_landed(3, running)
+        running.kill9()
+    landed = t.landed()
+    t.source.forget()
+    t.source_cluster.restart("immediate")
+    t.source.query("select lo_put(min(oid), 0, 'changed') from pg_largeobject_metadata")
+    assert landed > 0
+    t.copy("--large-objects", "-j", 2).expect(0, "read again")
+    same_objects(t, role)
+    assert len(ledger.receipts(t.target)) > landed
