@@ -15,6 +15,7 @@ enum ph_format { PH_BINARY, PH_TEXT };
 enum { PH_BUNDLE_MAX = 16 };
 
 struct ph_tally;
+struct ph_rejects;
 struct ph_table; /* pg/table.h; opaque to sources and sinks that know no PostgreSQL */
 
 struct ph_shard {
@@ -30,6 +31,8 @@ struct ph_shard {
     int attempt;       /* fencing token: only grows */
     int64_t redo_xid;  /* replace the rows that this transaction landed; 0: none */
     int64_t redo_rows; /* so many must they be */
+
+    const struct ph_rejects *rejects; /* rows that are left out, see pg/reject.h; NULL: none */
 
     const struct ph_tally *expect; /* what must pass, where that is known; else NULL */
 

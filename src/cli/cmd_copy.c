@@ -8,6 +8,7 @@
 #include "cli/metrics.h"
 #include "cli/progress.h"
 #include "cli/render.h"
+#include "cli/whole_file.h"
 
 /* --dry-run: the plan, in copy's clothes. */
 static bool dry_run(struct ph_cli *cli, const struct ph_job_opts *opts, struct ph_err *err)
@@ -116,6 +117,31 @@ static bool read_back(struct ph_cli *cli, const struct ph_job_opts *job, struct 
     return ok;
 }
 
+/* What was left out is written down whenever it is known, and where nothing was, the file is empty. */
+static bool write_rejects(struct ph_cli *cli, const struct ph_job_result *result,
+                          struct ph_err *err)
+{
+    const char *path = cli->settings->reject_file;
+    if (result->rejected && !path)
+        ph_log(cli->log, PH_LOG_WARN,
+               "%llu rows were left out; the same command with --reject-file FILE writes them down",
+               (unsigned long long)result->rejected);
+    if (!path || !result->n_tables ||
+        ph_whole_file_private(path, "reject file", &result->rejects, err))
+        return true;
+    err->code = PH_FAILED;
+    return ph_err_hint(err, "the ledger has them too: the same command with another file");
+}
+
+/* Known to be writable before hours of work, not after. */
+static bool may_write_rejects(const struct ph_cli *cli, struct ph_err *err)
+{
+    const char *path = cli->settings->reject_file;
+    const struct ph_buf nothing = {0};
+    return !path || access(path, W_OK) == 0 ||
+           ph_whole_file_private(path, "reject file", &nothing, err);
+}
+
 static bool run(struct ph_cli *cli,
                 bool (*job)(const struct ph_job_opts *, struct ph_job_result *, struct ph_err *),
                 struct ph_err *err)
@@ -127,6 +153,8 @@ static bool run(struct ph_cli *cli,
         return false;
     if (cli->settings->dry_run)
         return dry_run(cli, &opts, err);
+    if (!may_write_rejects(cli, err))
+        return false;
     struct audience audience = {
         .view = ph_view_new(cli->log, cli->settings, cli->interrupt),
         .metrics = ph_metrics_new(cli->log, cli->settings->metrics_file),
@@ -139,6 +167,9 @@ static bool run(struct ph_cli *cli,
     ph_metrics_free(audience.metrics);
     if (!ok && err->code == PH_CONNECTION && !result.job)
         err->code = PH_WRONG; /* no server at all: nothing was changed */
+    struct ph_err unwritten;
+    if (!write_rejects(cli, &result, ok ? err : &unwritten))
+        ok = false;
     render(cli, &result, ok, err);
     if (!ok)
         hint_again(cli, err);

@@ -214,6 +214,15 @@ const struct ph_option ph_options[] = {
              "refused"},
     {"sequences", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0, F(sequences),
      .help = "set the target's sequences to where the source's are"},
+    {"source-encoding", 0, "NAME", PH_OPT_TEXT, PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_VERIFY,
+     PH_SECTION_LOAD, 0, F(source_encoding),
+     .help = "what the bytes of a source (or target) of encoding SQL_ASCII are: UTF8, LATIN1, ..."},
+    {"max-rejects", 0, "N", PH_OPT_INT, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0,
+     F(max_rejects), .min = 0, .max = 1000000,
+     .help = "rows that the target's encoding has no characters for are left out, up to N of the "
+             "job; default 0"},
+    {"reject-file", 0, "FILE", PH_OPT_TEXT, PH_CMD_COPY, PH_SECTION_LOAD, PH_OPT_PATH,
+     F(reject_file), .help = "where they are written, as a script of COPY in the source's bytes"},
     {"large-objects", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0,
      F(large_objects),
      .help = "the source database's large objects too, with their OIDs, owners, grants and "

@@ -106,6 +106,11 @@ static void add_facts(struct ph_buf *out, const struct ph_job_result *r)
     ph_grid_cell(&grid, "%d", r->retries);
     ph_grid_cell(&grid, "parked");
     ph_grid_cell(&grid, "%d", r->parked);
+    if (r->rejected) {
+        ph_grid_cell(&grid, "rejected");
+        ph_grid_cell(&grid, "%s rows that do not fit the target's encoding",
+                     ph_num_show_count(a, r->rejected));
+    }
     ph_grid_cell(&grid, "mover");
     ph_grid_cell(&grid, "%s CPU, %s memory at most", ph_num_show_duration(a, r->cpu_s),
                  ph_num_show_bytes(b, (double)r->max_rss));
@@ -198,12 +203,12 @@ static json_t *tables_json(const struct ph_job_result *r)
     json_t *list = json_array();
     for (int i = 0; i < r->n_tables; i++) {
         const struct ph_job_table *t = &r->tables[i];
-        json_array_append_new(list,
-                              json_pack("{s:o, s:o, s:I, s:I, s:i, s:i, s:o, s:f}", "source",
-                                        ph_json_text(t->source), "target", ph_json_text(t->target),
-                                        "rows", (json_int_t)t->rows, "bytes", (json_int_t)t->bytes,
-                                        "shards", t->shards, "parked", t->parked, "split",
-                                        ph_json_text(t->split), "seconds", t->seconds));
+        json_array_append_new(
+            list, json_pack("{s:o, s:o, s:I, s:I, s:i, s:i, s:o, s:f, s:I}", "source",
+                            ph_json_text(t->source), "target", ph_json_text(t->target), "rows",
+                            (json_int_t)t->rows, "bytes", (json_int_t)t->bytes, "shards", t->shards,
+                            "parked", t->parked, "split", ph_json_text(t->split), "seconds",
+                            t->seconds, "rejected", (json_int_t)t->rejected));
     }
     return list;
 }
@@ -249,6 +254,7 @@ json_t *ph_render_copy_json(const struct ph_job_result *r)
     json_object_set_new(o, "retries", json_integer(r->retries));
     json_object_set_new(o, "parked", json_integer(r->parked));
     json_object_set_new(o, "parked_shards", parked_json(r));
+    json_object_set_new(o, "rejected", json_integer((json_int_t)r->rejected));
     json_object_set_new(o, "snapshots", json_integer(r->snapshots));
     json_object_set_new(o, "snapshot_held_seconds", json_real(r->snapshot_held_s));
     json_object_set_new(o, "tail_seconds", json_real(r->tail_s));

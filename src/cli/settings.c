@@ -218,6 +218,7 @@ bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool ever
         .allow_nonempty = s->allow_nonempty,
         .triggers = (enum ph_triggers)s->triggers,
         .sequences = s->sequences,
+        .source_encoding = s->source_encoding,
         .large_objects = s->large_objects,
         .strict = s->strict,
         .job_name = s->job,

@@ -70,7 +70,8 @@ struct ph_settings {
 
     int level; /* 1 + enum ph_verify_level; 0: the default */
     bool in_server, exact, repair, verify;
-    int max_delete, max_differences, sample_rows, sample_seed;
+    const char *source_encoding, *reject_file;
+    int max_rejects, max_delete, max_differences, sample_rows, sample_seed;
     double recheck_s;
 
     const char *write_file;

@@ -10,11 +10,11 @@
 #include "cli/term.h"
 
 static bool replace(const char *path, const char *what, const struct ph_buf *text, bool durable,
-                    struct ph_err *err)
+                    mode_t mode, struct ph_err *err)
 {
     struct ph_buf temp = {0};
     ph_buf_addf(&temp, "%s.%d.tmp", path, (int)getpid());
-    int fd = open(temp.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int fd = open(temp.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     bool ok =
         fd >= 0 && ph_term_write(fd, ph_buf_text(text), text->len) && (!durable || fsync(fd) == 0);
     int e = errno;
@@ -52,5 +52,14 @@ bool ph_whole_file(const char *path, const char *what, const struct ph_buf *text
 {
     struct stat st;
     bool special = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
-    return special ? write_into(path, what, text, err) : replace(path, what, text, durable, err);
+    return special ? write_into(path, what, text, err)
+                   : replace(path, what, text, durable, 0666, err);
+}
+
+bool ph_whole_file_private(const char *path, const char *what, const struct ph_buf *text,
+                           struct ph_err *err)
+{
+    struct stat st;
+    bool special = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+    return special ? write_into(path, what, text, err) : replace(path, what, text, true, 0600, err);
 }

@@ -10,4 +10,8 @@
 bool ph_whole_file(const char *path, const char *what, const struct ph_buf *text, bool durable,
                    struct ph_err *err);
 
+/* The same for what others may not read: 0600, and it survives a crash. */
+bool ph_whole_file_private(const char *path, const char *what, const struct ph_buf *text,
+                           struct ph_err *err);
+
 #endif

@@ -68,7 +68,10 @@ struct ph_worker {
 
 struct ph_crew_opts {
     const struct ph_dsn *source, *target;
-    const char *encoding; /* the target's, or the archive's: all sides speak it */
+    const char *encoding;        /* the target's, or the archive's: all sides speak it */
+    const char *source_encoding; /* what a source of no encoding is said to have; else NULL */
+    const char *target_encoding; /* the target's own; NULL: there is none */
+    int64_t max_rejects;         /* rows that may be left out, see misfit.h */
     const char *tag;
     int64_t job;
     int mover;

@@ -1,10 +1,12 @@
 /* What is left when every shard has landed: sequences, the mark and the barrier, the result. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fault.h"
 #include "haul/limit.h"
 #include "haul/run.h"
+#include "ledger/reject.h"
 #include "pg/sql.h"
 
 /* Sequences are not part of any snapshot, so they are read now, and set ahead of both the source's
@@ -119,6 +121,27 @@ bool ph_run_finish(struct ph_run *run, struct ph_err *err)
     return true;
 }
 
+static bool fill_rejects(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_job_result *result = run->result;
+    struct ph_ledger_rejected *rejected = NULL;
+    int n = 0;
+    if (run->opts->spec->route != PH_ROUTE_COPY)
+        return true;
+    const char *encoding = run->opts->spec->source_encoding ? run->opts->spec->source_encoding
+                                                            : run->plan->source.encoding;
+    bool ok =
+        ph_ledger_rejected(run->target, run->job, &rejected, &n, err) &&
+        (n == 0 || ph_ledger_reject_script(run->target, run->job, encoding, &result->rejects, err));
+    for (int i = 0; ok && i < n; i++) {
+        result->rejected += rejected[i].rows;
+        if (rejected[i].tab <= result->n_tables)
+            result->tables[rejected[i].tab - 1].rejected = rejected[i].rows;
+    }
+    free(rejected);
+    return ok;
+}
+
 /* What the result says, from the ledger: the job's totals, whoever moved them. */
 bool ph_run_fill_result(struct ph_run *run, struct ph_err *err)
 {
@@ -165,7 +188,7 @@ bool ph_run_fill_result(struct ph_run *run, struct ph_err *err)
         result->parked_shards[i].table = result->tables[parked[i].tab - 1].source;
         result->parked_shards[i].error = parked[i].error;
     }
-    return true;
+    return fill_rejects(run, err);
 }
 
 void ph_run_add_figures(struct ph_run *run)

@@ -45,9 +45,12 @@ static bool connect_both(struct ph_run *run, struct ph_err *err)
         snprintf(run->encoding, sizeof run->encoding, "%s", run->opts->spec->archive->encoding);
         return first_connect(run, false, err);
     }
+    if (run->opts->spec->source_encoding)
+        snprintf(run->encoding, sizeof run->encoding, "%s", run->opts->spec->source_encoding);
     if (!first_connect(run, false, err))
         return false;
-    snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
+    if (!*run->encoding)
+        snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
     return first_connect(run, true, err);
 }
 
@@ -179,5 +182,6 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
 
 void ph_job_result_free(struct ph_job_result *result)
 {
+    ph_buf_fini(&result->rejects);
     ph_arena_fini(&result->arena);
 }

@@ -7,6 +7,7 @@
 #ifndef PH_HAUL_JOB_H
 #define PH_HAUL_JOB_H
 
+#include "base/buf.h"
 #include "base/interrupt.h"
 #include "archive/manifest.h"
 #include "base/log.h"
@@ -62,9 +63,11 @@ struct ph_job_opts {
     const struct ph_timetable *timetable; /* may be NULL */
     const struct ph_guard_limits *guards; /* likewise */
     struct ph_spill_opts spill;           /* copy */
-    bool forget_spill;                    /* what is spilled where no mover works is read again */
-    const char *archive_dir;              /* extract, load */
-    struct ph_log *log;                   /* may be NULL */
+    int64_t max_rejects; /* rows that the target's encoding has no characters for and that may be
+                            left out */
+    bool forget_spill;   /* what is spilled where no mover works is read again */
+    const char *archive_dir; /* extract, load */
+    struct ph_log *log;      /* may be NULL */
     struct ph_interrupt *interrupt;
     void (*progress)(void *arg,
                      const struct ph_progress *now); /* main thread, every 200 ms; may be NULL */
@@ -76,6 +79,7 @@ struct ph_job_table {
     uint64_t rows, bytes;
     int shards, landed;
     int parked;
+    uint64_t rejected; /* rows that were left out */
     const char *split;
     double seconds; /* from its first claim to its last receipt, this run; 0: nothing done in this
                        run */
@@ -110,6 +114,8 @@ struct ph_job_result {
         const char *error;
     } * parked_shards; /* up to 20 */
     int n_parked_shards;
+    uint64_t rejected;     /* rows of the job that were left out */
+    struct ph_buf rejects; /* a script of COPY that has them, in the source's bytes */
 };
 
 /* Runs or goes on with the job. The result is filled as far as it went on failure too; free it

@@ -28,6 +28,10 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
         .source = opts->source,
         .target = opts->target,
         .encoding = run->encoding,
+        .source_encoding = opts->spec->source_encoding,
+        .target_encoding = opts->spec->route == PH_ROUTE_EXTRACT ? run->plan->source.encoding
+                                                                 : run->plan->target.encoding,
+        .max_rejects = opts->spec->route == PH_ROUTE_COPY ? opts->max_rejects : 0,
         .tag = run->tag,
         .job = run->job,
         .mover = run->mover,

@@ -123,9 +123,12 @@ struct ph_readout_opts ph_verify_readout(struct ph_verify *v)
 static bool connect_and_plan(struct ph_verify *v, struct ph_err *err)
 {
     struct ph_run *run = &v->run;
+    if (v->spec.source_encoding)
+        snprintf(run->encoding, sizeof run->encoding, "%s", v->spec.source_encoding);
     if (!ph_run_connect(run, false, err))
         return ph_run_unchanged(err);
-    snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
+    if (!*run->encoding)
+        snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
     if (!ph_run_connect(run, true, err) ||
         !ph_plan_make(&run->plan, &v->spec, run->source, run->target, err))
         return ph_run_unchanged(err);

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "haul/crew.h"
+#include "haul/misfit.h"
 
 /* Attempts after which a connection that is lost in the middle of a shard counts as its failure. */
 enum { DEADLY = 10 };
@@ -325,6 +326,32 @@ static bool hop(struct ph_worker *w, enum ph_way way, const struct ph_shard *sha
     return ok;
 }
 
+/* A hop has failed for rows that do not fit the target's encoding: they are named; and where so many may be
+ * left out, the shard goes without them, straight. */
+static bool hop_without(struct ph_worker *w, enum ph_way *way, const struct ph_shard *shard,
+                        struct ph_tally *tally, struct ph_err *err)
+{
+    struct ph_arena arena = {0};
+    struct ph_rejects rejects;
+    bool ok = false;
+    if (ph_misfit_find(w, shard, &arena, &rejects, err)) {
+        struct ph_shard rest = *shard;
+        rest.rejects = &rejects;
+        rest.file = NULL;
+        rest.expect = NULL;
+        *way = PH_WAY_DIRECT;
+        ok = hop(w, *way, &rest, tally, err);
+    }
+    if (ok)
+        ph_sight_event(w->crew, PH_LOG_WARN, "rejected", shard->id, shard->tab,
+                       "shard %" PRId64 " of %s: %d rows do not fit the encoding %s and were left"
+                       " out, the first at ctid %s",
+                       shard->id, shard->table->root_source, rejects.n,
+                       w->crew->opts.target_encoding, rejects.item[0].place);
+    ph_arena_fini(&arena);
+    return ok;
+}
+
 /* A claim that cannot go its way now: no place at the server, or no room for its file. */
 static void put_back(struct ph_worker *w, const struct ph_shard *shard)
 {
@@ -344,11 +371,13 @@ static bool work_on(struct ph_worker *w, const struct ph_claim *claim, const str
         return true;
     }
     w->desk->want = ph_way_want(w); /* for the claim that rides on the commit */
-    bool ok = hop(w, pass.way, shard, &tally, &err);
+    enum ph_way way = pass.way;
+    bool ok = hop(w, way, shard, &tally, &err) ||
+              (ph_misfit_is(&err) && hop_without(w, &way, shard, &tally, &err));
     ph_way_end(w, &pass, ok, &err);
     if (!ok)
         return handle_failure(w, shard, tally.rows, &err);
-    if (pass.way == PH_WAY_SPILL) {
+    if (way == PH_WAY_SPILL) {
         count_sealed(w, shard, &tally);
         return true;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "pg/reject.h"
 #include "pg/sql.h"
 
 static const struct ph_desk_ops ops;
@@ -152,6 +153,31 @@ void ph_desk_pg_sql_receipts(const struct ph_desk_pg *desk, struct ph_buf *sql,
     if (high > low)
         ph_sql_add(sql, "-%D", high);
     ph_sql_add(sql, "/%d', true);", shards[0].attempt);
+}
+
+/* Rejects of an earlier landing may be there when the shard is landed again under another snapshot. */
+void ph_desk_pg_sql_set_aside(const struct ph_desk_pg *desk, struct ph_buf *sql,
+                              const struct ph_shard *shard)
+{
+    static const struct ph_rejects none = {.most = INT64_MAX};
+    const struct ph_rejects *r = shard->rejects ? shard->rejects : &none;
+    if (!shard->rejects && !shard->redo_xid && !shard->table->target_unlogged)
+        return;
+    struct ph_buf places = {0}, keys = {0}, lines = {0};
+    for (int i = 0; i < r->n; i++) {
+        const char *comma = i ? ", " : "";
+        ph_sql_add(&places, "%s%L", comma, r->item[i].place);
+        ph_sql_add(&keys, "%s%L", comma, r->item[i].key);
+        ph_sql_add(&lines, "%s%L", comma, r->item[i].line);
+    }
+    ph_sql_add(sql,
+               "SELECT pghaul.set_aside(%D, %D, %d, %D, ARRAY[%s]::pg_catalog.text[],"
+               " ARRAY[%s]::pg_catalog.text[], ARRAY[%s]::pg_catalog.text[]);",
+               desk->opts.job, shard->id, shard->tab, r->most, ph_buf_text(&places),
+               ph_buf_text(&keys), ph_buf_text(&lines));
+    ph_buf_fini(&places);
+    ph_buf_fini(&keys);
+    ph_buf_fini(&lines);
 }
 
 /* The claim that rides on a commit. */

@@ -49,6 +49,8 @@ void ph_desk_pg_sql_receipts(const struct ph_desk_pg *desk, struct ph_buf *sql,
 /* Appends what ends the transaction of a bundle: land each and COMMIT, and behind them the claim of
  * what comes next (unless we are told to stop). SQLSTATE PH001: fenced; PH002: the target is not the
  * planned relation any more. */
+void ph_desk_pg_sql_set_aside(const struct ph_desk_pg *desk, struct ph_buf *sql,
+                              const struct ph_shard *shard);
 void ph_desk_pg_sql_land(const struct ph_desk_pg *desk, struct ph_buf *sql,
                          const struct ph_shard *shards, const struct ph_tally *tallies, int n);
 

@@ -10,7 +10,7 @@
 --  4. The shards of a table are disjoint and cover it, and their bounds were read under the snapshot of their rows.
 --  5. The sum of the receipts' tallies is the table's tally.
 --  6. Whoever dies, at any point, leaves a state from which the same command goes on.
---  7. rows of a receipt = rows read = rows landed.
+--  7. rows of a receipt = rows read = rows landed. Rows that were left out on purpose (reject) are not read.
 --
 -- Time is this server's, always. Everything is qualified, and functions pin their search_path, since the role's
 -- own path stays in force in our sessions.
@@ -202,6 +202,18 @@ CREATE TABLE pghaul.receipt (
     PRIMARY KEY (job, shard)
 ) WITH (fillfactor = 50);
 CREATE UNLOGGED TABLE pghaul.receipt_unlogged (LIKE pghaul.receipt INCLUDING ALL);
+
+-- Rows that were left out, since the target's encoding has no characters for them: see pg/reject.h.
+CREATE TABLE pghaul.reject (
+    job   bigint NOT NULL,
+    shard bigint NOT NULL,
+    tab   int NOT NULL,
+    place text NOT NULL,  -- ctid in the source
+    key   text,
+    line  bytea NOT NULL, -- of COPY text, in the source's own bytes
+    PRIMARY KEY (job, shard, place),
+    FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
+);
 
 -- What a verify that has not ended has proven so far: it goes on with the rest.
 CREATE TABLE pghaul.verified (
@@ -530,6 +542,22 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
+END $$;
+
+-- The rejects of a shard, in the transaction that lands its other rows; those of an earlier landing go. One shard of the job
+-- after the other, so that their number is known. SQLSTATE PH003: there are more than a_most.
+CREATE FUNCTION pghaul.set_aside(a_job bigint, a_shard bigint, a_tab int, a_most bigint, a_places text[],
+                                 a_keys text[], a_lines text[])
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(1885825123, (a_job & 2147483647)::int);
+    DELETE FROM pghaul.reject r WHERE r.job = a_job AND r.shard = a_shard;
+    INSERT INTO pghaul.reject (job, shard, tab, place, key, line)
+    SELECT a_job, a_shard, a_tab, u.place, u.key, decode(u.line, 'hex')
+      FROM unnest(a_places, a_keys, a_lines) u(place, key, line);
+    IF (SELECT count(*) FROM pghaul.reject r WHERE r.job = a_job) > a_most THEN
+        RAISE EXCEPTION 'more rows would be left out than --max-rejects % allows', a_most USING ERRCODE = 'PH003';
+    END IF;
 END $$;
 
 -- Gives a claim back after a failure. counted: it was the shard's own; the fifth parks it. park: it would fail for ever.

@@ -171,6 +171,10 @@ static bool set_up(struct ph_conn *conn, const struct ph_conn_opts *opts, struct
     struct ph_rows *rows = NULL;
     bool ok = ph_conn_query(conn, sql.data, &rows, err);
     ph_buf_fini(&sql);
+    if (!ok && opts->encoding && !strcmp(err->sqlstate, "22023")) {
+        ph_err_set(err, PH_WRONG, "the %s knows no encoding %s", conn->side, opts->encoding);
+        ph_err_hint(err, "UTF8, LATIN1, WIN1252 and the like");
+    }
     if (ok && ph_rows_int(rows, 0, 0) != PQbackendPID(conn->pg)) {
         ok = ph_err_set(err, PH_WRONG, "the %s is behind a connection pooler", conn->side);
         ph_err_hint(err, "connect to the server itself: pghaul needs sessions of its own");

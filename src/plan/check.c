@@ -1,6 +1,7 @@
 /* What stands in the way on the whole: servers, connections, space. */
 #include "plan/check.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -76,13 +77,38 @@ void ph_check_jobs(struct ph_make *make, struct ph_conn *source, struct ph_conn 
 
 /* Servers. */
 
+/* Encodings have many names: UTF8 is UTF-8, LATIN1 is latin-1. */
+static bool same_encoding(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        a += strspn(a, "-_ ");
+        b += strspn(b, "-_ ");
+        if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+            return false;
+        if (!*a)
+            return true;
+    }
+}
+
 static void check_encoding(struct ph_make *make)
 {
     const char *s = make->plan->source.encoding, *t = make->plan->target.encoding;
+    const char *said = make->plan->spec->source_encoding;
     bool s_ascii = !strcmp(s, "SQL_ASCII"), t_ascii = !strcmp(t, "SQL_ASCII");
-    if (s_ascii != t_ascii)
+    if (said && !s_ascii && !same_encoding(said, s)) {
+        ph_make_obstacle(make, "leave --source-encoding out: it is for sources of SQL_ASCII",
+                         "the source has encoding %s, and not %s", s, said);
+    } else if (said) {
+        if (s_ascii && !same_encoding(said, t) && !t_ascii)
+            ph_make_warning(make,
+                            "text is taken for %s and converted to %s: rows with other bytes, or "
+                            "with characters that %s lacks, will fail",
+                            said, t, t);
+    } else if (s_ascii != t_ascii)
         ph_make_obstacle(
-            make, "use databases whose encodings are both known, or both SQL_ASCII",
+            make,
+            "say by --source-encoding what its bytes are; a row that is not so fails, or is left "
+            "out by --max-rejects",
             "the %s has encoding SQL_ASCII, which says nothing about its bytes, and the "
             "%s has %s",
             ph_make_side(make, s_ascii ? PH_SOURCE : PH_TARGET),

@@ -176,6 +176,8 @@ bool ph_definition_make(struct ph_make *make, struct ph_err *err)
     json_object_set_new(json, "target",
                         route == PH_ROUTE_EXTRACT ? archive_json(NULL) : side_json(&plan->target));
     json_object_set_new(json, "tables", tables_json(make));
+    if (plan->spec->source_encoding)
+        json_object_set_new(json, "source_encoding", text(plan->spec->source_encoding));
     if (plan->spec->large_objects)
         json_object_set_new(json, "large_objects", json_true());
     char *dump = json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT);

@@ -73,7 +73,8 @@ struct ph_job_spec {
     bool allow_nonempty;
     enum ph_triggers triggers;
     bool sequences;
-    bool large_objects; /* those of the whole database */
+    const char *source_encoding; /* of a source that has none itself (SQL_ASCII); NULL: not said */
+    bool large_objects;          /* those of the whole database */
     bool strict;
     bool verify; /* the plan is for looking: what would stand in the way of loading does not */
     const char *job_name; /* NULL: made from the target's name and the definition */

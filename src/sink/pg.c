@@ -123,6 +123,8 @@ static bool translate(const struct sink_pg *self, struct ph_err *err)
         err->code = PH_BUSY;
     if (!strcmp(err->sqlstate, "PH001"))
         err->code = PH_FENCED;
+    if (!strcmp(err->sqlstate, "PH003"))
+        ph_err_hint(err, "mend the rows in the source, or allow more");
     if (strcmp(err->sqlstate, "PH002") != 0)
         return false;
     ph_err_set(err, PH_RELATION, "target table %s is no longer the one that was planned",
@@ -339,6 +341,7 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
     }
     if (self->shard->table->objects)
         ph_buf_add(&sql, "SELECT pghaul.land_objects();");
+    ph_desk_pg_sql_set_aside(desk, &sql, self->shard);
     ph_desk_pg_sql_land(desk, &sql, first, self->tallies, ph_shard_count(self->shard));
     bool ok = !PH_FAULT("sink.commit") || ph_err_set(err, PH_FAILED, "fault point sink.commit");
     ok = ok && ph_conn_send(desk->conn, sql.data, err);

@@ -8,6 +8,7 @@
 #include "copy/batcher.h"
 #include "pg/copyout.h"
 #include "pg/objects.h"
+#include "pg/reject.h"
 #include "pg/sql.h"
 
 /* 64 KiB puts overlap best: a put larger than the target's socket buffer makes the source wait
@@ -58,6 +59,16 @@ static void disconnect(struct source_pg *self)
 
 /* Opening. */
 
+/* TID by TID: which rows they are was found under the same snapshot. */
+static void add_without(struct ph_buf *sql, const struct ph_rejects *rejects, bool and)
+{
+    ph_buf_add(sql, and? " AND ctid" : " WHERE ctid");
+    ph_buf_add(sql, " OPERATOR(pg_catalog.<>) ALL ('{");
+    for (int i = 0; i < rejects->n; i++)
+        ph_buf_addf(sql, "%s\"%s\"", i ? "," : "", rejects->item[i].place);
+    ph_buf_add(sql, "}'::pg_catalog.tid[])");
+}
+
 static void add_select(struct ph_buf *sql, const struct ph_shard *shard, const char *list)
 {
     const struct ph_table *t = shard->table;
@@ -70,6 +81,8 @@ static void add_select(struct ph_buf *sql, const struct ph_shard *shard, const c
         ph_sql_add(sql, " WHERE (%s)", shard->where);
     if (t->filter) /* the newline ends a comment that the filter may end with */
         ph_sql_add(sql, " %s (%s\n)", *shard->where ? "AND" : "WHERE", t->filter);
+    if (shard->rejects)
+        add_without(sql, shard->rejects, *shard->where || t->filter);
 }
 
 /* All tables of a bundle are locked, and looked at, before the first of them is read. */
