@@ -288,6 +288,11 @@ bool ph_conn_is_local(const struct ph_conn *conn)
     return conn->local;
 }
 
+bool ph_conn_in_transaction(const struct ph_conn *conn)
+{
+    return PQtransactionStatus(conn->pg) == PQTRANS_INTRANS;
+}
+
 bool ph_conn_ok(const struct ph_conn *conn)
 {
     return conn && !conn->broken;

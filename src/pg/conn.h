@@ -61,10 +61,11 @@ int ph_conn_backend_pid(const struct ph_conn *conn);
 const char *ph_conn_side(const struct ph_conn *conn);            /* "source" or "target" */
 const char *ph_conn_server_encoding(const struct ph_conn *conn); /* "UTF8" */
 const char *
-ph_conn_transport(const struct ph_conn *conn);        /* "unix socket", "TCP", "TCP with TLSv1.3" */
-bool ph_conn_is_local(const struct ph_conn *conn);    /* unix socket or loopback address */
-bool ph_conn_ok(const struct ph_conn *conn);          /* not broken */
-uint64_t ph_conn_wait_ns(const struct ph_conn *conn); /* time spent in poll() so far */
+ph_conn_transport(const struct ph_conn *conn);     /* "unix socket", "TCP", "TCP with TLSv1.3" */
+bool ph_conn_is_local(const struct ph_conn *conn); /* unix socket or loopback address */
+bool ph_conn_in_transaction(const struct ph_conn *conn); /* that BEGIN has begun */
+bool ph_conn_ok(const struct ph_conn *conn);             /* not broken */
+uint64_t ph_conn_wait_ns(const struct ph_conn *conn);    /* time spent in poll() so far */
 
 /* Rows of a result; values are text. Free with ph_rows_free (NULL is fine). */
 struct ph_rows;

@@ -93,13 +93,38 @@ static void become_keeper(int report_fd, const char *job)
     set_title(job);
 }
 
+/* Whether the source has room for a lock on each table, and half of it left for others. Without it a TRUNCATE
+ * does not wait for us; it is noticed, since every shard looks whether its table is still in the same
+ * file, and then the job stops. */
+static bool may_lock_all(const struct ph_keeper_opts *opts, struct ph_conn *conn, bool *may,
+                         struct ph_err *err)
+{
+    enum { ALWAYS = 1000 };
+    struct ph_rows *rows = NULL;
+    *may = opts->n_tables <= ALWAYS;
+    if (*may)
+        return true;
+    if (!ph_conn_query(conn,
+                       "SELECT pg_catalog.current_setting('max_locks_per_transaction')"
+                       "::pg_catalog.int8 OPERATOR(pg_catalog.*)"
+                       " pg_catalog.current_setting('max_connections')::pg_catalog.int8",
+                       &rows, err))
+        return false;
+    *may = opts->n_tables <= ph_rows_int(rows, 0, 0) / 2;
+    ph_rows_free(rows);
+    return true;
+}
+
 static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *conn,
                           struct ph_buf *out, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
+    bool lock = false;
+    if (!may_lock_all(opts, conn, &lock, err))
+        return ph_err_prefix(err, "taking a snapshot");
     ph_sql_add(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;");
-    for (int i = 0; i < opts->n_tables; i++)
+    for (int i = 0; lock && i < opts->n_tables; i++)
         ph_sql_add(&sql, "%sONLY %I.%I", i ? ", " : "LOCK TABLE ", opts->tables[i].source_schema,
                    opts->tables[i].source_name);
     ph_sql_add(&sql,
@@ -108,7 +133,7 @@ static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *con
                " pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())::text,"
                " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
                " ELSE pg_catalog.pg_current_wal_lsn() END",
-               opts->n_tables ? " IN ACCESS SHARE MODE;" : "");
+               lock && opts->n_tables ? " IN ACCESS SHARE MODE;" : "");
     bool ok = ph_conn_query(conn, sql.data, &rows, err);
     ph_buf_fini(&sql);
     if (!ok) {

@@ -219,22 +219,26 @@ void ph_check_servers(struct ph_make *make, struct ph_conn *source, struct ph_co
 
 /* Adds those of tables [first, end) that have rows to the sentence; *n counts them. There may be a
  * transaction open, in which this is one more statement; it uses no operator that a search_path
- * could change. */
+ * could change. A savepoint lets go of the locks, of which ten thousand tables would need too many. */
 static bool find_rows(struct ph_plan *plan, struct ph_conn *target, int first, int end,
                       struct ph_buf *names, int *n, struct ph_err *err)
 {
     enum { NAMED = 5 };
     struct ph_buf sql = {0};
+    bool within = ph_conn_in_transaction(target);
+    const char *begin = within ? "SAVEPOINT pghaul_look;" : "";
     for (int i = first; i < end; i++) {
         const struct ph_table *t = &plan->tables[i];
         if (t->objects)
             continue; /* see ph_objects_check */
-        ph_sql_add(&sql, sql.len ? " UNION ALL " : "");
+        ph_sql_add(&sql, sql.len ? " UNION ALL " : begin);
         /* a partitioned table has rows only below it */
         ph_sql_add(&sql, "SELECT %d WHERE EXISTS (SELECT FROM %s%I.%I)", i,
                    t->target_routes ? "" : "ONLY ", t->target_schema, t->target_name);
     }
     struct ph_rows *rows = NULL;
+    if (sql.len && within)
+        ph_buf_add(&sql, ";ROLLBACK TO SAVEPOINT pghaul_look;RELEASE SAVEPOINT pghaul_look");
     bool ok = !sql.len || ph_conn_query(target, sql.data, &rows, err);
     ph_buf_fini(&sql);
     for (int i = 0; i < ph_rows_count(rows); i++) {

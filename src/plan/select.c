@@ -409,6 +409,41 @@ static void tell_idle_excludes(struct ph_make *make)
     }
 }
 
+/* Whether --all or --schema would have swept it in, were it a table. */
+static bool is_swept(struct ph_make *make, const struct ph_relation *r, bool all)
+{
+    struct ph_pattern pattern;
+    struct ph_err ignored;
+    const struct ph_job_spec *spec = make->plan->spec;
+    bool swept = all;
+    for (int i = 0; i < spec->n_schemas && !swept; i++)
+        swept = ph_pattern_parse_schema(&pattern, arena_of(make), spec->schemas[i], &ignored) &&
+                ph_pattern_matches(&pattern.name, r->schema);
+    return swept && !r->of_extension && !ph_select_is_excluded(make, r);
+}
+
+/* What holds rows and is no table. Views have none of their own. */
+static void tell_skipped(struct ph_make *make, bool all)
+{
+    static const char kinds[] = "mf";
+    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
+    const char **names =
+        ph_arena_calloc(arena_of(make), (size_t)catalog->n_relations + 1, sizeof *names);
+    for (const char *kind = kinds; *kind; kind++) {
+        int n = 0;
+        for (int i = 0; i < catalog->n_relations; i++) {
+            const struct ph_relation *r = &catalog->relations[i];
+            if (r->kind == *kind && !r->is_partition && is_swept(make, r, all))
+                names[n++] = ph_make_name(make, r);
+        }
+        if (n)
+            ph_make_warning(make, "skipped: %s%s %s%s",
+                            *kind == 'm' ? "materialized view" : "foreign table", n == 1 ? "" : "s",
+                            ph_make_list(make, names, n),
+                            *kind == 'm' ? "; REFRESH fills it in the target" : "");
+    }
+}
+
 bool ph_select_tables(struct ph_make *make, struct ph_err *err)
 {
     const struct ph_job_spec *spec = make->plan->spec;
@@ -427,5 +462,7 @@ bool ph_select_tables(struct ph_make *make, struct ph_err *err)
     if (all && !pick_all(make, taken, err))
         return false;
     tell_idle_excludes(make);
+    if (!spec->verify)
+        tell_skipped(make, all);
     return settle_picks(make, taken, err);
 }

@@ -295,12 +295,10 @@ static bool next_batch(struct ph_source *source, struct ph_batch *batch, struct 
     *batch = (struct ph_batch){0};
     if (self->state == OPENING && !await_copy(self, err))
         return false;
-    if (!ph_batcher_next(&self->batcher, read_copy, &self->copy, batch, err)) {
-        if (is_too_wide(self, err))
-            name_widest_row(self, err);
-        return false;
-    }
-    bool ok = batch->len > 0 || finish_copy(self, err);
+    bool ok = ph_batcher_next(&self->batcher, read_copy, &self->copy, batch, err) &&
+              (batch->len > 0 || finish_copy(self, err));
+    if (!ok && is_too_wide(self, err))
+        name_widest_row(self, err);
     note_wait(self);
     return ok;
 }

@@ -343,3 +343,93 @@ def few_connections_mean_few_workers_and_a_note(t):
     dsn = t.target.dsn.replace("user=tester", "user=plain")
     t.run("copy", "-s", t.source.dsn, "-d", dsn, "-t", "mixed", "-j", 20, *SMALL).expect(0, "connection")
     t.whole("mixed")
+
+
+@story()
+def views_foreign_tables_and_temporary_ones_are_refused_by_name_and_skipped_by_all(t):
+    for side in (t.source, t.target):
+        side.query("create extension file_fdw; create server files foreign data wrapper file_fdw; create table real (id int primary key); "
+                   "create foreign table far (a text) server files options (filename '/dev/null'); create view seen as select * from real; "
+                   "create materialized view kept as select * from real; create unlogged table quick (id int primary key)")
+    t.source.query("insert into real select generate_series(1, 100); insert into quick select generate_series(1, 50)")
+    t.copy("-t", "far").expect(2, "foreign table", "hint")
+    t.copy("-t", "kept").expect(2, "materialized view", "hint")
+    t.copy("-t", "seen").expect(2, "is a view", "hint")
+    t.copy("-t", "pg_temp.x").expect(2, "temporary", "hint")
+    warnings = t.plan("--all")["warnings"]
+    assert any("skipped: foreign table public.far" in w for w in warnings), warnings
+    assert any("skipped: materialized view public.kept" in w for w in warnings), warnings
+    assert not any("seen" in w for w in warnings), warnings
+    t.copy("--all").expect(0, "unlogged", "skipped")
+    t.whole("real", "quick")
+
+
+@story()
+def tables_of_1600_columns_are_moved(t):
+    t.both("create table many (%s)" % ", ".join("c%d %s" % (i, ("int", "text", "bool")[i % 3]) for i in range(1600)))
+    t.source.query("insert into many (%s) select %s from generate_series(1, 40) g; insert into many (c0) values (null), (7)" % (
+        ", ".join("c%d" % i for i in range(1600)), ", ".join(("g + %d" % i, "'t%d'" % (i % 7), "null")[i % 3] for i in range(1600))))
+    t.copy("-t", "many", "--verify").expect(0)
+    # 1600 fields and no more make a row that can be compared in pieces only
+    for first in range(0, 1600, 400):
+        t.same("many", columns=["c%d" % i for i in range(first, first + 400)])
+    t.check_ledger(complete=True)
+
+
+def make_tree(side, name, leaves, by):
+    side.query("create table %s (id int not null, v text) partition by range (id)" % name)
+    side.query("do $$ begin for i in 0 .. %d loop execute format('create table %s_%%s partition of %s for values from (%%s) to (%%s)', "
+               "i, i * %d, (i + 1) * %d); end loop; end $$" % (leaves - 1, name, name, by, by))
+
+
+@story(campaign=True)
+def a_tree_of_a_thousand_leaves_goes_leaf_to_leaf_or_through_the_root(t):
+    for side in (t.source, t.target):
+        make_tree(side, "same", 1000, 20)
+        make_tree(side, "other", 1000 if side is t.source else 40, 20 if side is t.source else 500)
+    for name in ("same", "other"):
+        t.source.query("insert into %s select i, 'v' || i from generate_series(0, 19999) i" % name)
+    shown = t.plan("-t", "same", "-t", "other")["tables"]
+    assert len(shown) == 2000, len(shown)
+    assert sum(x["target"] == x["source"] for x in shown) == 1000 and sum(x["target"] == "public.other" for x in shown) >= 960
+    done = t.copy("-t", "same", "-t", "other", "-j", 2, "--json", timeout=140).expect(0).json
+    print("2000 leaves: %.1f s" % done["seconds"])
+    t.whole("same", "other")
+    for i in (0, 500, 999):
+        assert t.rows("same_%d" % i) == 20
+
+
+@story(campaign=True, timeout=900)
+def ten_thousand_tables_are_one_job(t):
+    for side in (t.source, t.target):
+        for block in range(20):
+            side.query("do $$ begin for i in %d .. %d loop execute format('create table n%%s (id int primary key, v text)', i); end loop; end $$"
+                       % (block * 500, block * 500 + 499))
+    for block in range(20):
+        t.source.query("do $$ begin for i in %d .. %d loop execute format('insert into n%%s select g, ''v'' || g from generate_series(1, %%s) g', "
+                       "i, i %% 20); end loop; end $$" % (block * 500, block * 500 + 499))
+    plan = t.run("plan", *t.ends(), "-t", "n*", "--json", timeout=300).expect(0)
+    done = t.copy("-t", "n*", "-j", 2, "--json", timeout=600).expect(0).json
+    print("10,000 tables: planned in %.1f s, copied in %.1f s" % (plan.seconds, done["seconds"]))
+    assert len(done["tables"]) == 10000 and done["rows"] == 95000, (len(done["tables"]), done["rows"])
+    assert plan.seconds < 60 and done["seconds"] < 120, (plan.seconds, done["seconds"])
+    t.check_ledger(complete=True)
+
+
+@story(campaign=True, timeout=900, own=True)
+def values_up_to_the_limit_of_a_gigabyte_pass_or_are_named(t):
+    t.both("create table big (id int primary key, b bytea, t text)")
+    t.source.query("alter table big alter b set storage external")
+    t.source.query("insert into big values (1, decode(repeat('00ff', 150000000), 'hex'), null)")  # 300 MB of bytes
+    t.source.query("insert into big values (2, null, repeat('ab', 500000000)), (3, '', '')")       # almost 1 GB of text
+    args = ("-t", "big", "-j", 1, "--shard-size", "64MiB", "--memory", "3GiB")
+    t.copy(*args, timeout=600).expect(0)
+    for side in (t.source, t.target):
+        assert side.query("select id, length(b), length(t), md5(b), md5(t) from big order by 1") == \
+            t.source.query("select id, length(b), length(t), md5(b), md5(t) from big order by 1")
+    # two values that are each allowed, and together no row that a server can send
+    t.source.query("insert into big select 4, b || b, t from (select (select b from big where id = 1) b, (select t from big where id = 2) t) x")
+    t.target.query("truncate big")
+    result = t.copy(*args, "--job", "wide", timeout=600).expect(1, "ctid")
+    assert "parked" in result.err, result
+    assert t.rows("big") <= 3
