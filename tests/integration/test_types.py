@@ -1,4 +1,5 @@
-"""Pairs of types: what lands is the same value, or the pair is refused. Never a different value in silence.
+"""Pairs of types: what lands is the same value, or the pair is refused. Never a different value in silence. (test_matrix.py
+walks many more pairs every day, all of them in one job.)
 
 COPY BINARY itself has no types on scalars: int8 into timestamp loads, and is garbage.
 """
@@ -77,7 +78,7 @@ def check_pairs(t, pairs):
     assert not wrong, "%d of %d pairs:\n%s" % (len(wrong), len(pairs), "\n".join(wrong))
 
 
-@story(heavy=True)
+@story(campaign=True, timeout=300)
 def pairs_of_types_that_binary_would_load_as_garbage_are_refused_or_cast(t):
     check_pairs(t, EVERYDAY)
 
@@ -93,7 +94,7 @@ def what_is_widened_is_cast_and_not_refused(t):
         assert same_text(t, source_type, target_type) is None
 
 
-@story()
+@story(campaign=True, timeout=300)
 def every_type_goes_into_itself(t):
     check_pairs(t, [(name, name) for name in SAMPLES])
 
