@@ -69,31 +69,16 @@ void ph_stats_estimate(const double *values, size_t n, struct ph_dice *dice,
     enclose(draws, out);
 }
 
-static double ratio(const double *a, const double *b, size_t n)
-{
-    double below = ph_stats_median(a, n);
-    return below > 0 ? ph_stats_median(b, n) / below : 0;
-}
-
 void ph_stats_ratio(const double *a, const double *b, size_t n, struct ph_dice *dice,
                     struct ph_estimate *out)
 {
-    double draws[DRAWS], from_a[PH_STATS_MOST], from_b[PH_STATS_MOST];
+    double ratios[PH_STATS_MOST];
     size_t all = n;
     n = last_ones(&a, all);
     last_ones(&b, all);
-    out->median = out->low = out->high = ratio(a, b, n);
-    if (n < 2)
-        return;
-    for (int i = 0; i < DRAWS; i++) {
-        for (size_t k = 0; k < n; k++) {
-            size_t pair = ph_dice_next(dice) % n;
-            from_a[k] = a[pair];
-            from_b[k] = b[pair];
-        }
-        draws[i] = ratio(from_a, from_b, n);
-    }
-    enclose(draws, out);
+    for (size_t i = 0; i < n; i++)
+        ratios[i] = a[i] > 0 ? b[i] / a[i] : 0;
+    ph_stats_estimate(ratios, n, dice, out);
 }
 
 /* Golden section. */

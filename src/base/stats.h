@@ -30,8 +30,8 @@ enum { PH_STATS_MOST = 64 };
 void ph_stats_estimate(const double *values, size_t n, struct ph_dice *dice,
                        struct ph_estimate *out);
 
-/* median(b) / median(a): how many times b is a. The values come in pairs that were measured one after the other, under the same
- * circumstances, so pairs are drawn. */
+/* How many times b is a: the median of the ratios of pairs. A pair was measured one after the other, under the same
+ * circumstances; what changes from pair to pair does not count then. */
 void ph_stats_ratio(const double *a, const double *b, size_t n, struct ph_dice *dice,
                     struct ph_estimate *out);
 

@@ -49,6 +49,12 @@ struct ph_progress {
     const char *phase; /* "planning", "copying", "waiting for the target", "finishing", ... */
 };
 
+/* Some of the shards instead of all, see ph_plan_thin(); bytes 0: all of them. */
+struct ph_job_sample {
+    uint64_t bytes;
+    double place;
+};
+
 struct ph_job_opts {
     const struct ph_dsn *source, *target;
     const struct ph_job_spec *spec;
@@ -64,6 +70,7 @@ struct ph_job_opts {
     struct ph_spill_opts spill;           /* copy */
     bool forget_spill;                    /* what is spilled where no mover works is read again */
     const char *archive_dir;              /* extract, load */
+    struct ph_job_sample sample;          /* tune */
     struct ph_log *log;                   /* may be NULL */
     struct ph_interrupt *interrupt;
     void (*progress)(void *arg,

@@ -143,6 +143,10 @@ bool ph_check_empty(struct ph_plan *plan, struct ph_conn *target, struct ph_err 
  */
 bool ph_plan_cut(struct ph_plan *plan, struct ph_conn *source, struct ph_err *err);
 
+/* After ph_plan_cut: leaves a run of neighbouring shards of some `bytes`, two at least, which begins at `place` (0 to 1) of all of
+ * them. For who wants to know how fast a job would be, not to move its rows. */
+void ph_plan_thin(struct ph_plan *plan, uint64_t bytes, double place);
+
 /* Load: the shards are those that the archive has of the planned tables, numbered anew, biggest
  * first; their files are the archive's texts. PH_FAILED when the archive is not complete, or is not
  * the one that the plan was made of. */

@@ -83,6 +83,18 @@ TEST(a_true_gain_is_significant_and_none_is_not)
     assert_true(none.low < 1 && none.high > 1);
 }
 
+TEST(what_changes_from_pair_to_pair_does_not_blur_a_gain)
+{
+    double a[6], b[6];
+    struct ph_estimate gain;
+    for (int i = 0; i < 6; i++) {
+        a[i] = 100 * (1 + i);
+        b[i] = a[i] * 1.05;
+    }
+    ph_stats_ratio(a, b, 6, &(struct ph_dice){1}, &gain);
+    assert_true(gain.low > 1.049 && gain.high < 1.051);
+}
+
 TEST(a_ratio_of_nothing_is_nothing)
 {
     struct ph_estimate e;
@@ -134,6 +146,7 @@ int main(void)
                cmocka_unit_test(the_interval_holds_the_truth_in_most_worlds),
                cmocka_unit_test(more_measurements_make_it_narrower),
                cmocka_unit_test(a_true_gain_is_significant_and_none_is_not),
+               cmocka_unit_test(what_changes_from_pair_to_pair_does_not_blur_a_gain),
                cmocka_unit_test(a_ratio_of_nothing_is_nothing),
                cmocka_unit_test(of_too_many_values_the_last_ones_count),
                cmocka_unit_test(the_golden_section_finds_the_top_of_a_hump),
