@@ -4,9 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "haul/control.h"
 #include "ledger/pg.h"
 #include "pg/tag.h"
 
@@ -105,7 +107,7 @@ static bool make_scratch(struct ph_tune *t, struct ph_err *err)
     usual->source = t->opts->job->source;
     usual->target = t->opts->job->target;
     if (!ph_scratch_make(t->target, t->arena, t->table->target_schema, t->table->target_name,
-                         t->job, 0, &usual->scratch, err)) {
+                         t->job, t->tag, 0, &usual->scratch, err)) {
         err->code = err->code == PH_FAILED ? PH_WRONG : err->code;
         return false;
     }
@@ -167,13 +169,22 @@ static void know_speed(struct ph_tune *t)
         t->result->speed = s->points[s->start].speed;
 }
 
+/* However short the time is, it is known how fast it was. */
+static bool baseline(struct ph_tune *t, struct ph_err *err)
+{
+    for (int i = 0; i < PH_TUNE_BASELINE; i++)
+        if (!ph_tune_trial(t, &t->config, &t->baseline[i], err))
+            return false;
+    return true;
+}
+
 static bool try_all(struct ph_tune *t, struct ph_err *err)
 {
     struct ph_tune_counters before;
     double begun = ph_clock_s(), time_s = t->until - begun;
     struct ph_tune_config first = t->config;
     ph_tune_count(t, &before);
-    if (!ph_tune_warm_up(t, err))
+    if (!ph_tune_warm_up(t, err) || !baseline(t, err))
         return false;
     bool ok = ph_tune_settings(t, begun + 0.72 * time_s, err) &&
               final_duel(t, &first, begun + 0.8 * time_s, err);
@@ -197,6 +208,18 @@ static void tidy_up(struct ph_tune *t)
                t->result->scratch, err.text);
 }
 
+/* Whoever opens the socket of a dead run has it, and takes it away in the end. */
+static void drop_socket(const struct ph_spill_opts *opts, const char *job, struct ph_arena *arena)
+{
+    struct ph_control control;
+    const char *base = opts->state_dir ? NULL : opts->state_base;
+    if (!base || access(ph_arena_printf(arena, "%s/%s", base, job), F_OK) != 0)
+        return;
+    ph_control_begin(&control,
+                     &(struct ph_control_opts){.job = job, .host = "", .state_base = base});
+    ph_control_end(&control);
+}
+
 bool ph_tune_sweep(struct ph_conn *target, const struct ph_spill_opts *opts, struct ph_arena *arena,
                    struct ph_scratch_left **left, int *n, struct ph_err *err)
 {
@@ -206,10 +229,11 @@ bool ph_tune_sweep(struct ph_conn *target, const struct ph_spill_opts *opts, str
         struct ph_spill spill;
         struct ph_err ignored;
         const struct ph_scratch_left *l = &(*left)[i];
-        if (*l->tag && ph_spill_init(&spill, opts, "", l->job, l->tag, "", NULL, &ignored)) {
+        if (ph_spill_init(&spill, opts, "", l->job, l->tag, "", NULL, &ignored)) {
             ph_spill_end(&spill);
             ph_spill_fini(&spill);
         }
+        drop_socket(opts, l->job, arena);
     }
     return true;
 }
@@ -223,8 +247,8 @@ static bool sweep(struct ph_tune *t, struct ph_err *err)
         (present && !ph_tune_sweep(t->target, &t->opts->job->spill, t->arena, &left, &n, err)))
         return false;
     for (int i = 0; present && i < n; i++)
-        ph_log(t->opts->job->log, PH_LOG_NOTE, "%s, left by a tune that died, is taken away",
-               left[i].table);
+        ph_log(t->opts->job->log, PH_LOG_NOTE, "%s.%s, left by a tune that died, is taken away",
+               left[i].schema, left[i].name);
     return true;
 }
 
@@ -238,10 +262,10 @@ static void fini(struct ph_tune *t)
     ph_plan_free(t->plan);
 }
 
-/* So that a hundred trials fit into the time; short ones measure the beginning of a job more than the job. */
+/* So that some hundred trials fit into the time; short ones measure the beginning of a job more than the job. */
 static double box(double time_s)
 {
-    double s = time_s / 100;
+    double s = time_s / 150;
     return s < 0.4 ? 0.4 : s > 5 ? 5 : s;
 }
 

@@ -28,6 +28,8 @@ struct ph_tune_way {
     struct ph_scratch scratch;
 };
 
+enum { PH_TUNE_BASELINE = 2 };
+
 struct ph_tune {
     const struct ph_tune_opts *opts;
     struct ph_tune_result *result;
@@ -43,7 +45,8 @@ struct ph_tune {
     int n_ways;
     struct ph_dsn *dsns[2 * PH_TUNE_MOVES]; /* to be freed */
     int n_dsns;
-    struct ph_tune_config config; /* in force */
+    struct ph_tune_config config;      /* in force */
+    double baseline[PH_TUNE_BASELINE]; /* speeds of the first one */
     struct ph_dice dice;
     double until;       /* when all time is over */
     double box_s;       /* a trial measures so long */
@@ -81,6 +84,9 @@ bool ph_tune_search(struct ph_tune *t, struct ph_tune_setting *setting, ph_tune_
 /* The value's place among the points, which is made when there is none; -1 when there is no room. */
 int ph_tune_point(struct ph_tune *t, struct ph_tune_setting *setting, double value,
                   const char *label);
+
+/* One more trial of a point; a speed of 0 says nothing. */
+void ph_tune_add_speed(struct ph_tune *t, struct ph_tune_point *point, double speed);
 
 /* B against A, turn by turn, until it is clear or time is over. */
 struct ph_tune_duel {

@@ -29,7 +29,7 @@ int ph_tune_point(struct ph_tune *t, struct ph_tune_setting *s, double value, co
     return s->n_points++;
 }
 
-static void add_speed(struct ph_tune *t, struct ph_tune_point *p, double speed)
+void ph_tune_add_speed(struct ph_tune *t, struct ph_tune_point *p, double speed)
 {
     if (speed <= 0 || p->n == PH_STATS_MOST)
         return;
@@ -55,7 +55,7 @@ static bool try_point(struct ph_tune *t, struct ph_tune_setting *s, int point, p
         s->points[point].failed = ph_arena_strdup(t->arena, err->text);
         return true;
     }
-    add_speed(t, &s->points[point], speed);
+    ph_tune_add_speed(t, &s->points[point], speed);
     return true;
 }
 
@@ -247,8 +247,8 @@ static bool challenge(struct ph_tune *t, struct ph_tune_setting *s, int challeng
     s->challenger = challenger;
     bool ok = ph_tune_duel(t, &now, &then, until, &duel, err);
     for (int i = 0; i < duel.pairs; i++) {
-        add_speed(t, &s->points[s->start], duel.a[i]);
-        add_speed(t, &s->points[challenger], duel.b[i]);
+        ph_tune_add_speed(t, &s->points[s->start], duel.a[i]);
+        ph_tune_add_speed(t, &s->points[challenger], duel.b[i]);
     }
     s->gain = duel.gain;
     s->pairs = duel.pairs;

@@ -281,7 +281,7 @@ static bool try_scratch(struct ph_tune *t, int without, struct ph_tune_move *m, 
     struct ph_err ignored;
     int way = add_way(t);
     if (!ph_scratch_make(t->target, t->arena, t->table->target_schema, t->table->target_name,
-                         t->job, without, &t->ways[way].scratch, err)) {
+                         t->job, t->tag, without, &t->ways[way].scratch, err)) {
         t->ways[way].scratch = t->ways[0].scratch;
         return err->code != PH_INTERRUPTED;
     }

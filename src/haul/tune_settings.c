@@ -17,11 +17,13 @@ static struct ph_tune_setting *add_setting(struct ph_tune *t, const char *name, 
     return s;
 }
 
+static const char as_said[] = "as you said";
+
 static bool was_said(struct ph_tune *t, const char *name, double value, const char *label)
 {
     struct ph_tune_setting *s = add_setting(t, name, false);
     ph_tune_point(t, s, value, label);
-    s->why = "as you said";
+    s->why = as_said;
     return true;
 }
 
@@ -54,11 +56,15 @@ static int most_jobs(struct ph_tune *t)
 
 static bool try_jobs(struct ph_tune *t, double until, struct ph_err *err)
 {
-    if (t->opts->fixed_jobs)
-        return was_said(t, "jobs", t->config.jobs, label_jobs(t, t->config.jobs));
     struct ph_tune_setting *s = add_setting(t, "jobs", true);
     int most = most_jobs(t);
     s->start = ph_tune_point(t, s, t->config.jobs, label_jobs(t, t->config.jobs));
+    for (int i = 0; i < PH_TUNE_BASELINE; i++)
+        ph_tune_add_speed(t, &s->points[s->start], t->baseline[i]);
+    if (t->opts->fixed_jobs) {
+        s->why = as_said;
+        return true;
+    }
     for (int n = 1; n <= most && n <= 4 * t->config.jobs; n *= 2)
         ph_tune_point(t, s, n, label_jobs(t, n));
     for (int n = 3; n <= most && n <= 4 * t->config.jobs; n *= 2)
@@ -183,16 +189,23 @@ static void tell(struct ph_tune *t)
     ph_log(t->opts->job->log, PH_LOG_NOTE, "%s: %s; %s", s->name, s->points[s->best].label, s->why);
 }
 
+/* What is not tried leaves its time to the others. */
 bool ph_tune_settings(struct ph_tune *t, double until, struct ph_err *err)
 {
-    static const struct {
+    const struct {
         bool (*try)(struct ph_tune *, double, struct ph_err *);
-        double share; /* of the time, with those before */
-    } steps[] = {{try_jobs, 0.45}, {try_size, 0.75}, {try_split, 0.88}, {try_spill, 1}};
-    double begun = ph_clock_s();
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        bool ok = steps[i].try(t, begun + steps[i].share * (until - begun), err);
-        if (!ok)
+        double share;
+    } steps[] = {{try_jobs, t->opts->fixed_jobs ? 0 : 0.45},
+                 {try_size, t->opts->fixed_shard ? 0 : 0.3},
+                 {try_split, t->opts->fixed_split ? 0 : 0.13},
+                 {try_spill, t->opts->fixed_spill ? 0 : 0.12}};
+    enum { STEPS = sizeof steps / sizeof *steps };
+    for (size_t i = 0; i < STEPS; i++) {
+        double left = 0, now = ph_clock_s();
+        for (size_t k = i; k < STEPS; k++)
+            left += steps[k].share;
+        double share = left > 0 ? steps[i].share / left : 0;
+        if (!steps[i].try(t, now + share * (until - now), err))
             return false;
         tell(t);
     }

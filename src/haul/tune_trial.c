@@ -8,8 +8,8 @@
 
 enum { PATIENCE = 8, KEEP_S = 5 };
 
-/* A trial that moves the whole table within so many boxes need not be stopped. */
-enum { WHOLE = 3 };
+/* A trial that moves the whole table within so many boxes need not be stopped; others have shards for so many. */
+static const double whole_boxes = 1.5, sample_boxes = 3;
 
 struct watch {
     struct ph_interrupt stop;
@@ -120,7 +120,7 @@ static bool run(struct ph_tune *t, const struct ph_tune_config *config, struct w
     opts.arg = w;
     if (t->weight_rate > 0)
         opts.sample = (struct ph_job_sample){
-            .bytes = (uint64_t)(t->weight_rate * t->box_s * (t->to_the_end ? 1 : WHOLE)),
+            .bytes = (uint64_t)(t->weight_rate * t->box_s * (t->to_the_end ? 1 : sample_boxes)),
             .place = t->place};
     bool ok = ph_job_copy(&opts, result, err);
     struct ph_err clean;
@@ -189,7 +189,7 @@ bool ph_tune_warm_up(struct ph_tune *t, struct ph_err *err)
         return ph_err_hint(err, "leave them out while measuring");
     }
     double whole_s = w.weight_rate > 0 ? (double)t->table->bytes / w.weight_rate : 0;
-    t->result->whole = !w.halted || whole_s <= WHOLE * t->box_s;
+    t->result->whole = !w.halted || whole_s <= whole_boxes * t->box_s;
     t->weight_rate = t->result->whole ? 0 : w.weight_rate;
     return true;
 }

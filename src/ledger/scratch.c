@@ -31,8 +31,8 @@ static bool give_up(struct ph_conn *conn)
 /* Making. */
 
 /* Everything but the table itself, committed: from here on it will be found. The lock is the session's. */
-static bool write_down(struct ph_conn *conn, const char *schema, const char *job, int *id,
-                       struct ph_err *err)
+static bool write_down(struct ph_conn *conn, const char *schema, const char *job, const char *tag,
+                       int *id, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
@@ -41,11 +41,12 @@ static bool write_down(struct ph_conn *conn, const char *schema, const char *job
     ph_sql_add(
         &sql,
         "CREATE TABLE IF NOT EXISTS pghaul.scratch (id int GENERATED ALWAYS AS IDENTITY PRIMARY"
-        " KEY, schema text NOT NULL, job text NOT NULL, made_at timestamptz NOT NULL DEFAULT"
+        " KEY, schema text NOT NULL, job text NOT NULL, tag text NOT NULL, made_at timestamptz NOT "
+        "NULL DEFAULT"
         " pg_catalog.clock_timestamp());"
-        "INSERT INTO pghaul.scratch (schema, job) VALUES (%L, %L) RETURNING id,"
+        "INSERT INTO pghaul.scratch (schema, job, tag) VALUES (%L, %L, %L) RETURNING id,"
         " pg_catalog.pg_advisory_lock(%d, id)",
-        schema, job, LOCK_CLASS);
+        schema, job, tag, LOCK_CLASS);
     if (!run(conn, &sql, &rows, err))
         return give_up(conn);
     *id = (int)ph_rows_int(rows, 0, 0);
@@ -119,12 +120,12 @@ static bool create(struct ph_conn *conn, const char *schema, const char *name, i
 }
 
 bool ph_scratch_make(struct ph_conn *conn, struct ph_arena *arena, const char *schema,
-                     const char *name, const char *job, int without, struct ph_scratch *out,
-                     struct ph_err *err)
+                     const char *name, const char *job, const char *tag, int without,
+                     struct ph_scratch *out, struct ph_err *err)
 {
     struct ph_err ignored;
     *out = (struct ph_scratch){.schema = ph_arena_strdup(arena, schema)};
-    if (!write_down(conn, schema, job, &out->id, err))
+    if (!write_down(conn, schema, job, tag, &out->id, err))
         return false;
     out->name = ph_arena_printf(arena, "pghaul_scratch_%d", out->id);
     if (PH_FAULT("scratch.make"))
@@ -191,16 +192,32 @@ bool ph_scratch_end_job(struct ph_conn *conn, const char *job, struct ph_err *er
     }
 }
 
-/* Those whose lock is free; afterwards it is the transaction's. */
-static bool find_dead(struct ph_conn *conn, struct ph_rows **rows, struct ph_err *err)
+/* Those whose lock is free. */
+static bool find_dead(struct ph_conn *conn, struct ph_arena *arena, struct ph_scratch_left **left,
+                      int **ids, int *n, struct ph_err *err)
 {
     struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
     ph_sql_add(&sql,
-               "SELECT s.id, s.schema, s.job, (SELECT j.tag FROM pghaul.job j WHERE j.name"
-               " OPERATOR(pg_catalog.=) s.job) FROM pghaul.scratch s"
+               "SELECT s.id, s.schema, s.job, s.tag FROM pghaul.scratch s"
                " WHERE pg_catalog.pg_try_advisory_xact_lock(%d, s.id) ORDER BY s.id",
                LOCK_CLASS);
-    return run(conn, &sql, rows, err);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    *n = ph_rows_count(rows);
+    *left = ph_arena_calloc(arena, (size_t)*n + 1, sizeof **left);
+    *ids = ph_arena_calloc(arena, (size_t)*n + 1, sizeof **ids);
+    for (int i = 0; i < *n; i++) {
+        (*ids)[i] = (int)ph_rows_int(rows, i, 0);
+        (*left)[i] = (struct ph_scratch_left){
+            .schema = ph_arena_strdup(arena, ph_rows_text(rows, i, 1)),
+            .name = ph_arena_printf(arena, "pghaul_scratch_%d", (*ids)[i]),
+            .job = ph_arena_strdup(arena, ph_rows_text(rows, i, 2)),
+            .tag = ph_arena_strdup(arena, ph_rows_text(rows, i, 3)),
+        };
+    }
+    ph_rows_free(rows);
+    return true;
 }
 
 static bool has_list(struct ph_conn *conn, bool *there, struct ph_err *err)
@@ -214,52 +231,37 @@ static bool has_list(struct ph_conn *conn, bool *there, struct ph_err *err)
     return true;
 }
 
-static bool sweep(struct ph_conn *conn, struct ph_arena *arena, struct ph_scratch_left **left,
-                  int *n, struct ph_err *err)
+static bool drop_all(struct ph_conn *conn, const struct ph_scratch_left *left, const int *ids,
+                     int n, struct ph_err *err)
 {
-    struct ph_rows *rows = NULL;
-    if (!ph_ledger_begin(conn, false, err) || !find_dead(conn, &rows, err))
-        return false;
-    int found = ph_rows_count(rows);
-    *left = ph_arena_calloc(arena, (size_t)found + 1, sizeof **left);
     struct ph_buf sql = {0};
-    for (int i = 0; i < found; i++) {
-        int id = (int)ph_rows_int(rows, i, 0);
-        (*left)[i] = (struct ph_scratch_left){
-            .table = ph_arena_printf(arena, "%s.pghaul_scratch_%d", ph_rows_text(rows, i, 1), id),
-            .job = ph_arena_strdup(arena, ph_rows_text(rows, i, 2)),
-            .tag = ph_arena_strdup(arena, ph_rows_text(rows, i, 3)),
-        };
-        add_drop(&sql, ph_rows_text(rows, i, 1), id);
+    if (!ph_ledger_begin(conn, false, err))
+        return false;
+    for (int i = 0; i < n; i++) {
+        add_drop(&sql, left[i].schema, ids[i]);
         ph_sql_add(&sql, ";");
     }
-    ph_rows_free(rows);
-    bool ok = found == 0 || run(conn, &sql, NULL, err);
-    ph_buf_fini(&sql);
-    if (!ok || !end_list(conn, err) || !ph_ledger_commit(conn, err))
-        return false;
-    *n = found;
-    return true;
+    return (n == 0 || run(conn, &sql, NULL, err)) && end_list(conn, err) &&
+           ph_ledger_commit(conn, err);
 }
 
+/* Jobs first: as long as the scratch is written down, somebody will come back for its job. */
 bool ph_scratch_sweep(struct ph_conn *conn, struct ph_arena *arena, struct ph_scratch_left **left,
                       int *n, struct ph_err *err)
 {
     bool there = false;
-    struct ph_rows *rows = NULL;
+    int *ids = NULL;
     *left = NULL;
     *n = 0;
     if (!has_list(conn, &there, err))
         return false;
     if (!there)
         return true;
-    /* jobs first: as long as the scratch is written down, somebody will come back for its job */
-    if (!ph_ledger_begin(conn, false, err) || !find_dead(conn, &rows, err))
+    if (!ph_ledger_begin(conn, false, err) || !find_dead(conn, arena, left, &ids, n, err))
         return give_up(conn);
     ph_conn_recover(conn);
     bool ok = true;
-    for (int i = 0; i < ph_rows_count(rows) && ok; i++)
-        ok = !ph_rows_get(rows, i, 3) || ph_scratch_end_job(conn, ph_rows_text(rows, i, 2), err);
-    ph_rows_free(rows);
-    return ok && (sweep(conn, arena, left, n, err) || give_up(conn));
+    for (int i = 0; i < *n && ok; i++)
+        ok = ph_scratch_end_job(conn, (*left)[i].job, err) || err->code == PH_WRONG; /* gone */
+    return ok && (drop_all(conn, *left, ids, *n, err) || give_up(conn));
 }

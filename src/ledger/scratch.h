@@ -21,24 +21,24 @@ struct ph_scratch {
 };
 
 /* Makes one like a table: columns, defaults, checks, generated columns, indexes, storage, persistence, tablespace, access method;
- * not its triggers and foreign keys. job: whose rows it is going to hold. PH_WRONG when the role may not. */
+ * not its triggers and foreign keys. job and its tag: whose rows it is going to hold. PH_WRONG when the role may not. */
 bool ph_scratch_make(struct ph_conn *conn, struct ph_arena *arena, const char *schema,
-                     const char *name, const char *job, int without, struct ph_scratch *out,
-                     struct ph_err *err);
+                     const char *name, const char *job, const char *tag, int without,
+                     struct ph_scratch *out, struct ph_err *err);
 
 bool ph_scratch_truncate(struct ph_conn *conn, const struct ph_scratch *scratch,
                          struct ph_err *err);
 
 bool ph_scratch_drop(struct ph_conn *conn, const struct ph_scratch *scratch, struct ph_err *err);
 
-/* Takes away what the dead have left. What was found: names of tables and jobs, in the arena. */
+/* Takes away what the dead have left, and says what it was; in the arena. The jobs' files are not its affair. */
 struct ph_scratch_left {
-    const char *table, *job, *tag; /* tag: "" when the ledger does not know the job */
+    const char *schema, *name, *job, *tag;
 };
 bool ph_scratch_sweep(struct ph_conn *conn, struct ph_arena *arena, struct ph_scratch_left **left,
                       int *n, struct ph_err *err);
 
-/* Takes away a job of ours that has just ended: its last backends may still be about to notice. */
+/* Takes away a job of ours that has just ended: its last backends may still be about to notice. PH_WRONG: there is none. */
 bool ph_scratch_end_job(struct ph_conn *conn, const char *job, struct ph_err *err);
 
 #endif
