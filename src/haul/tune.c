@@ -151,7 +151,7 @@ static bool any_better(const struct ph_tune *t)
 static bool final_duel(struct ph_tune *t, const struct ph_tune_config *first, double until,
                        struct ph_err *err)
 {
-    struct ph_tune_duel duel;
+    struct ph_tune_duel duel = {0};
     if (!any_better(t))
         return true;
     bool ok = ph_tune_duel(t, first, &t->config, until, &duel, err);
@@ -183,14 +183,18 @@ static bool try_all(struct ph_tune *t, struct ph_err *err)
     struct ph_tune_counters before;
     double begun = ph_clock_s(), time_s = t->until - begun;
     struct ph_tune_config first = t->config;
+    ph_tune_read_facts(t);
     ph_tune_count(t, &before);
     if (!ph_tune_warm_up(t, err) || !baseline(t, err))
         return false;
-    bool ok = ph_tune_settings(t, begun + 0.72 * time_s, err) &&
-              final_duel(t, &first, begun + 0.8 * time_s, err);
+    bool ok = ph_tune_settings(t, begun + 0.7 * time_s, err);
     know_speed(t);
+    ph_tune_tell_checkpoints(t, &before);
+    ok = ok && ph_tune_server(t, begun + 0.9 * time_s, err) &&
+         ph_tune_again(t, begun + (any_better(t) ? 0.9 : 1) * time_s, err) &&
+         final_duel(t, &first, t->until, err);
     note_what_differs(t);
-    return ok && ph_tune_server(t, &before, t->until, err);
+    return ok;
 }
 
 /* Tidying up. */

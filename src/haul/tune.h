@@ -27,6 +27,7 @@ struct ph_tune_point {
     int n;
     struct ph_estimate speed; /* when n > 0 */
     const char *failed;       /* it does not work, and why; NULL: it does */
+    bool dropped;             /* the slower half of its time */
 };
 
 struct ph_tune_setting {

@@ -28,6 +28,20 @@ struct ph_tune_way {
     struct ph_scratch scratch;
 };
 
+/* B against A, turn by turn. */
+struct ph_tune_duel {
+    double a[PH_STATS_MOST], b[PH_STATS_MOST];
+    int pairs;
+    struct ph_estimate gain;
+};
+
+/* The duel of a setting, which may go on later. */
+typedef void ph_tune_apply(struct ph_tune_config *config, double value);
+struct ph_tune_bout {
+    ph_tune_apply *apply;
+    struct ph_tune_duel duel;
+};
+
 enum { PH_TUNE_BASELINE = 2 };
 
 struct ph_tune {
@@ -45,8 +59,9 @@ struct ph_tune {
     int n_ways;
     struct ph_dsn *dsns[2 * PH_TUNE_MOVES]; /* to be freed */
     int n_dsns;
-    struct ph_tune_config config;      /* in force */
-    double baseline[PH_TUNE_BASELINE]; /* speeds of the first one */
+    struct ph_tune_config config;                /* in force */
+    double baseline[PH_TUNE_BASELINE];           /* speeds of the first one */
+    struct ph_tune_bout bouts[PH_TUNE_SETTINGS]; /* as the result's settings */
     struct ph_dice dice;
     double until;       /* when all time is over */
     double box_s;       /* a trial measures so long */
@@ -76,7 +91,6 @@ bool ph_tune_has_time(const struct ph_tune *t, double until);
 
 /* Tries a setting and takes what is better; `apply` puts a value into a configuration. False only if nothing can be tried any
  * more. */
-typedef void ph_tune_apply(struct ph_tune_config *config, double value);
 bool ph_tune_search(struct ph_tune *t, struct ph_tune_setting *setting, ph_tune_apply *apply,
                     const char *(*label)(struct ph_tune *t, double value), double until,
                     struct ph_err *err);
@@ -88,20 +102,24 @@ int ph_tune_point(struct ph_tune *t, struct ph_tune_setting *setting, double val
 /* One more trial of a point; a speed of 0 says nothing. */
 void ph_tune_add_speed(struct ph_tune *t, struct ph_tune_point *point, double speed);
 
-/* B against A, turn by turn, until it is clear or time is over. */
-struct ph_tune_duel {
-    double a[PH_STATS_MOST], b[PH_STATS_MOST];
-    int pairs;
-    struct ph_estimate gain;
-};
+/* Goes on with a duel (one of zeros begins) until it is clear or time is over. */
 bool ph_tune_duel(struct ph_tune *t, const struct ph_tune_config *a, const struct ph_tune_config *b,
                   double until, struct ph_tune_duel *duel, struct ph_err *err);
+
+/* Goes on with the setting's own, and takes the challenger when it is better. Open: more pairs might still decide. */
+bool ph_tune_challenge(struct ph_tune *t, struct ph_tune_setting *setting, double until,
+                       struct ph_err *err);
+bool ph_tune_is_open(const struct ph_tune *t, const struct ph_tune_setting *setting);
 bool ph_tune_is_better(const struct ph_estimate *gain, int pairs);
 
-/* tune_settings.c: all of them. */
+/* tune_settings.c: all of them; and again those whose duel is open, with what time is left. */
 bool ph_tune_settings(struct ph_tune *t, double until, struct ph_err *err);
+bool ph_tune_again(struct ph_tune *t, double until, struct ph_err *err);
 
 /* tune_server.c */
+
+/* Settings of both servers. */
+void ph_tune_read_facts(struct ph_tune *t);
 
 /* What was before the first trial, and what came of it. */
 struct ph_tune_counters {
@@ -110,8 +128,10 @@ struct ph_tune_counters {
     bool known;
 };
 void ph_tune_count(struct ph_tune *t, struct ph_tune_counters *counters);
-bool ph_tune_server(struct ph_tune *t, const struct ph_tune_counters *before, double until,
-                    struct ph_err *err);
+bool ph_tune_server(struct ph_tune *t, double until, struct ph_err *err);
+
+/* What the counters say of checkpoints: after trials of the usual way alone. */
+void ph_tune_tell_checkpoints(struct ph_tune *t, const struct ph_tune_counters *before);
 void ph_tune_note(struct ph_tune *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -59,15 +59,13 @@ static bool try_point(struct ph_tune *t, struct ph_tune_setting *s, int point, p
     return true;
 }
 
-/* The best of those that were measured; those that were measured once only when no other was. */
+/* The best of those that were not dropped. */
 static int best_of(const struct ph_tune_setting *s)
 {
-    int best = -1, least = 1;
-    for (int i = 0; i < s->n_points; i++)
-        least = !s->points[i].failed && s->points[i].n >= 2 ? 2 : least;
+    int best = -1;
     for (int i = 0; i < s->n_points; i++) {
         const struct ph_tune_point *p = &s->points[i];
-        if (!p->failed && p->n >= least &&
+        if (!p->failed && !p->dropped && p->n > 0 &&
             (best < 0 || p->speed.median > s->points[best].speed.median))
             best = i;
     }
@@ -93,22 +91,22 @@ static void order_by_distance(const struct ph_tune_setting *s, int order[PH_TUNE
     }
 }
 
-/* Drops the slower half, and what does not work. */
-static int drop_half(const struct ph_tune_setting *s, int *alive, int n)
+/* Drops the slower half, and what does not work. The others stay in their order. */
+static int drop_half(struct ph_tune_setting *s, int *alive, int n)
 {
     int left = 0, keep = n > 2 ? (n + 1) / 2 : n;
-    for (int i = 1; i < n; i++) /* fastest first */
-        for (int k = i; k > 0; k--) {
-            const struct ph_tune_point *a = &s->points[alive[k - 1]], *b = &s->points[alive[k]];
-            if (a->speed.median >= b->speed.median)
-                break;
-            int swap = alive[k];
-            alive[k] = alive[k - 1];
-            alive[k - 1] = swap;
-        }
-    for (int i = 0; i < n && left < keep; i++)
-        if (!s->points[alive[i]].failed && s->points[alive[i]].n > 0)
+    for (int i = 0; i < n; i++) {
+        struct ph_tune_point *p = &s->points[alive[i]];
+        int faster = 0;
+        for (int k = 0; k < n; k++)
+            faster += s->points[alive[k]].speed.median > p->speed.median;
+        p->dropped = faster >= keep;
+    }
+    for (int i = 0; i < n; i++) {
+        const struct ph_tune_point *p = &s->points[alive[i]];
+        if (!p->dropped && !p->failed && p->n > 0)
             alive[left++] = alive[i];
+    }
     return left;
 }
 
@@ -201,8 +199,7 @@ static bool is_settled(const struct ph_tune_duel *d)
 bool ph_tune_duel(struct ph_tune *t, const struct ph_tune_config *a, const struct ph_tune_config *b,
                   double until, struct ph_tune_duel *d, struct ph_err *err)
 {
-    *d = (struct ph_tune_duel){0};
-    for (int round = 0; !is_settled(d) && round < 2 * PAIRS_MOST; round++) {
+    for (int round = d->pairs; !is_settled(d) && round < 2 * PAIRS_MOST; round++) {
         double first = 0, second = 0;
         bool swap = round % 2;
         if (!ph_tune_has_time(t, until - t->trial_s))
@@ -220,42 +217,47 @@ bool ph_tune_duel(struct ph_tune *t, const struct ph_tune_config *a, const struc
     return true;
 }
 
-static void judge(struct ph_tune *t, struct ph_tune_setting *s, int challenger)
+static void judge(struct ph_tune *t, struct ph_tune_setting *s)
 {
-    const struct ph_tune_point *p = &s->points[challenger];
+    const struct ph_tune_point *p = &s->points[s->challenger];
     double more = (s->gain.median - 1) * 100, low = (s->gain.low - 1) * 100,
            high = (s->gain.high - 1) * 100;
-    if (ph_tune_is_better(&s->gain, s->pairs)) {
-        s->best = challenger;
+    s->best = ph_tune_is_better(&s->gain, s->pairs) ? s->challenger : s->start;
+    if (s->best != s->start)
         s->why = ph_arena_printf(t->arena, "%s is %.0f %% faster (%.0f to %.0f)", p->label, more,
                                  low, high);
-    } else if (s->pairs < PAIRS_LEAST) {
+    else if (s->pairs < PAIRS_LEAST)
         s->why = ph_arena_printf(t->arena, "no time was left to prove that %s is faster", p->label);
-    } else {
-        s->why = ph_arena_printf(t->arena, "%s makes %+.1f %% (%+.0f to %+.0f): not worth it",
-                                 p->label, more, low, high);
-    }
+    else
+        s->why = ph_arena_printf(t->arena, "%s makes %+.1f %% (%+.0f to %+.0f): %s", p->label, more,
+                                 low, high, more >= 3 ? "not proven" : "not worth it");
 }
 
-static bool challenge(struct ph_tune *t, struct ph_tune_setting *s, int challenger,
-                      ph_tune_apply *apply, double until, struct ph_err *err)
+bool ph_tune_challenge(struct ph_tune *t, struct ph_tune_setting *s, double until,
+                       struct ph_err *err)
 {
+    struct ph_tune_bout *bout = &t->bouts[s - t->result->settings];
     struct ph_tune_config now = t->config, then = t->config;
-    struct ph_tune_duel duel;
-    apply(&now, s->points[s->start].value);
-    apply(&then, s->points[challenger].value);
-    s->challenger = challenger;
-    bool ok = ph_tune_duel(t, &now, &then, until, &duel, err);
-    for (int i = 0; i < duel.pairs; i++) {
-        ph_tune_add_speed(t, &s->points[s->start], duel.a[i]);
-        ph_tune_add_speed(t, &s->points[challenger], duel.b[i]);
+    int known = bout->duel.pairs;
+    bout->apply(&now, s->points[s->start].value);
+    bout->apply(&then, s->points[s->challenger].value);
+    bool ok = ph_tune_duel(t, &now, &then, until, &bout->duel, err);
+    for (int i = known; i < bout->duel.pairs; i++) {
+        ph_tune_add_speed(t, &s->points[s->start], bout->duel.a[i]);
+        ph_tune_add_speed(t, &s->points[s->challenger], bout->duel.b[i]);
     }
-    s->gain = duel.gain;
-    s->pairs = duel.pairs;
-    judge(t, s, challenger);
+    s->gain = bout->duel.gain;
+    s->pairs = bout->duel.pairs;
+    judge(t, s);
     if (s->best != s->start)
-        apply(&t->config, s->points[s->best].value);
+        bout->apply(&t->config, s->points[s->best].value);
     return ok;
+}
+
+bool ph_tune_is_open(const struct ph_tune *t, const struct ph_tune_setting *s)
+{
+    return s->challenger >= 0 && s->best == s->start &&
+           !is_settled(&t->bouts[s - t->result->settings].duel);
 }
 
 static int count_tried(const struct ph_tune_setting *s)
@@ -272,6 +274,7 @@ bool ph_tune_search(struct ph_tune *t, struct ph_tune_setting *s, ph_tune_apply 
                     struct ph_err *err)
 {
     double begun = ph_clock_s(), half = begun + 0.5 * (until - begun);
+    t->bouts[s - t->result->settings] = (struct ph_tune_bout){.apply = apply};
     s->best = s->start;
     s->challenger = -1;
     s->why = "no time was left to try it";
@@ -281,8 +284,10 @@ bool ph_tune_search(struct ph_tune *t, struct ph_tune_setting *s, ph_tune_apply 
         (s->number && !refine(t, s, apply, label, half, err)))
         return false;
     int best = best_of(s);
-    if (best >= 0 && best != s->start)
-        return challenge(t, s, best, apply, until, err);
+    if (best >= 0 && best != s->start) {
+        s->challenger = best;
+        return ph_tune_challenge(t, s, until, err);
+    }
     s->why = count_tried(s) > 1 ? ph_arena_printf(t->arena, "the best of %d values that were tried",
                                                   count_tried(s))
                                 : "no time was left to try another value";

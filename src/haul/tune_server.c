@@ -48,7 +48,7 @@ static void add_fact(struct ph_tune *t, const char *name, const char *source, co
                               ph_arena_strdup(t->arena, target)};
 }
 
-static void read_facts(struct ph_tune *t)
+void ph_tune_read_facts(struct ph_tune *t)
 {
     struct ph_rows *source = read_settings(t->source), *target = read_settings(t->target);
     add_fact(t, "transport", ph_conn_transport(t->source), ph_conn_transport(t->target));
@@ -115,12 +115,12 @@ static double number(struct ph_tune *t, const char *name)
 
 /* The server begins a checkpoint when so much WAL has been written since the last one, so that the next one is through before
  * max_wal_size is reached. */
-static void add_checkpoints(struct ph_tune *t, const struct ph_tune_counters *before)
+void ph_tune_tell_checkpoints(struct ph_tune *t, const struct ph_tune_counters *before)
 {
     struct ph_tune_result *r = t->result;
     struct ph_tune_counters now;
     ph_tune_count(t, &now);
-    if (!before->known || !now.known || r->moved_bytes == 0 || now.wal < before->wal)
+    if (!before->known || !now.known || r->moved_rows == 0 || now.wal < before->wal)
         return;
     r->wal_bytes = now.wal - before->wal;
     r->checkpoints_asked = (int)(now.asked - before->asked);
@@ -128,11 +128,13 @@ static void add_checkpoints(struct ph_tune *t, const struct ph_tune_counters *be
     double most = number(t, "max_wal_size"), timeout = number(t, "checkpoint_timeout");
     double apart = most / (1 + number(t, "checkpoint_completion_target"));
     double a_byte = (double)r->wal_bytes / (double)r->moved_bytes; /* of COPY */
-    double second = r->speed.median * (r->gain.median > 1 ? r->gain.median : 1) * a_byte;
+    double second = r->speed.median * a_byte;
     if (most <= 0 || timeout <= 0 || second <= 0 || apart / second >= timeout)
         return;
     char wal[PH_NUM_TEXT], every[PH_NUM_TEXT], enough[PH_NUM_TEXT], measured[80] = "";
-    double whole = (double)t->table->bytes * a_byte;
+    double rows = t->table->rows_estimate;
+    double whole = rows > 0 ? rows * (double)r->wal_bytes / (double)r->moved_rows
+                            : (double)t->table->bytes * a_byte;
     if (whole < apart)
         return;
     double need = second * timeout < whole ? second * timeout : whole;
@@ -174,7 +176,7 @@ static bool measure(struct ph_tune *t, int way, struct ph_tune_move *m, double u
                     struct ph_err *err)
 {
     struct ph_tune_config then = t->config;
-    struct ph_tune_duel duel;
+    struct ph_tune_duel duel = {0};
     then.way = way;
     if (!ph_tune_duel(t, &t->config, &then, until, &duel, err) && err->code == PH_INTERRUPTED)
         return false;
@@ -323,6 +325,43 @@ static bool try_indexes(struct ph_tune *t, double until, struct ph_err *err)
     return try_scratch(t, PH_SCRATCH_NO_INDEXES, m, until, err);
 }
 
+/* What no short trial shows, since it has few rows: told from sizes. */
+static void tell_memory(struct ph_tune *t)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    struct ph_err ignored;
+    char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
+    double sort = t->table->rows_estimate * 32, have = number(t, "maintenance_work_mem"),
+           indexes = 0;
+    if (count_indexes(t) == 0)
+        return;
+    if (have > 0 && sort > have)
+        add_move(t, "maintenance_work_mem", fact(t, "maintenance_work_mem"),
+                 ph_num_show_bytes(a, sort))
+            ->text = ph_arena_printf(
+            t->arena,
+            "indexes that are made after the load sort some %s of keys each; with less they go by"
+            " way of files",
+            ph_num_show_bytes(b, sort));
+    ph_sql_add(&sql, "SELECT pg_catalog.pg_indexes_size(%u::pg_catalog.oid)", t->table->source_oid);
+    if (ph_conn_query(t->source, ph_buf_text(&sql), &rows, &ignored))
+        indexes = ph_rows_double(rows, 0, 0);
+    else
+        ph_conn_recover(t->source);
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    have = number(t, "shared_buffers");
+    if (have > 0 && indexes > have)
+        add_move(t, "shared_buffers", fact(t, "shared_buffers"),
+                 ph_num_show_bytes(a, 1.25 * indexes))
+            ->text = ph_arena_printf(
+            t->arena,
+            "indexes of the source's table take %s; if they are there while rows come in, their"
+            " pages go out and come back",
+            ph_num_show_bytes(b, indexes));
+}
+
 static bool try_wal(struct ph_tune *t, double until, struct ph_err *err)
 {
     if (t->table->target_unlogged)
@@ -367,19 +406,18 @@ static bool try_toast(struct ph_tune *t, double until, struct ph_err *err)
     return measure(t, way, m, until, err);
 }
 
-bool ph_tune_server(struct ph_tune *t, const struct ph_tune_counters *before, double until,
-                    struct ph_err *err)
+bool ph_tune_server(struct ph_tune *t, double until, struct ph_err *err)
 {
     static bool (*const tries[])(struct ph_tune *, double, struct ph_err *) = {
         try_encryption, try_socket, try_toast, try_indexes, try_wal};
     const int n = sizeof tries / sizeof *tries;
     bool ok = true;
-    read_facts(t);
     for (int i = 0; i < n && ok; i++) {
         double now = ph_clock_s();
         ok = tries[i](t, now + (until - now) / (n - i), err);
     }
-    add_checkpoints(t, before);
+    if (ok)
+        tell_memory(t);
     return ok;
 }
 

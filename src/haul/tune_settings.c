@@ -1,6 +1,6 @@
 /* What values there are to try of each setting. */
 #include <math.h>
-#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -183,9 +183,8 @@ static bool try_spill(struct ph_tune *t, double until, struct ph_err *err)
     return ok;
 }
 
-static void tell(struct ph_tune *t)
+static void tell(struct ph_tune *t, const struct ph_tune_setting *s)
 {
-    const struct ph_tune_setting *s = &t->result->settings[t->result->n_settings - 1];
     ph_log(t->opts->job->log, PH_LOG_NOTE, "%s: %s; %s", s->name, s->points[s->best].label, s->why);
 }
 
@@ -207,7 +206,23 @@ bool ph_tune_settings(struct ph_tune *t, double until, struct ph_err *err)
         double share = left > 0 ? steps[i].share / left : 0;
         if (!steps[i].try(t, now + share * (until - now), err))
             return false;
-        tell(t);
+        tell(t, &t->result->settings[t->result->n_settings - 1]);
     }
     return true;
+}
+
+bool ph_tune_again(struct ph_tune *t, double until, struct ph_err *err)
+{
+    struct ph_tune_result *r = t->result;
+    bool ok = true;
+    for (int i = 0; i < r->n_settings && ok; i++) {
+        struct ph_tune_setting *s = &r->settings[i];
+        if (!ph_tune_is_open(t, s) || !ph_tune_has_time(t, until - t->trial_s))
+            continue;
+        t->to_the_end = !strcmp(s->name, "spill");
+        ok = ph_tune_challenge(t, s, until, err);
+        t->to_the_end = false;
+        tell(t, s);
+    }
+    return ok;
 }

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/fault.h"
 #include "haul/tune_run.h"
 
 enum { PATIENCE = 8, KEEP_S = 5 };
@@ -22,6 +21,7 @@ struct watch {
     double rate, weight_rate; /* since then */
     double shard;             /* its mean weight */
     double passed;            /* bytes at the last look */
+    uint64_t rows;            /* likewise */
     double looked_s;          /* seconds of the job then */
     bool halted;
 };
@@ -42,6 +42,7 @@ static void look(void *arg, const struct ph_progress *now)
     if (w->halted || now->n_tables != 1)
         return;
     w->passed = (double)now->bytes;
+    w->rows = now->rows;
     w->looked_s = now->seconds;
     w->shard = t->shards > 0 ? (double)t->weight / t->shards : 0;
     if (ph_interrupt_at(w->user, 1)) {
@@ -133,11 +134,14 @@ static bool run(struct ph_tune *t, const struct ph_tune_config *config, struct w
     return ok;
 }
 
-static void account(struct ph_tune *t, const struct ph_job_result *r, double seconds)
+/* What was under way when a trial was stopped has been written, too. */
+static void account(struct ph_tune *t, const struct watch *w, const struct ph_job_result *r,
+                    double seconds)
 {
+    uint64_t passed = (uint64_t)w->passed;
     t->result->trials++;
-    t->result->moved_rows += r->run_rows;
-    t->result->moved_bytes += r->run_bytes;
+    t->result->moved_rows += r->run_rows > w->rows ? r->run_rows : w->rows;
+    t->result->moved_bytes += r->run_bytes > passed ? r->run_bytes : passed;
     t->trial_s = t->trial_s > 0 ? 0.7 * t->trial_s + 0.3 * seconds : seconds;
 }
 
@@ -147,8 +151,6 @@ static bool measure(struct ph_tune *t, const struct ph_tune_config *config, stru
     struct ph_job_result result = {0};
     double begun = ph_clock_s();
     *speed = 0;
-    if (PH_FAULT("tune.trial"))
-        return ph_err_set(err, PH_FAILED, "fault point tune.trial");
     if (ph_interrupt_at(w->user, 1))
         return ph_err_set(err, PH_INTERRUPTED, "interrupted");
     if (!ph_scratch_truncate(t->target, &t->ways[config->way].scratch, err) ||
@@ -159,7 +161,7 @@ static bool measure(struct ph_tune *t, const struct ph_tune_config *config, stru
         t->result->held_back++;
     else if (ok)
         *speed = speed_of(t, config, w, &result, complete);
-    account(t, &result, ph_clock_s() - begun);
+    account(t, w, &result, ph_clock_s() - begun);
     ph_interrupt_fini(&w->stop);
     ph_job_result_free(&result);
     if (ph_interrupt_at(w->user, 1))
