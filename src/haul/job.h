@@ -52,6 +52,7 @@ struct ph_progress {
 /* Some of the shards instead of all, see ph_plan_thin(); bytes 0: all of them. */
 struct ph_job_sample {
     uint64_t bytes;
+    int least;
     double place;
 };
 

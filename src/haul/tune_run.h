@@ -110,6 +110,7 @@ bool ph_tune_duel(struct ph_tune *t, const struct ph_tune_config *a, const struc
 bool ph_tune_challenge(struct ph_tune *t, struct ph_tune_setting *setting, double until,
                        struct ph_err *err);
 bool ph_tune_is_open(const struct ph_tune *t, const struct ph_tune_setting *setting);
+bool ph_tune_is_settled(const struct ph_tune_duel *duel);
 bool ph_tune_is_better(const struct ph_estimate *gain, int pairs);
 
 /* tune_settings.c: all of them; and again those whose duel is open, with what time is left. */

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/num.h"
 #include "haul/tune_run.h"
 
-enum { PATIENCE = 8, KEEP_S = 5 };
+enum { PATIENCE = 8, PATIENCE_TO_THE_END = 20, KEEP_S = 5 };
 
 /* A trial that moves the whole table within so many boxes need not be stopped; others have shards for so many. */
 static const double whole_boxes = 1.5, sample_boxes = 3;
@@ -97,6 +98,15 @@ static void clean_spill(struct ph_tune *t, const struct ph_spill_opts *opts)
     ph_spill_fini(&spill);
 }
 
+/* So many shards that no worker is without one before time is over, or nobody would see what many workers or large shards do. */
+static struct ph_job_sample sample(const struct ph_tune *t, const struct ph_tune_config *config)
+{
+    double boxes = t->to_the_end ? 1 : sample_boxes;
+    return (struct ph_job_sample){.bytes = (uint64_t)(t->weight_rate * t->box_s * boxes),
+                                  .least = (t->to_the_end ? 1 : 3) * config->jobs,
+                                  .place = t->place};
+}
+
 static bool run(struct ph_tune *t, const struct ph_tune_config *config, struct watch *w,
                 struct ph_job_result *result, struct ph_err *err)
 {
@@ -120,9 +130,7 @@ static bool run(struct ph_tune *t, const struct ph_tune_config *config, struct w
     opts.progress = look;
     opts.arg = w;
     if (t->weight_rate > 0)
-        opts.sample = (struct ph_job_sample){
-            .bytes = (uint64_t)(t->weight_rate * t->box_s * (t->to_the_end ? 1 : sample_boxes)),
-            .place = t->place};
+        opts.sample = sample(t, config);
     bool ok = ph_job_copy(&opts, result, err);
     struct ph_err clean;
     if (!ph_scratch_end_job(t->target, t->job, &clean) && clean.code != PH_WRONG) {
@@ -145,6 +153,18 @@ static void account(struct ph_tune *t, const struct watch *w, const struct ph_jo
     t->trial_s = t->trial_s > 0 ? 0.7 * t->trial_s + 0.3 * seconds : seconds;
 }
 
+static void tell(struct ph_tune *t, const struct ph_tune_config *c, double speed, double seconds,
+                 const struct ph_job_result *r)
+{
+    char size[PH_NUM_TEXT], passed[PH_NUM_TEXT];
+    ph_log(t->opts->job->log, PH_LOG_DEBUG,
+           "trial %d: jobs %d, shard size %s, split %s, spill %d, way %d: %s/s; %.2f s, %d shards",
+           t->result->trials, c->jobs,
+           c->shard_size ? ph_num_show_bytes(size, (double)c->shard_size) : "planned",
+           ph_split_name(c->split), (int)c->spill, c->way, ph_num_show_bytes(passed, speed),
+           seconds, r->shards);
+}
+
 static bool measure(struct ph_tune *t, const struct ph_tune_config *config, struct watch *w,
                     double *speed, struct ph_err *err)
 {
@@ -162,6 +182,7 @@ static bool measure(struct ph_tune *t, const struct ph_tune_config *config, stru
     else if (ok)
         *speed = speed_of(t, config, w, &result, complete);
     account(t, w, &result, ph_clock_s() - begun);
+    tell(t, config, *speed, ph_clock_s() - begun, &result);
     ph_interrupt_fini(&w->stop);
     ph_job_result_free(&result);
     if (ph_interrupt_at(w->user, 1))
@@ -175,7 +196,8 @@ bool ph_tune_trial(struct ph_tune *t, const struct ph_tune_config *config, doubl
     bool whole = t->to_the_end || t->result->whole;
     struct watch w = {.user = t->opts->job->interrupt,
                       .box_s = whole ? 0 : t->box_s,
-                      .patience_s = PATIENCE * t->box_s + 2};
+                      .patience_s =
+                          (t->to_the_end ? PATIENCE_TO_THE_END : PATIENCE) * t->box_s + 2};
     return measure(t, config, &w, speed, err) || ph_err_prefix(err, "trial");
 }
 

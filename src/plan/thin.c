@@ -11,7 +11,7 @@ static int by_weight_then_id(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-void ph_plan_thin(struct ph_plan *plan, uint64_t bytes, double place)
+void ph_plan_thin(struct ph_plan *plan, uint64_t bytes, int least, double place)
 {
     int n = plan->n_shards, taken = 0;
     double sum = 0;
@@ -19,7 +19,7 @@ void ph_plan_thin(struct ph_plan *plan, uint64_t bytes, double place)
     const char **lo = ph_arena_calloc(&plan->arena, (size_t)n + 1, sizeof *lo);
     const char **hi = ph_arena_calloc(&plan->arena, (size_t)n + 1, sizeof *hi);
     int first = (int)(place * n) % (n > 0 ? n : 1);
-    for (; taken < n && (taken < 2 || sum < (double)bytes); taken++) {
+    for (; taken < n && (taken < least || sum < (double)bytes); taken++) {
         kept[taken] = plan->shards[(first + taken) % n];
         sum += (double)kept[taken].weight;
     }

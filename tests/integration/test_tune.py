@@ -61,6 +61,25 @@ def a_tune_with_time_tries_everything(t):
     assert all(m["measured"] for m in result["servers"] if m["what"] in ("WAL", "indexes")), result["servers"]
 
 
+@story(campaign=True)
+def what_is_really_faster_is_found(t):
+    """Each row of a hundred sleeps in the target, whatever the machine is busy with: more workers sleep side by side."""
+    data.narrow(t, 300000)
+    t.target.query("create function doze(bigint) returns boolean immutable language plpgsql as "
+                   "'begin if $1 % 100 = 0 then perform pg_sleep(0.001); end if; return true; end'; "
+                   "alter table narrow add check (public.doze(id))")
+    job = os.path.join(t.directory, "job.yaml")
+    result = t.run(*tune(t, "--time", "45s", "--json", "--write-file", job, "--split", "block", "--spill", "never",
+                         "--shard-size", "512KiB"), timeout=120).expect(0).json
+    jobs = result["settings"][0]
+    t.note("%s" % jobs)
+    assert jobs["changed"] and jobs["best"] > jobs["was"] and jobs["gain"]["low"] > 1.1, jobs
+    assert result["gain"]["pairs"] == 0 or result["gain"]["median"] > 1.1, result["gain"]
+    with open(job, encoding="utf-8") as f:
+        assert re.search(r"(?m)^jobs: %d$" % jobs["best"], f.read()), "the job file does not say so"
+    nothing_of_it(t)
+
+
 def check(t, result, before, page, job):
     assert result["state"] == "completed" and result["trials"] > 3, result
     assert [s["name"] for s in result["settings"]] == ["jobs", "shard-size", "split", "spill"], result

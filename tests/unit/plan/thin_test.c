@@ -32,7 +32,7 @@ TEST(neighbours_of_so_many_bytes_are_left)
 {
     struct world w;
     make(&w, SHARDS);
-    ph_plan_thin(&w.plan, 18 * MIB, 0.25);
+    ph_plan_thin(&w.plan, 18 * MIB, 2, 0.25);
     assert_int_equal(w.plan.n_shards, 5);
     assert_int_equal(w.table.n_shards, 5);
     for (int i = 0; i < 5; i++) {
@@ -46,7 +46,7 @@ TEST(behind_the_last_shard_comes_the_first)
 {
     struct world w;
     make(&w, SHARDS);
-    ph_plan_thin(&w.plan, 12 * MIB, 0.95);
+    ph_plan_thin(&w.plan, 12 * MIB, 2, 0.95);
     assert_int_equal(w.plan.n_shards, 3);
     assert_int_equal(w.plan.shard_lo[0][0], 'a');
     assert_int_equal(w.plan.shard_lo[1][0], 'b');
@@ -59,19 +59,19 @@ TEST(the_heaviest_stays_the_first)
     struct world w;
     make(&w, 8);
     w.shards[0].weight = 9 * MIB;
-    ph_plan_thin(&w.plan, 16 * MIB, 0.9);
+    ph_plan_thin(&w.plan, 16 * MIB, 2, 0.9);
     assert_int_equal(w.plan.n_shards, 3);
     assert_int_equal(w.plan.shard_lo[0][0], 'a');
     assert_int_equal(w.plan.shards[0].weight, 9 * MIB);
     ph_arena_fini(&w.plan.arena);
 }
 
-TEST(two_shards_are_left_however_big_they_are)
+TEST(so_many_shards_are_left_however_big_they_are)
 {
     struct world w;
     make(&w, SHARDS);
-    ph_plan_thin(&w.plan, 1, 0);
-    assert_int_equal(w.plan.n_shards, 2);
+    ph_plan_thin(&w.plan, 1, 7, 0);
+    assert_int_equal(w.plan.n_shards, 7);
     ph_arena_fini(&w.plan.arena);
 }
 
@@ -79,7 +79,7 @@ TEST(what_is_less_than_asked_for_stays_whole)
 {
     struct world w;
     make(&w, 1);
-    ph_plan_thin(&w.plan, (uint64_t)1 << 40, 0.7);
+    ph_plan_thin(&w.plan, (uint64_t)1 << 40, 3, 0.7);
     assert_int_equal(w.plan.n_shards, 1);
     ph_arena_fini(&w.plan.arena);
 }
@@ -89,6 +89,6 @@ int main(void)
     return RUN(cmocka_unit_test(neighbours_of_so_many_bytes_are_left),
                cmocka_unit_test(behind_the_last_shard_comes_the_first),
                cmocka_unit_test(the_heaviest_stays_the_first),
-               cmocka_unit_test(two_shards_are_left_however_big_they_are),
+               cmocka_unit_test(so_many_shards_are_left_however_big_they_are),
                cmocka_unit_test(what_is_less_than_asked_for_stays_whole));
 }
