@@ -2,7 +2,7 @@
 
 #include "haul/tune_run.h"
 
-enum { WORLDS = 200 };
+enum { WORLDS = 400 };
 
 /* Roughly normal: mean 0, deviation 1. */
 static double noise(struct ph_dice *dice)
