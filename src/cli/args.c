@@ -8,8 +8,8 @@
 #include "cli/names.h"
 
 /* Commands that the contract names and that come with later releases. */
-static const char *const later_commands[] = {"stage",   "mirror", "cutover", "backout",
-                                             "runbook", "tune",   "report",  "sync"};
+static const char *const later_commands[] = {"stage",   "mirror",  "cutover",
+                                             "backout", "runbook", "sync"};
 
 enum { OPERANDS_MAX = 16 };
 

@@ -40,6 +40,7 @@ bool ph_cmd_archive(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_status(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_control(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_report(struct ph_cli *cli, struct ph_err *err);
+bool ph_cmd_tune(struct ph_cli *cli, struct ph_err *err);
 bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err);
 
 /* Parses the connection strings; a password on the command line is overwritten in argv and warned

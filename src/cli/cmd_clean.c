@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "haul/tune.h"
+#include "ledger/pg.h"
+#include "ledger/scratch.h"
 #include "ledger/status.h"
 
 /* Reads one line from the terminal; anything but y or yes is a no. */
@@ -43,13 +46,54 @@ static bool ask(struct ph_cli *cli, const struct ph_status *status, struct ph_er
     return ph_err_set(err, PH_FAILED, "nothing was removed");
 }
 
+/* Scratch tables of tunes that died are nobody's, so nobody is asked. *done: that was all there was to do. */
+static bool sweep(struct ph_cli *cli, struct ph_conn *conn, bool *done, struct ph_err *err)
+{
+    const struct ph_settings *s = cli->settings;
+    const struct ph_spill_opts spill = {
+        .state_dir = s->state_dir, .dir = s->spill_dir, .state_base = ph_cli_state_base(cli)};
+    struct ph_scratch_left *left = NULL;
+    char **jobs = NULL;
+    int n = 0, n_jobs = 0;
+    bool present = false;
+    *done = false;
+    if (s->dry_run || !ph_ledger_present(conn, &present, err))
+        return s->dry_run;
+    if (!present)
+        return true;
+    if (!ph_tune_sweep(conn, &spill, &cli->settings->arena, &left, &n, err) ||
+        !ph_status_jobs(conn, &jobs, &n_jobs, err))
+        return false;
+    ph_status_jobs_free(jobs, n_jobs);
+    json_t *names = s->json ? json_array() : NULL;
+    for (int i = 0; i < n; i++) {
+        *done = *done || (s->job ? !strcmp(s->job, left[i].job) : n_jobs == 0);
+        if (names)
+            json_array_append_new(names,
+                                  ph_json_text(ph_arena_printf(&cli->settings->arena, "%s.%s",
+                                                               left[i].schema, left[i].name)));
+        else if (!s->quiet)
+            ph_buf_addf(&cli->out, "scratch table %s.%s, left by a tune that died, is removed\n",
+                        left[i].schema, left[i].name);
+    }
+    if (*done && names)
+        cli->json = json_pack("{s:o, s:b, s:O}", "job", ph_json_text(left->job), "removed", true,
+                              "scratch_tables", names);
+    json_decref(names);
+    return true;
+}
+
 bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err)
 {
     struct ph_conn *conn = NULL;
     struct ph_status *status = NULL;
-    bool dry = cli->settings->dry_run;
+    bool dry = cli->settings->dry_run, done = false;
     if (!ph_cli_connect(cli, &conn, err))
         return false;
+    if (!sweep(cli, conn, &done, err) || done) {
+        ph_conn_close(conn);
+        return done;
+    }
     bool ok = ph_status_read(&status, conn, cli->settings->job, false, false, err) &&
               (dry || ask(cli, status, err)) && (dry || ph_ledger_clean(conn, status->job, err));
     if (ok && !dry)

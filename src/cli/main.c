@@ -164,6 +164,8 @@ static bool run_command(struct ph_cli *cli, struct ph_err *err)
         return ph_cmd_status(cli, err);
     case PH_CMD_REPORT:
         return ph_cmd_report(cli, err);
+    case PH_CMD_TUNE:
+        return ph_cmd_tune(cli, err);
     default:
         return ph_cmd_clean(cli, err);
     }
@@ -229,7 +231,8 @@ static int run(struct ph_cli *cli, struct ph_command_line *line, struct ph_err *
     if (!settle(cli, err))
         return deliver(cli, false, line->wants_json || s->json, err);
     cli->interrupt = &interrupt;
-    at_once = !(line->command->bit & (PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD)) || s->dry_run;
+    at_once = !(line->command->bit & (PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD | PH_CMD_TUNE)) ||
+              s->dry_run;
     catch_signals();
     bool ok = ph_cli_sides(cli, err) && run_command(cli, err);
     return deliver(cli, ok, s->json, err);

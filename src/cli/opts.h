@@ -21,7 +21,8 @@ enum {
     PH_CMD_VERIFY = 128,
     PH_CMD_CONTROL = 256,
     PH_CMD_REPORT = 512,
-    PH_CMD_ALL = 1023,
+    PH_CMD_TUNE = 1024,
+    PH_CMD_ALL = 2047,
 };
 
 struct ph_command {

@@ -113,6 +113,18 @@ const struct ph_command ph_commands[] = {
      "figures by table, settings and servers. No value of a row is in it.",
      {"pghaul report -d service=new shop-1f2e3d4c -o report.html",
       "pghaul report -d service=new --job nightly -o - | gzip >nightly.html.gz"}},
+    {"tune",
+     PH_CMD_TUNE,
+     "",
+     "find the best settings for these two servers and this table, by measuring",
+     "Moves parts of the table into a scratch table beside the target, again and again, with other "
+     "settings each time, and keeps what is proven to be faster by 3 % at least: workers, shard "
+     "size, cut, files on the way. Says what the servers could do about the rest. Settings that "
+     "are given are not tried. The source is only read, the target itself is not touched, and "
+     "nothing is left behind; an interrupt ends it with what is known so far.",
+     {"pghaul tune -s service=old -d service=new -t public.orders",
+      "pghaul tune -s service=old -d service=new -t orders --time 10m --write-file job.yaml -o "
+      "tune.html"}},
     {"clean",
      PH_CMD_CLEAN,
      "[JOB]",
@@ -167,8 +179,8 @@ static bool check_times(const char *text, struct ph_err *err)
 #define F(name) offsetof(struct ph_settings, name)
 
 const struct ph_option ph_options[] = {
-    {"source", 's', "DSN", PH_OPT_TEXT, TABLES, PH_SECTION_SERVERS, PH_OPT_SECRET, F(source),
-     .check = ph_dsntext_check,
+    {"source", 's', "DSN", PH_OPT_TEXT, TABLES | PH_CMD_TUNE, PH_SECTION_SERVERS, PH_OPT_SECRET,
+     F(source), .check = ph_dsntext_check,
      .help = "where the rows are: any libpq connection string (URI, keywords, service=NAME), or "
              "archive:DIR for load"},
     {"target", 'd', "DSN", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, PH_OPT_SECRET, F(target),
@@ -183,8 +195,8 @@ const struct ph_option ph_options[] = {
          "the job's name in the ledger, also taken as an argument; by default made from the target "
          "and the definition, so that the same command finds the same job"},
 
-    {"table", 't', "[SCHEMA.]NAME[=[SCHEMA.]TARGET]", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0,
-     F(tables),
+    {"table", 't', "[SCHEMA.]NAME[=[SCHEMA.]TARGET]", PH_OPT_WORDS, TABLES | PH_CMD_TUNE,
+     PH_SECTION_TABLES, 0, F(tables),
      .help = "a table, repeatable; quoting and patterns as in psql's \\d, and the "
              "target's name where it differs"},
     {"schema", 0, "PATTERN", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0, F(schemas),
@@ -195,21 +207,22 @@ const struct ph_option ph_options[] = {
      .help = "but not these tables, repeatable"},
     {"exclude-schema", 0, "PATTERN", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0, F(exclude_schemas),
      .help = "but not these schemas, repeatable"},
-    {"where", 0, "SQL", PH_OPT_TEXT, READ | PH_CMD_VERIFY, PH_SECTION_TABLES, 0, F(where),
+    {"where", 0, "SQL", PH_OPT_TEXT, READ | PH_CMD_VERIFY | PH_CMD_TUNE, PH_SECTION_TABLES, 0,
+     F(where),
      .help = "only rows that satisfy a condition; for a single table, more in a job file"},
-    {"columns", 0, "A,B,...", PH_OPT_NAMES, READ | PH_CMD_VERIFY, PH_SECTION_TABLES, 0, F(columns),
-     .help = "only these columns; for a single table, more in a job file"},
+    {"columns", 0, "A,B,...", PH_OPT_NAMES, READ | PH_CMD_VERIFY | PH_CMD_TUNE, PH_SECTION_TABLES,
+     0, F(columns), .help = "only these columns; for a single table, more in a job file"},
 
     {"mode", 0, "MODE", PH_OPT_CHOICE, LAND | PH_CMD_VERIFY, PH_SECTION_LOAD, 0, F(mode), modes,
      .help =
          "append (default) to an empty target, upsert by key (the source's row wins), or replace: "
          "empty the target first"},
-    {"key", 0, "A,B,...", PH_OPT_NAMES, TABLES, PH_SECTION_LOAD, 0, F(key),
+    {"key", 0, "A,B,...", PH_OPT_NAMES, TABLES | PH_CMD_TUNE, PH_SECTION_LOAD, 0, F(key),
      .help = "the key's columns, instead of the chosen one; for a single table"},
     {"allow-nonempty", 0, NULL, PH_OPT_FLAG, LAND | PH_CMD_VERIFY, PH_SECTION_LOAD, 0,
      F(allow_nonempty), .help = "append even to a target that has rows of its own"},
-    {"triggers", 0, "WHAT", PH_OPT_CHOICE, LAND | PH_CMD_VERIFY, PH_SECTION_LOAD, 0, F(triggers),
-     trigger_choices, .min = PH_TRIGGERS_FIRE,
+    {"triggers", 0, "WHAT", PH_OPT_CHOICE, LAND | PH_CMD_VERIFY | PH_CMD_TUNE, PH_SECTION_LOAD, 0,
+     F(triggers), trigger_choices, .min = PH_TRIGGERS_FIRE,
      .help = "what becomes of triggers on the target: fire or skip. Without it such a target is "
              "refused"},
     {"sequences", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0, F(sequences),
@@ -228,11 +241,11 @@ const struct ph_option ph_options[] = {
      .help = "the source database's large objects too, with their OIDs, owners, grants and "
              "comments"},
 
-    {"split", 0, "HOW", PH_OPT_CHOICE, READ, PH_SECTION_CUT, 0, F(split), splits,
+    {"split", 0, "HOW", PH_OPT_CHOICE, READ | PH_CMD_TUNE, PH_SECTION_CUT, 0, F(split), splits,
      .help = "auto (default), block (ranges of pages), key (ranges of a key) or hash (of a key)"},
-    {"shard-size", 0, "SIZE", PH_OPT_SIZE, READ, PH_SECTION_CUT, 0, F(shard_size),
+    {"shard-size", 0, "SIZE", PH_OPT_SIZE, READ | PH_CMD_TUNE, PH_SECTION_CUT, 0, F(shard_size),
      .help = "bytes to a shard, like 64MiB; default: chosen by the table's size and the workers"},
-    {"shard-rows", 0, "N", PH_OPT_SIZE, READ, PH_SECTION_CUT, 0, F(shard_rows),
+    {"shard-rows", 0, "N", PH_OPT_SIZE, READ | PH_CMD_TUNE, PH_SECTION_CUT, 0, F(shard_rows),
      .help = "rows to a shard, like 200k"},
 
     {"verify", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_VERIFY, 0, F(verify),
@@ -258,14 +271,16 @@ const struct ph_option ph_options[] = {
      .help = "differences that are named in each table, default 100; all are counted"},
     {"sample-rows", 0, "N", PH_OPT_INT, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(sample_rows),
      .min = 1, .max = 1000000, .help = "rows of each table for --level sample, default 1000"},
-    {"seed", 0, "N", PH_OPT_INT, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(sample_seed), .min = 1,
-     .max = 2000000000, .help = "chooses the same rows again for --level sample"},
+    {"seed", 0, "N", PH_OPT_INT, PH_CMD_VERIFY | PH_CMD_TUNE, PH_SECTION_VERIFY, 0, F(sample_seed),
+     .min = 1, .max = 2000000000,
+     .help = "chooses the same rows again for --level sample; the dice of tune"},
     {"recheck", 0, "TIME", PH_OPT_SPAN, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(recheck_s), .min = 0,
      .max = MONTH_S,
      .help = "look at differing tables again after so long: what is under way then does not count"},
 
-    {"jobs", 'j', "N", PH_OPT_INT, TABLES | PH_CMD_ARCHIVE, PH_SECTION_RUN, 0, F(jobs), .min = 1,
-     .max = 256, .help = "workers, 1 to 256; default: what the servers and this machine have"},
+    {"jobs", 'j', "N", PH_OPT_INT, TABLES | PH_CMD_TUNE | PH_CMD_ARCHIVE, PH_SECTION_RUN, 0,
+     F(jobs), .min = 1, .max = 256,
+     .help = "workers, 1 to 256; default: what the servers and this machine have"},
     {"source-jobs", 0, "N", PH_OPT_INT, PH_CMD_COPY, PH_SECTION_RUN, 0, F(source_jobs), .min = 1,
      .max = 256, .help = "so many workers read from the source at once, at most"},
     {"target-jobs", 0, "N", PH_OPT_INT, PH_CMD_COPY, PH_SECTION_RUN, 0, F(target_jobs), .min = 1,
@@ -278,7 +293,7 @@ const struct ph_option ph_options[] = {
      .help = "everything but the changes"},
     {"strict", 0, NULL, PH_OPT_FLAG, READ, PH_SECTION_RUN, 0, F(strict),
      .help = "stop rather than go on under a second snapshot"},
-    {"memory", 0, "SIZE", PH_OPT_SIZE, TABLES, PH_SECTION_RUN, 0, F(memory),
+    {"memory", 0, "SIZE", PH_OPT_SIZE, TABLES | PH_CMD_TUNE, PH_SECTION_RUN, 0, F(memory),
      .help = "upper bound of the mover's memory, default 512MiB; refused at the start if it cannot "
              "be kept"},
     {"keep-snapshot", 0, "TIME", PH_OPT_SPAN, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_RUN, 0,
@@ -286,19 +301,22 @@ const struct ph_option ph_options[] = {
      .help = "how long the source's snapshot outlives the last mover, default 15m"},
     {"max-outage", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_RUN, 0, F(max_outage_s), .min = 1,
      .max = MONTH_S, .help = "how long a lost server is tried for, default 30m"},
-    {"state-dir", 0, "DIR", PH_OPT_TEXT, HAUL | PH_CMD_CLEAN | PH_CMD_CONTROL, PH_SECTION_RUN,
-     PH_OPT_DIR, F(state_dir),
+    {"time", 0, "TIME", PH_OPT_SPAN, PH_CMD_TUNE, PH_SECTION_RUN, PH_OPT_NOT_FILE, F(time_s),
+     .min = 2, .max = 86400, .help = "so long tune may measure, default 2m"},
+    {"state-dir", 0, "DIR", PH_OPT_TEXT, HAUL | PH_CMD_TUNE | PH_CMD_CLEAN | PH_CMD_CONTROL,
+     PH_SECTION_RUN, PH_OPT_DIR, F(state_dir),
      .help = "directory for what a job keeps on this machine (its spill files), default "
              "$XDG_STATE_HOME/pghaul/JOB"},
 
-    {"spill", 0, "WHEN", PH_OPT_CHOICE, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_SPILL, 0, F(spill),
-     spills,
+    {"spill", 0, "WHEN", PH_OPT_CHOICE, PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_TUNE, PH_SECTION_SPILL,
+     0, F(spill), spills,
      .help = "by way of local files: auto (default) while the target is slow, held back or out of "
              "reach; always; or never"},
-    {"spill-dir", 0, "DIR", PH_OPT_TEXT, PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_CLEAN, PH_SECTION_SPILL,
-     PH_OPT_DIR, F(spill_dir), .help = "where those files are, default below --state-dir"},
-    {"spill-size", 0, "SIZE", PH_OPT_SIZE, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_SPILL, 0,
-     F(spill_size),
+    {"spill-dir", 0, "DIR", PH_OPT_TEXT, PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_TUNE | PH_CMD_CLEAN,
+     PH_SECTION_SPILL, PH_OPT_DIR, F(spill_dir),
+     .help = "where those files are, default below --state-dir"},
+    {"spill-size", 0, "SIZE", PH_OPT_SIZE, PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_TUNE,
+     PH_SECTION_SPILL, 0, F(spill_size),
      .help = "so much they may take; then reading waits. Default: half of what is free, at most "
              "50GiB"},
     {"keep-spill", 0, NULL, PH_OPT_FLAG, PH_CMD_COPY, PH_SECTION_SPILL, 0, F(keep_spill),
@@ -369,12 +387,13 @@ const struct ph_option ph_options[] = {
 
     {"json", 0, NULL, PH_OPT_FLAG, ALL, PH_SECTION_OUTPUT, 0, F(json),
      .help = "the result as one JSON object on standard output, and nothing else there"},
-    {"write-file", 0, "FILE", PH_OPT_TEXT, PH_CMD_PLAN, PH_SECTION_OUTPUT,
+    {"write-file", 0, "FILE", PH_OPT_TEXT, PH_CMD_PLAN | PH_CMD_TUNE, PH_SECTION_OUTPUT,
      PH_OPT_PATH | PH_OPT_NOT_FILE, F(write_file),
-     .help = "write the plan's job as a job file; - is standard output"},
-    {"output", 'o', "FILE", PH_OPT_TEXT, PH_CMD_REPORT, PH_SECTION_OUTPUT,
+     .help = "write the job as a job file, with what tune has found; - is standard output"},
+    {"output", 'o', "FILE", PH_OPT_TEXT, PH_CMD_REPORT | PH_CMD_TUNE, PH_SECTION_OUTPUT,
      PH_OPT_PATH | PH_OPT_NOT_FILE, F(output),
-     .help = "where the report goes, default JOB.html; - is standard output"},
+     .help =
+         "where the report goes, default JOB.html; of tune, default none; - is standard output"},
     {"metrics-file", 0, "FILE", PH_OPT_TEXT, RUN, PH_SECTION_OUTPUT, PH_OPT_PATH, F(metrics_file),
      .help = "figures of the run for Prometheus, replaced every 5 s: a textfile of node_exporter"},
     {"shards", 0, NULL, PH_OPT_FLAG, PH_CMD_STATUS, PH_SECTION_OUTPUT, PH_OPT_NOT_FILE, F(shards),

@@ -9,6 +9,7 @@
 #include "cli/term.h"
 #include "haul/archive_check.h"
 #include "haul/job.h"
+#include "haul/tune.h"
 #include "haul/verify.h"
 #include "ledger/status.h"
 
@@ -43,6 +44,14 @@ void ph_render_check(struct ph_buf *out, const struct ph_archive_check *check, c
                      bool quiet);
 json_t *ph_render_check_json(const struct ph_archive_check *check, const struct ph_archive *archive,
                              const char *dir, bool interrupted);
+
+/* What a tune has found, also one that was interrupted; verbose: every point of every curve. */
+void ph_render_tune(struct ph_buf *out, const struct ph_tune_result *result,
+                    const struct ph_term *term, int verbose);
+json_t *ph_render_tune_json(const struct ph_tune_result *result);
+
+/* "+8 % (5 to 11)"; "" when nothing was measured. */
+const char *ph_render_gain(char out[static 48], const struct ph_estimate *gain);
 
 /* Appends a bar of `width` columns, `share` (0 to 1) of it filled. */
 void ph_render_bar(struct ph_buf *out, const struct ph_term *term, double share, int width);

@@ -68,18 +68,23 @@ static const char *state_of(const struct ph_status *st, const struct ph_history 
     return st->state;
 }
 
-static void add_head(struct ph_buf *out, const struct ph_status *st, const struct ph_history *h)
+void ph_report_begin(struct ph_buf *out, const char *title)
 {
-    const char *state = state_of(st, h);
     ph_buf_add(out, "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
                     "<meta name=viewport content=\"width=device-width,initial-scale=1\">"
                     "<meta http-equiv=Content-Security-Policy content=\"default-src 'none';"
                     "style-src 'unsafe-inline'\"><title>");
-    ph_report_text(out, st->job);
+    ph_report_text(out, title);
     ph_buf_add(out, " - pghaul</title>\n<style>\n");
     for (int i = 0; ph_report_style[i]; i++)
         ph_buf_add(out, ph_report_style[i]);
     ph_buf_add(out, "</style></head><body><main><header><h1>");
+}
+
+static void add_head(struct ph_buf *out, const struct ph_status *st, const struct ph_history *h)
+{
+    const char *state = state_of(st, h);
+    ph_report_begin(out, st->job);
     ph_report_text(out, st->job);
     ph_buf_addf(out, "<span class=\"pill %s\">%s</span></h1>\n<p>",
                 !strcmp(state, "died") ? "bad" : mood_of(st->state), state);

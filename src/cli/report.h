@@ -3,11 +3,13 @@
  *
  *     report.c          the page and its tables           report_chart.c    throughput, workers' time, shards by worker
  *     report_axis.c     time, without the gaps between runs      report_style.c    how it looks
+ *     report_tune.c     another page: what tune has measured
  */
 #ifndef PH_CLI_REPORT_H
 #define PH_CLI_REPORT_H
 
 #include "base/buf.h"
+#include "haul/tune.h"
 #include "ledger/history.h"
 #include "ledger/status.h"
 
@@ -15,8 +17,14 @@
 void ph_report_html(struct ph_buf *out, const struct ph_status *status,
                     const struct ph_history *history);
 
+/* Everything up to the text of the first heading, which is left open. */
+void ph_report_begin(struct ph_buf *out, const char *title);
+
 /* Appends a text as HTML: escaped, control characters and broken UTF-8 replaced. NULL is nothing. */
 void ph_report_text(struct ph_buf *out, const char *text);
+
+/* What a tune has found, with its curves. */
+void ph_report_tune_html(struct ph_buf *out, const struct ph_tune_result *result, bool interrupted);
 
 extern const char *const ph_report_style[]; /* CSS, NULL-terminated */
 

@@ -53,6 +53,9 @@ const char *const ph_report_style[] = {
     "opacity:.6}rect.paused{fill:var(--bad);fill-opacity:.25}i.paused{background:var(--bad);"
     "opacity:.6}rect.spilling{fill:var(--files);fill-opacity:.16}i.spilling{"
     "background:var(--files);opacity:.45}rect.gap{fill:var(--card)}\n",
+    "path.curve{fill:none;stroke:var(--source);stroke-width:2;vector-effect:non-scaling-stroke}"
+    "path.bar{fill:none;stroke:var(--soft);stroke-width:1.5;vector-effect:non-scaling-stroke}"
+    ".was{fill:var(--soft);background:var(--soft)}.best{fill:var(--good);background:var(--good)}\n",
     ".lane{display:flex;align-items:center;gap:10px;margin:2px 0}.lane b{width:76px;flex:none;"
     "text-align:right;font-size:12px;font-weight:400;color:var(--soft);"
     "font-variant-numeric:tabular-nums}.lane svg{flex:1;min-width:0;height:15px;display:block;"

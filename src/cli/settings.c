@@ -95,8 +95,8 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         ph_err_set(err, PH_WRONG, "no target is given");
         return ph_err_hint(err, "name it with -d DSN, PGHAUL_TARGET or target: in the job file");
     }
-    bool hauls =
-        command & (PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD | PH_CMD_VERIFY);
+    bool hauls = command & (PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD |
+                            PH_CMD_VERIFY | PH_CMD_TUNE);
     if (hauls && !s->source) {
         ph_err_set(err, PH_WRONG, "no source is given");
         return ph_err_hint(err, "name it with -s DSN, PGHAUL_SOURCE or source: in the job file");

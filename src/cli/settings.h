@@ -62,6 +62,7 @@ struct ph_settings {
     int jobs, source_jobs, target_jobs;
     uint64_t memory;
     double keep_snapshot_s, max_outage_s;
+    double time_s; /* of tune; 0: the default */
 
     bool json, quiet, no_progress, show_data;
     int verbose;

@@ -349,8 +349,11 @@ static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
     if (!ph_run_start_keeper(run, &snapshot, err))
         return ph_run_unchanged(err);
     bool ok = ph_snapshot_import(run->source, snapshot.id, snapshot.pg_snapshot, err) &&
-              ph_plan_cut(run->plan, run->source, err) &&
-              ph_conn_exec(run->source, "ROLLBACK", err) && write_down(run, &snapshot, again, err);
+              ph_plan_cut(run->plan, run->source, err);
+    if (ok && run->opts->sample.bytes > 0)
+        ph_plan_thin(run->plan, run->opts->sample.bytes, run->opts->sample.least,
+                     run->opts->sample.place);
+    ok = ok && ph_conn_exec(run->source, "ROLLBACK", err) && write_down(run, &snapshot, again, err);
     if (ok) {
         ph_keeper_confirm(&snapshot);
     } else {

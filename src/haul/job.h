@@ -50,6 +50,13 @@ struct ph_progress {
     const char *phase; /* "planning", "copying", "waiting for the target", "finishing", ... */
 };
 
+/* Some of the shards instead of all, see ph_plan_thin(); bytes 0: all of them. */
+struct ph_job_sample {
+    uint64_t bytes;
+    int least;
+    double place;
+};
+
 struct ph_job_opts {
     const struct ph_dsn *source, *target;
     const struct ph_job_spec *spec;
@@ -66,8 +73,9 @@ struct ph_job_opts {
     int64_t max_rejects; /* rows that the target's encoding has no characters for and that may be
                             left out */
     bool forget_spill;   /* what is spilled where no mover works is read again */
-    const char *archive_dir; /* extract, load */
-    struct ph_log *log;      /* may be NULL */
+    const char *archive_dir;     /* extract, load */
+    struct ph_job_sample sample; /* tune */
+    struct ph_log *log;          /* may be NULL */
     struct ph_interrupt *interrupt;
     void (*progress)(void *arg,
                      const struct ph_progress *now); /* main thread, every 200 ms; may be NULL */

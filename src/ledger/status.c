@@ -382,14 +382,17 @@ void ph_status_free(struct ph_status *status)
 
 /* With the last job the ledger itself goes, unless somebody has put something of their own into its
  * schema. */
-static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
+bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
-    if (!ph_conn_query(target, "SELECT FROM pghaul.job LIMIT 1", &rows, err))
+    if (!ph_conn_query(target,
+                       "SELECT EXISTS (SELECT FROM pghaul.job) OR"
+                       " pg_catalog.to_regclass('pghaul.scratch') IS NOT NULL",
+                       &rows, err))
         return ph_err_prefix(err, "ledger");
-    int left = ph_rows_count(rows);
+    bool used = ph_rows_bool(rows, 0, 0);
     ph_rows_free(rows);
-    if (left > 0)
+    if (used)
         return true;
     return ph_conn_exec(
                target,
@@ -429,7 +432,7 @@ bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err
                    "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D;"
                    "DELETE FROM pghaul.job WHERE id OPERATOR(pg_catalog.=) %D",
                    found->id, found->id, found->id);
-        ok = ask(target, &sql, NULL, err) && drop_ledger(target, err) &&
+        ok = ask(target, &sql, NULL, err) && ph_ledger_end_if_unused(target, err) &&
              ph_ledger_commit(target, err);
     }
     if (!ok)

@@ -92,4 +92,7 @@ void ph_status_jobs_free(char **names, int n);
  * it. Never touches user tables. */
 bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err);
 
+/* [tx] Takes the schema away if no job and no scratch table (ledger/scratch.h) is written down in it. */
+bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err);
+
 #endif

@@ -27,6 +27,13 @@ struct ph_dsn;
 bool ph_dsn_parse(struct ph_dsn **out, const char *side, const char *text, struct ph_err *err);
 void ph_dsn_free(struct ph_dsn *dsn);
 
+/* The same server otherwise: a copy with one parameter set, or with value NULL taken out. */
+bool ph_dsn_with(struct ph_dsn **out, const struct ph_dsn *dsn, const char *keyword,
+                 const char *value, struct ph_err *err);
+
+/* A parameter as the text gives it, defaults not included; NULL: it does not. */
+const char *ph_dsn_get(const struct ph_dsn *dsn, const char *keyword);
+
 /* "shop at db1:5432 as bob": for people; never a password. */
 const char *ph_dsn_shown(const struct ph_dsn *dsn);
 const char *ph_dsn_side(const struct ph_dsn *dsn);

@@ -92,6 +92,38 @@ bool ph_dsn_parse(struct ph_dsn **out, const char *side, const char *text, struc
     return true;
 }
 
+static void add_quoted(struct ph_buf *out, const char *keyword, const char *value)
+{
+    ph_buf_addf(out, " %s='", keyword);
+    for (const char *p = value; *p; p++) {
+        if (*p == '\'' || *p == '\\')
+            ph_buf_addc(out, '\\');
+        ph_buf_addc(out, *p);
+    }
+    ph_buf_addc(out, '\'');
+}
+
+bool ph_dsn_with(struct ph_dsn **out, const struct ph_dsn *dsn, const char *keyword,
+                 const char *value, struct ph_err *err)
+{
+    struct ph_buf text = {0};
+    for (const PQconninfoOption *o = dsn->given; o && o->keyword; o++)
+        if (o->val && *o->val && strcmp(o->keyword, keyword) != 0)
+            add_quoted(&text, o->keyword, o->val);
+    if (value)
+        add_quoted(&text, keyword, value);
+    bool ok = ph_dsn_parse(out, dsn->side, ph_buf_text(&text), err);
+    if (text.data)
+        explicit_bzero(text.data, text.len);
+    ph_buf_fini(&text);
+    return ok;
+}
+
+const char *ph_dsn_get(const struct ph_dsn *dsn, const char *keyword)
+{
+    return value_of(dsn->given, keyword);
+}
+
 void ph_dsn_free(struct ph_dsn *dsn)
 {
     if (!dsn)

@@ -149,6 +149,10 @@ bool ph_objects_check(struct ph_plan *plan, struct ph_conn *source, struct ph_co
  */
 bool ph_plan_cut(struct ph_plan *plan, struct ph_conn *source, struct ph_err *err);
 
+/* After ph_plan_cut: leaves a run of neighbouring shards, of some `bytes` and so many at least, which begins at `place` (0 to 1)
+ * of all of them. For who wants to know how fast a job would be, not to move its rows. */
+void ph_plan_thin(struct ph_plan *plan, uint64_t bytes, int least, double place);
+
 /* Load: the shards are those that the archive has of the planned tables, numbered anew, biggest
  * first; their files are the archive's texts. PH_FAILED when the archive is not complete, or is not
  * the one that the plan was made of. */

@@ -62,6 +62,25 @@ TEST(no_connection_string_needs_no_freeing)
     ph_dsn_free(NULL);
 }
 
+TEST(a_copy_differs_in_one_parameter_alone)
+{
+    struct ph_err err;
+    struct ph_dsn *copy = NULL, *without = NULL,
+                  *dsn = parse(
+                      "host=db1 port=5433 dbname='it\\'s \\\\ odd' password='p w' sslmode=require");
+    assert_true(ph_dsn_with(&copy, dsn, "sslmode", "disable", &err));
+    assert_string_equal(ph_dsn_get(copy, "sslmode"), "disable");
+    assert_string_equal(ph_dsn_get(copy, "dbname"), "it's \\ odd");
+    assert_string_equal(ph_dsn_get(copy, "password"), "p w");
+    assert_string_equal(ph_dsn_side(copy), "source");
+    assert_true(ph_dsn_with(&without, copy, "port", NULL, &err));
+    assert_null(ph_dsn_get(without, "port"));
+    assert_string_equal(ph_dsn_get(without, "host"), "db1");
+    ph_dsn_free(without);
+    ph_dsn_free(copy);
+    ph_dsn_free(dsn);
+}
+
 int main(void)
 {
     /* libpq's environment would fill in what the texts leave out */
@@ -70,5 +89,6 @@ int main(void)
     return RUN(cmocka_unit_test(a_password_is_kept_and_never_shown),
                cmocka_unit_test(a_string_without_a_password_has_none),
                cmocka_unit_test(a_malformed_string_is_refused_without_an_echo),
-               cmocka_unit_test(no_connection_string_needs_no_freeing));
+               cmocka_unit_test(no_connection_string_needs_no_freeing),
+               cmocka_unit_test(a_copy_differs_in_one_parameter_alone));
 }
