@@ -183,7 +183,7 @@ def by_hand(data, kind):
         return None, None
     argv = around(data, kind, pghaul()(data, "data")[0])
     if kind == "verified":
-        argv = bash(q(*argv), q(PGHAUL, "verify", "-a", "-s", data.source, "-d", data.target, "--json", "--no-progress"))
+        argv = bash(q(*argv), q(PGHAUL, "verify", "-a", "-s", data.source, "-d", data.target, "--json"))
     return argv, None
 
 

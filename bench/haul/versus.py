@@ -178,8 +178,9 @@ def why_failed(error, limit):
     text = str(error)
     if "exit status 124" in text:
         return "took longer than %d s" % limit
-    lines = [x.strip() for x in text.splitlines()[1:] if re.search("error|fatal|fail|differ", x, re.I)]
-    return "failed: " + (lines[0] if lines else text.splitlines()[0])[:140]
+    said = [x.strip() for x in text.splitlines() if x.strip()]
+    telling = [x for x in said if re.search("error|fatal|failed|differ", x, re.I) and "ON_ERROR_STOP" not in x]
+    return "failed: " + (telling or said)[-1][:140]
 
 
 def one(c, data, args, wanted, counts):
