@@ -61,6 +61,7 @@ void ph_check_jobs(struct ph_make *make, struct ph_conn *source, struct ph_conn 
         wanted = local ? clamp(2 * cpus, 2, 16) : clamp(2 * cpus, 4, 8);
     int most = connections_allow(make);
     const char *free_now = show_free(make);
+    plan->most_jobs = most < 1 ? 1 : most;
     plan->jobs = most < 1 ? 1 : most < wanted ? most : wanted;
     if (most < 1)
         ph_make_obstacle(make, "end other sessions, or raise max_connections or the role's limit",
