@@ -193,9 +193,15 @@ def contenders(table, args):
 def one(table, start):
     """A run with, beside what m.Run tells, its CPU by whom."""
     m.empty([table.name])
+    waits = {side: watch.Waits(dsn) for side, dsn in (("source", m.SOURCE), ("target", m.TARGET))}
     before = Cpu()
-    run = start()
+    try:
+        run = start()
+    finally:
+        for w in waits.values():
+            w.stop()
     run.split = Cpu().since(before)
+    run.waits = {side: w.shares() for side, w in waits.items()}
     table.check()
     run.burnt = sum(run.split) + run.self_cpu
     return run
@@ -239,6 +245,13 @@ def measure(table, args):
     return runs, calibrations
 
 
+def waits_shown(runs, side):
+    """The most frequent waits, medians over the runs."""
+    events = {e for r in runs for e in r.waits[side]}
+    share = {e or "on CPU or ready": statistics.median(r.waits[side].get(e, 0) for r in runs) for e in events}
+    return ", ".join("%s %.0f %%" % (e, 100 * n) for e, n in sorted(share.items(), key=lambda x: -x[1])[:6] if n >= 0.005)
+
+
 def tell(table, args, runs, calibrations):
     med = statistics.median
     c = {x: med(getattr(k, x) for k in calibrations) for x in ("s", "t", "b", "k", "row", "busy")}
@@ -258,6 +271,10 @@ def tell(table, args, runs, calibrations):
             name, get(lambda r: r.wall), get(lambda r: r.f), get(lambda r: r.e), get(lambda r: r.u), get(lambda r: r.data_wall),
             get(lambda r: r.f_data), *[get(lambda r: r.split[i] / table.rows * 1e6 / max(c["stb"[i]], 1e-9)) for i in range(3)],
             get(lambda r: r.self_cpu), get(lambda r: r.self_cpu / r.burnt) * 100))
+    out += ["", "What active backends waited for, of all looks at them (ClientRead and ClientWrite: for the mover, and it mostly for the other server):",
+            "", "| | target | source |", "|---|---|---|"]
+    for name, list_ in runs.items():
+        out.append("| %s | %s | %s |" % (name, *[waits_shown(list_, side) for side in ("target", "source")]))
     text = "\n".join(out) + "\n"
     print(text, flush=True)
     if args.scale == 1 and not args.no_record:
@@ -271,9 +288,10 @@ def main():
     args = options(sys.argv[1:])
     if args.check:
         return 0
-    global m, peers
+    global m, peers, watch
     import measure as m
     import peers
+    import watch
     try:
         for name in args.tables:
             table = Table(name, args.scale)

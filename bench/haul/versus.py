@@ -13,8 +13,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIB = os.path.join(HERE, "..", "lib.sh")
@@ -61,37 +59,6 @@ def options(argv):
         if name not in SETS:
             p.error("no set is called %s (%s)" % (name, ", ".join(SETS)))
     return args
-
-
-class Hold:
-    """How long somebody holds a snapshot in a database of the source: asked 20 times a second over one connection."""
-
-    QUERY = "SELECT count(*) FROM pg_stat_activity WHERE datname = '%s' AND backend_xmin IS NOT NULL;\n"
-
-    def __init__(self, dsn):
-        words = dict(w.split("=", 1) for w in dsn.split())
-        self.query = self.QUERY % words["dbname"]
-        words["dbname"] = "postgres"
-        self.psql = subprocess.Popen([m.PGBIN + "/psql", "-XqAtd", " ".join("%s=%s" % w for w in words.items())],
-                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-        self.first = self.last = None
-        self.done = threading.Event()
-        self.thread = threading.Thread(target=self.look, daemon=True)
-        self.thread.start()
-
-    def look(self):
-        while not self.done.wait(0.05):
-            self.psql.stdin.write(self.query)
-            if int(self.psql.stdout.readline() or 0):
-                self.last = time.monotonic()
-                self.first = self.first or self.last
-
-    def stop(self):
-        self.done.set()
-        self.thread.join()
-        self.psql.stdin.close()
-        self.psql.wait()
-        return self.last - self.first if self.first else 0.0
 
 
 class Contender:
@@ -188,10 +155,11 @@ def one(c, data, args, wanted, counts):
     fresh(data, args.kind)
     m.quiet(args.patience)
     argv = c.argv if c.ours else ["timeout", str(args.timeout), *c.argv]
-    hold = Hold(data.source)
+    hold = watch.Hold(data.source)
     try:
         run = m.Run(argv)
-        run.hold = hold.stop()
+        hold.stop()
+        run.hold = hold.seconds
         c.why = difference(data, wanted)
         if not c.why and args.kind != "data" and indexes(data.target) != indexes(data.source):
             c.why = "it has %s indexes of %s" % (indexes(data.target), indexes(data.source))
@@ -281,10 +249,11 @@ def main():
     args = options(sys.argv[1:])
     if args.check:
         return 0
-    global m, peers, draw
+    global m, peers, draw, watch
     import measure as m
     import peers
     import plot as draw
+    import watch
     if not os.access(m.PGHAUL, os.X_OK):
         m.say("no program at %s: build first (cmake -B build && cmake --build build)" % os.path.relpath(m.PGHAUL))
         return 1
