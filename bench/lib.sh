@@ -120,6 +120,39 @@ bench_stop() {
     bench_as "$BENCH_PGBIN/pg_ctl" -D "$BENCH_DIR/$1" -m "${2:-fast}" -w -t 120 -s stop >&2
 }
 
+# bench_record NAME FILE: the section of bench/RESULTS.md that has this name is replaced by the file's text, or added. From the
+# repository's top.
+bench_record() {
+    python3 - "$1" "$2" <<'PY'
+import re, sys
+name, path = sys.argv[1:]
+results = "bench/RESULTS.md"
+head = "# Results\n\nWritten by `bench/run.sh`, `bench/versus` and `bench/limit`; each section says how it came about.\n"
+try:
+    text = open(results).read()
+except FileNotFoundError:
+    text = head
+parts = re.split(r"(?m)^(?=## )", text)
+new = open(path).read().strip() + "\n"
+for i, part in enumerate(parts):
+    if part.startswith("## %s\n" % name):
+        parts[i] = new
+        break
+else:
+    parts.append(new)
+open(results, "w").write("\n".join(p.rstrip("\n") + "\n" for p in parts))
+PY
+}
+
+# Installs what bench/packages.txt lists, as far as it is missing. From the repository's top.
+bench_packages() {
+    (
+        . tests/support/setup.sh
+        pghaul_packages=bench/packages.txt
+        pghaul_setup
+    )
+}
+
 # Both clusters, each with an empty database `bench`.
 bench_pair() {
     local name
@@ -194,6 +227,16 @@ make_huge() { # rows of 200 MB, among ordinary ones
            INSERT INTO huge SELECT g, sha512(g::text::bytea) FROM generate_series(1, 100000) g;
            INSERT INTO huge SELECT 1000000 + g, convert_to(repeat(md5(g::text), 6250000), 'UTF8')
            FROM generate_series(1, $1::bigint) g" && bench_settle huge
+}
+
+make_broad() { # rows of 1 to 100 MB: N of 1 to 16 MB, and three of 100
+    bench_both 'CREATE TABLE broad (id bigint NOT NULL, name text, body bytea)'
+    sql_s "ALTER TABLE broad ALTER body SET STORAGE EXTERNAL;
+           CREATE TEMP TABLE pool AS SELECT string_agg(sha512(i::text::bytea), ''::bytea) b FROM generate_series(1, 262144) i;
+           INSERT INTO broad SELECT g, 'file-' || g, substr(b, 1 + (g * 7919 % 500000)::int, 1000000 + (g * 104729 % 15000)::int * 1000)
+           FROM generate_series(1, $1::bigint) g, pool;
+           INSERT INTO broad SELECT 1000000 + g, 'big-' || g, substr(b||b||b||b||b||b||b, (g * 7919)::int, 100000000)
+           FROM generate_series(1, 3) g, pool" && bench_settle broad
 }
 
 make_skewed() { # keys 1 to N, and one of 2,000,000,000

@@ -15,29 +15,6 @@ all=(data_phase tiny skew memory extract load spill archive verify verified_job 
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=("${all[@]}")
 
-# record NAME FILE: the section of that name is replaced by the file's text, or added.
-record() {
-    python3 - "$1" "$2" <<'PY'
-import re, sys
-name, path = sys.argv[1:]
-results = "bench/RESULTS.md"
-head = "# Results\n\nWritten by `bench/run.sh`; each section says how it came about.\n"
-try:
-    text = open(results).read()
-except FileNotFoundError:
-    text = head
-parts = re.split(r"(?m)^(?=## )", text)
-new = open(path).read().strip() + "\n"
-for i, part in enumerate(parts):
-    if part.startswith("## %s\n" % name):
-        parts[i] = new
-        break
-else:
-    parts.append(new)
-open(results, "w").write("\n".join(p.rstrip("\n") + "\n" for p in parts))
-PY
-}
-
 worst=0
 for name in "${names[@]}"; do
     script=bench/haul/$name
@@ -47,7 +24,7 @@ for name in "${names[@]}"; do
     section=$(mktemp)
     "$script" >"$section"
     status=$?
-    if [ $status = 0 ] || [ $status = 3 ]; then record "$name" "$section"; fi
+    if [ $status = 0 ] || [ $status = 3 ]; then bench_record "$name" "$section"; fi
     rm -f "$section"
     [ $status = 0 ] || bench_say "$name: exit status $status"
     if [ $status -ne 0 ] && [ $status -ne 3 ]; then worst=1; fi

@@ -57,7 +57,7 @@ static bool verify(struct ph_cli *cli, struct opened *o, struct ph_err *err)
     bool ok = ph_archive_check(&check,
                                &(struct ph_archive_check_opts){.dir = &o->dir,
                                                                .archive = o->archive,
-                                                               .jobs = s->jobs,
+                                                               .jobs = s->jobs > 0 ? s->jobs : 0,
                                                                .io = s->io,
                                                                .log = cli->log,
                                                                .interrupt = cli->interrupt},

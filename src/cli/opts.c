@@ -177,6 +177,10 @@ static bool read_value(struct ph_settings *s, const struct ph_option *o, const c
     case PH_OPT_SPAN:
         return read_span(o, value, &out->span, err);
     case PH_OPT_INT:
+        if (o->choices && !strcmp(value, o->choices[0])) {
+            out->number = -1;
+            return true;
+        }
         if (!ph_num_int(value, o->min, o->max, &n, err))
             return false;
         out->number = (int)n;

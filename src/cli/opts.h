@@ -47,7 +47,7 @@ enum ph_option_type {
     PH_OPT_SIZE,   /* uint64_t, not 0 */
     PH_OPT_RATE,   /* uint64_t a second, not 0: a size, with or without /s */
     PH_OPT_SPAN,   /* double, seconds, within [min, max] */
-    PH_OPT_INT,    /* int within [min, max] */
+    PH_OPT_INT,    /* int within [min, max], or -1 for the one word in `choices`, if there is one */
     PH_OPT_CHOICE, /* int: min + place in `choices` */
     PH_OPT_WORDS,  /* struct ph_words, repeatable */
     PH_OPT_NAMES,  /* struct ph_words: identifiers a,b,"C" with psql's quoting */

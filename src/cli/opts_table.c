@@ -7,6 +7,7 @@
 #include "cli/dsntext.h"
 #include "haul/spill.h"
 
+static const char *const jobs_words[] = {"auto", NULL}; /* PH_JOBS_AUTO */
 static const char *const splits[] = {"auto", "block", "key", "hash", NULL};
 static const char *const modes[] = {"append", "upsert", "replace", NULL};
 static const char *const trigger_choices[] = {"fire", "skip", NULL};
@@ -279,8 +280,9 @@ const struct ph_option ph_options[] = {
      .help = "look at differing tables again after so long: what is under way then does not count"},
 
     {"jobs", 'j', "N", PH_OPT_INT, TABLES | PH_CMD_TUNE | PH_CMD_ARCHIVE, PH_SECTION_RUN, 0,
-     F(jobs), .min = 1, .max = 256,
-     .help = "workers, 1 to 256; default: what the servers and this machine have"},
+     F(jobs), .min = 1, .max = 256, .choices = jobs_words,
+     .help = "workers, 1 to 256; default: what the servers and this machine have. auto begins with "
+             "that, and finds out while it runs whether more or fewer move more"},
     {"source-jobs", 0, "N", PH_OPT_INT, PH_CMD_COPY, PH_SECTION_RUN, 0, F(source_jobs), .min = 1,
      .max = 256, .help = "so many workers read from the source at once, at most"},
     {"target-jobs", 0, "N", PH_OPT_INT, PH_CMD_COPY, PH_SECTION_RUN, 0, F(target_jobs), .min = 1,

@@ -214,7 +214,7 @@ bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool ever
         .split = (enum ph_split)s->split,
         .shard_size = s->shard_size,
         .shard_rows = s->shard_rows,
-        .jobs = s->jobs,
+        .jobs = s->jobs > 0 ? s->jobs : 0,
         .allow_nonempty = s->allow_nonempty,
         .triggers = (enum ph_triggers)s->triggers,
         .sequences = s->sequences,

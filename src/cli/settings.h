@@ -21,7 +21,7 @@ struct ph_words {
     int n;
 };
 
-enum { PH_OPTIONS_MAX = 128, PH_JOB_NAME_MAX = 63 };
+enum { PH_OPTIONS_MAX = 128, PH_JOB_NAME_MAX = 63, PH_JOBS_AUTO = -1 };
 
 struct ph_settings {
     struct ph_arena arena;
@@ -59,7 +59,7 @@ struct ph_settings {
     uint64_t max_rows, source_max_rows, target_max_rows; /* rows a second */
 
     bool join, again, dry_run;
-    int jobs, source_jobs, target_jobs;
+    int jobs, source_jobs, target_jobs; /* jobs: or PH_JOBS_AUTO */
     uint64_t memory;
     double keep_snapshot_s, max_outage_s;
     double time_s; /* of tune; 0: the default */

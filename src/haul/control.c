@@ -56,9 +56,7 @@ static void set_jobs(struct ph_control *c, uint64_t wished)
                c->opts.most_workers, jobs);
         jobs = c->opts.most_workers;
     }
-    pthread_mutex_lock(&c->opts.throttle->lock);
-    c->opts.throttle->jobs = jobs;
-    pthread_mutex_unlock(&c->opts.throttle->lock);
+    ph_throttle_ask_jobs(c->opts.throttle, jobs);
 }
 
 static void heed(struct ph_control *c, const char *word, const struct ph_wish *wish,

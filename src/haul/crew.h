@@ -90,6 +90,7 @@ struct ph_crew_opts {
     struct ph_guards *guards;
     struct ph_control *control; /* what the pulse tells the ledger, and hears from it */
     int most_workers;           /* that the crew may grow to */
+    int climbs_to;              /* --jobs auto: so many may be tried; 0: their number is given */
     void (*let_go)(void *arg, double ago_s,
                    bool target); /* the snapshot is not needed any more; called by the pulse,
                                                               once. target: whether the ledger can be told */

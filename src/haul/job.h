@@ -65,6 +65,7 @@ struct ph_job_opts {
     uint64_t memory;              /* upper bound of resident memory, bytes; 0: 512 MiB */
     double keep_snapshot_s;       /* how long the keeper outlives the last mover; 0: 15 min */
     double max_outage_s;          /* how long lost servers are tried for; 0: 30 min */
+    bool climbs;                  /* the number of workers is found out while they work */
     int source_jobs, target_jobs; /* workers at each side at most; 0: as many as there are */
     struct ph_rates rates;
     const struct ph_timetable *timetable; /* may be NULL */

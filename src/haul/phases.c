@@ -19,6 +19,15 @@ static int count_workers(const struct ph_run *run, int open_shards)
     return n > 0 ? n : 1;
 }
 
+/* Not so many that others find no connection, and no more than there is work for: --jobs auto tries. */
+static int climbs_to(const struct ph_run *run, int workers, int open_shards)
+{
+    int most = ph_run_most_workers(run), n = run->plan->most_jobs / 2;
+    n = n < most ? n : most;
+    n = n < open_shards ? n : open_shards;
+    return !run->opts->climbs ? 0 : n > workers ? n : workers;
+}
+
 void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *out)
 {
     const struct ph_job_opts *opts = run->opts;
@@ -45,6 +54,7 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
         .control = &run->control,
         .guards = &run->guards,
         .most_workers = ph_run_most_workers(run),
+        .climbs_to = climbs_to(run, workers, open_shards),
         .let_go = ph_run_let_go,
         .let_go_arg = run,
         .max_outage_s = opts->max_outage_s > 0 ? opts->max_outage_s : PH_OUTAGE_S,

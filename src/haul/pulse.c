@@ -7,7 +7,8 @@
  *     when the target is lost     it is tried again, twice a second; when it is back, so are the workers
  *     every 250 ms                how fast the target takes rows, and whether that is slow
  *     every 400 ms                what the ledger's control wishes, and how many movers share the rates
- *     every 100 ms                guards that are not heard of any more; rates as the timetable has them; workers as they are wanted
+ *     every 100 ms                guards that are not heard of any more; rates as the timetable has them; workers as they are wanted,
+ *                                 and, with --jobs auto, whether another number of them moves more
  *
  * The snapshot may go when every shard is in a file or safe in the target: by the ledger, or, while that is out of reach, by our own
  * roster, provided that no other mover works on the job.
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "haul/climb.h"
 #include "haul/crew.h"
 #include "ledger/pg.h"
 
@@ -31,7 +33,8 @@ struct pulse {
     double beat_at, retry_at, sample_at, look_at,
         settle_at; /* retry_at: not before, since it has just failed */
     double held_until;
-    bool drained;     /* it has been noticed that nothing is left to read */
+    bool drained; /* it has been noticed that nothing is left to read */
+    struct ph_climb climb;
     double paused_at; /* 0: it is not */
     bool said_paused;
     struct sample {
@@ -263,6 +266,28 @@ static void say_pause(struct pulse *p)
     p->said_paused = held && (lasts || p->said_paused);
 }
 
+/* The number of workers that moves most. It is looked for while nothing but the servers sets the pace, and before the end draws
+ * near. */
+static void climb(struct pulse *p, double now)
+{
+    struct ph_crew *crew = p->crew;
+    char why[PH_REASON_TEXT];
+    enum ph_hold_kind kind;
+    bool paused, held = ph_throttle_reason(crew->opts.throttle, why, &kind, &paused);
+    if (crew->opts.climbs_to == 0)
+        return;
+    bool steady = !held && atomic_load(&crew->first_idle_ns) == 0 && !atomic_load(&crew->outage) &&
+                  !atomic_load(&crew->pressure) && !atomic_load(&crew->stop);
+    int before = p->climb.at;
+    int n = ph_climb_look(&p->climb, now,
+                          atomic_load(&crew->to_target.bytes) + atomic_load(&crew->to_files.bytes),
+                          steady);
+    ph_throttle_try_jobs(crew->opts.throttle, n);
+    if (p->climb.at != before)
+        ph_log(crew->opts.log, PH_LOG_NOTE, "%d workers move more than %d: it goes on with %d",
+               p->climb.at, before, p->climb.at);
+}
+
 static void steer(struct pulse *p)
 {
     struct ph_crew *crew = p->crew;
@@ -274,6 +299,7 @@ static void steer(struct pulse *p)
     ph_guards_look(crew->opts.guards);
     ph_throttle_settle(crew->opts.throttle);
     say_pause(p);
+    climb(p, now);
     while (atomic_load(&crew->hired) < ph_throttle_jobs(crew->opts.throttle))
         if (!ph_crew_hire(crew))
             break;
@@ -282,6 +308,7 @@ static void steer(struct pulse *p)
 void *ph_pulse_main(void *arg)
 {
     struct pulse p = {.crew = arg, .beat_at = ph_clock_s() + BEAT_S};
+    ph_climb_begin(&p.climb, p.crew->opts.workers, 1, p.crew->opts.climbs_to);
     while (!atomic_load(&p.crew->pulse_stop)) {
         keep_alive(&p);
         steer(&p);

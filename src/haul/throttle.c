@@ -168,6 +168,25 @@ void ph_throttle_share(struct ph_throttle *t, int movers)
     ph_throttle_settle(t);
 }
 
+static void set_jobs(struct ph_throttle *t, int jobs, bool told)
+{
+    pthread_mutex_lock(&t->lock);
+    if (told || !t->told)
+        t->jobs = jobs;
+    t->told = t->told || told;
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ph_throttle_ask_jobs(struct ph_throttle *t, int jobs)
+{
+    set_jobs(t, jobs, true);
+}
+
+void ph_throttle_try_jobs(struct ph_throttle *t, int jobs)
+{
+    set_jobs(t, jobs, false);
+}
+
 int ph_throttle_jobs(struct ph_throttle *t)
 {
     pthread_mutex_lock(&t->lock);

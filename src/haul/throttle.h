@@ -76,6 +76,7 @@ struct ph_throttle {
     const struct ph_timetable *timetable;
     int movers; /* that share the rates, we among them */
     int jobs;   /* workers that may work; 0: all */
+    bool told;  /* that number has been asked for by somebody */
     struct ph_hold pause, by_timetable;
     uint64_t timetable_rate;
     char timetable_text[48];
@@ -104,7 +105,11 @@ unsigned ph_throttle_held(const struct ph_throttle *throttle);
 void ph_throttle_crew(struct ph_throttle *throttle, int workers);
 int ph_throttle_workers(struct ph_throttle *throttle);
 
-/* Workers that somebody has asked for; 0: nobody has. */
+/* So many workers may work: somebody has asked for it; or it is only thought better, which does not count any more then. */
+void ph_throttle_ask_jobs(struct ph_throttle *throttle, int jobs);
+void ph_throttle_try_jobs(struct ph_throttle *throttle, int jobs);
+
+/* Workers that are wanted; 0: as many as there are. */
 int ph_throttle_jobs(struct ph_throttle *throttle);
 
 /* The first reason; false: nothing holds back. paused: a hard one. */

@@ -58,11 +58,16 @@ void ph_check_jobs(struct ph_make *make, struct ph_conn *source, struct ph_conn 
     struct ph_plan *plan = make->plan;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     bool local = (!source || ph_conn_is_local(source)) && (!target || ph_conn_is_local(target));
+    /* Who writes keeps more than one core busy where both servers are here: one backend reads while the other writes. More writers
+     * than cores only meet in the target, at the end of the table's file and in its shared memory. Who only reads waits for
+     * nobody but the server, and far servers are waited for. */
+    bool writes = plan->spec->route != PH_ROUTE_EXTRACT && !plan->spec->verify;
     int wanted = plan->spec->jobs;
     if (wanted <= 0)
-        wanted = local ? clamp(2 * cpus, 2, 16) : clamp(2 * cpus, 4, 8);
+        wanted = local ? clamp(writes ? cpus : 2 * cpus, 2, 16) : clamp(2 * cpus, 4, 8);
     int most = connections_allow(make);
     const char *free_now = show_free(make);
+    plan->most_jobs = most < 1 ? 1 : most;
     plan->jobs = most < 1 ? 1 : most < wanted ? most : wanted;
     if (most < 1)
         ph_make_obstacle(make, "end other sessions, or raise max_connections or the role's limit",

@@ -80,15 +80,46 @@ static const char *tid_shown(char out[static 32], int64_t block)
     return out;
 }
 
+/* How a table is cut by block: into `n` equal shards, of which the last `fine` are quartered, so that what is claimed last is small
+ * and the workers end together. */
+struct block_cut {
+    int64_t blocks;
+    int n, fine;
+};
+
+/* Only the biggest table's: the small shards of all tables come last. A size that the user has asked for is kept to. */
+static struct block_cut choose_block_cut(const struct ph_plan *plan, const struct ph_table *t,
+                                         const struct ph_cut_size *size)
+{
+    int n = ph_split_count(plan, t, size->bytes);
+    if (n > size->blocks)
+        n = size->blocks > 1 ? (int)size->blocks : 1;
+    bool asked = plan->spec->shard_size || plan->spec->shard_rows;
+    bool fine = t == plan->tables && !asked && n > plan->jobs && size->blocks >= 4 * (int64_t)n;
+    return (struct block_cut){.blocks = size->blocks, .n = n, .fine = fine ? plan->jobs : 0};
+}
+
+static int count_cuts(const struct block_cut *cut)
+{
+    return cut->n + 3 * cut->fine;
+}
+
+/* Where piece i begins. */
+static int64_t block_of(const struct block_cut *cut, int i)
+{
+    int coarse = cut->n - cut->fine;
+    int64_t quarters = i < coarse ? 4 * (int64_t)i : 4 * (int64_t)coarse + (i - coarse);
+    return cut->blocks * quarters / (4 * (int64_t)cut->n);
+}
+
 static bool cut_blocks(struct cutter *c, struct ph_table *t, const struct ph_cut_size *size,
                        struct ph_err *err)
 {
-    int n = ph_split_count(c->plan, t, size->bytes);
-    if (n > size->blocks)
-        n = size->blocks > 1 ? (int)size->blocks : 1;
+    struct block_cut cut = choose_block_cut(c->plan, t, size);
+    int n = count_cuts(&cut);
     t->blocks = size->blocks;
     for (int i = 0; i < n; i++) {
-        int64_t lo = size->blocks * i / n, hi = size->blocks * (i + 1) / n;
+        int64_t lo = block_of(&cut, i), hi = block_of(&cut, i + 1);
         double weight = (double)size->bytes * (double)(hi - lo) / (double)size->blocks;
         /* The file may be longer than it was a moment ago: the last range is open. */
         bool last = i == n - 1;

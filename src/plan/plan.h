@@ -112,6 +112,7 @@ struct ph_plan {
     int n_obstacles;
     const char *const *warnings; /* of the job as a whole */
     int n_warnings;
+    int most_jobs;        /* that connections are free for */
     int jobs;             /* workers, after looking at machine, servers and the number of shards */
     uint64_t shard_size;  /* bytes, as chosen */
     int64_t bytes;        /* of all tables */

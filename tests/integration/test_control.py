@@ -97,6 +97,22 @@ def rates_and_workers_change_while_it_runs(t):
 
 
 @story()
+def the_number_of_workers_is_left_to_the_run_until_somebody_says_one(t):
+    data.blob(t, 4)
+    with t.start_copy("-t", "blob", "--job", "j", "-j", "auto", *SLOW) as run:
+        t.when_landed(1, run)
+        said = control(t, "j", "status", "--json").expect(0).json
+        assert said["settings"]["jobs"] >= 2, said
+        control(t, "j", "jobs=1").expect(0)
+        time.sleep(0.5)  # it looks ten times a second
+        said = control(t, "j", "status", "--json").expect(0).json
+        assert said["settings"]["jobs"] == 1, said
+        control(t, "j", "rate=off").expect(0)
+        run.wait().expect(0)
+    t.whole("blob")
+
+
+@story()
 def what_is_kept_holds_for_the_resumed_run_until_its_like_is_said_again(t):
     with under_way(t, mib=4) as run:
         control(t, "j", "pause", "--keep").expect(0)

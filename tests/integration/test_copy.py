@@ -102,6 +102,22 @@ def how_it_is_cut_and_by_how_many_is_no_part_of_the_definition(t):
 
 
 @story()
+def the_shards_that_are_claimed_last_are_smaller_unless_a_size_was_asked_for(t):
+    t.both("create table loose (id int, pad text) with (fillfactor = 10)")
+    t.source.query("insert into loose select i, repeat('x', 100) from generate_series(1, 9000) i")
+    t.copy("-t", "loose", "-j", 2).expect(0)
+    weights = [int(r[0]) for r in t.target.query("select weight from pghaul.shard order by claimed_at, id")]
+    assert 3.5 < max(weights) / min(weights) < 4.5 and weights[0] == max(weights), weights
+    assert sum(1 for w in weights if w < max(weights) / 2) == 8, weights
+    t.whole("loose")
+    t.target.query("truncate loose")
+    t.copy("-t", "loose", "-j", 2, "--shard-size", "2MiB", "--again").expect(0)
+    weights = [int(r[0]) for r in t.target.query("select weight from pghaul.shard")]
+    assert max(weights) < 1.1 * min(weights), weights
+    t.whole("loose")
+
+
+@story()
 def again_is_a_new_round_of_the_same_job(t):
     data.narrow(t, 20000)
     args = ("-t", "narrow", "--mode", "replace", "--job", "nightly", *SMALL)

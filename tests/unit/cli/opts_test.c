@@ -47,6 +47,12 @@ TEST(options_come_in_every_form_that_gnu_programs_take)
     assert_string_equal(s.job, "myjob");
 }
 
+TEST(the_number_of_workers_may_be_left_to_the_run)
+{
+    assert_true(parse("copy", "-j", "auto", NULL));
+    assert_int_equal(s.jobs, PH_JOBS_AUTO);
+}
+
 TEST(options_may_stand_before_the_command_and_after_operands)
 {
     assert_true(parse("--json", "status", "j1", "-d", "x", "--shards", NULL));
@@ -101,6 +107,7 @@ TEST(wrong_values_are_refused)
     WRONG("from 1 to 256", "copy", "-j0");
     WRONG("from 1 to 256", "copy", "-j", "-1");
     WRONG("from 1 to 256", "copy", "--jobs=1e9");
+    WRONG("from 1 to 256", "copy", "--jobs=automatic");
     WRONG("from 1 to 256", "copy", "--jobs", "9999999999999999999");
     WRONG("is empty", "copy", "--jobs=");
     WRONG("is empty", "copy", "-t", "");
@@ -230,6 +237,7 @@ int main(void)
 {
     int failed =
         RUN(cmocka_unit_test(options_come_in_every_form_that_gnu_programs_take),
+            cmocka_unit_test(the_number_of_workers_may_be_left_to_the_run),
             cmocka_unit_test(options_may_stand_before_the_command_and_after_operands),
             cmocka_unit_test(after_two_dashes_everything_is_an_operand),
             cmocka_unit_test(values_are_read_by_their_type),
