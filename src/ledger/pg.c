@@ -376,6 +376,7 @@ bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, in
                 ? ph_ledger_add_snapshot(conn, *job, what->snapshot, what->host, &no, err)
                 : insert_past_snapshots(conn, what, *job, err) &&
                       insert_files(conn, what, *job, err)) &&
+           (!what->steps || ph_ledger_steps_put(conn, *job, what->steps, err)) &&
            (!what->replace || empty_targets(conn, what, *job, err)) && note_leaves(conn, *job, err);
 }
 

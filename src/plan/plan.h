@@ -73,6 +73,7 @@ struct ph_job_spec {
     bool allow_nonempty;
     enum ph_triggers triggers;
     bool sequences;
+    bool defer_indexes; /* the targets' indexes are dropped, and built again after their rows */
     bool strict;
     bool verify; /* the plan is for looking: what would stand in the way of loading does not */
     const char *job_name; /* NULL: made from the target's name and the definition */
@@ -111,6 +112,7 @@ struct ph_plan {
     const char *const *warnings; /* of the job as a whole */
     int n_warnings;
     int jobs;             /* workers, after looking at machine, servers and the number of shards */
+    int builders;         /* the same, whatever the number of shards */
     uint64_t shard_size;  /* bytes, as chosen */
     int64_t bytes;        /* of all tables */
     char fingerprint[33]; /* of the definition, hexadecimal */
