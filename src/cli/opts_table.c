@@ -214,6 +214,13 @@ const struct ph_option ph_options[] = {
              "refused"},
     {"sequences", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0, F(sequences),
      .help = "set the target's sequences to where the source's are"},
+    {"defer-indexes", 0, NULL, PH_OPT_FLAG, LAND, PH_SECTION_LOAD, 0, F(defer_indexes),
+     .help = "drop indexes, keys and foreign keys of the target's tables first, and build them "
+             "again after the rows, several at once; the ledger remembers them whatever happens"},
+    {"index-memory", 0, "SIZE", PH_OPT_SIZE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_LOAD, 0,
+     F(index_memory),
+     .help = "memory of the target's server for all index builds together; default: a quarter of "
+             "this host's if the target is on it, at most 1GiB, else 512MiB"},
 
     {"split", 0, "HOW", PH_OPT_CHOICE, READ, PH_SECTION_CUT, 0, F(split), splits,
      .help = "auto (default), block (ranges of pages), key (ranges of a key) or hash (of a key)"},

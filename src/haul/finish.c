@@ -104,6 +104,8 @@ bool ph_run_finish(struct ph_run *run, struct ph_err *err)
         run->result->parked += run->tabs[i].parked;
     if (run->result->parked > 0)
         return true; /* the caller reads their errors */
+    if (ph_run_is_whole(run) && !ph_run_steps_done(run, err))
+        return false;
     if (ph_run_is_whole(run) && run->opts->spec->sequences && !set_sequences(run, err))
         return false;
     if (!ph_ledger_complete(run->target, run->job, run->mover, &completed, err))
