@@ -119,7 +119,8 @@ const struct ph_command ph_commands[] = {
      "take away what a job left behind, after asking",
      "Removes the job's rows from the ledger, the ledger's schema with the last job, and the job's "
      "spill files on this host. Never touches tables of "
-     "yours. A job that is taken away before it was complete cannot go on.",
+     "yours, except that indexes and constraints that --defer-indexes has dropped are made again "
+     "first. A job that is taken away before it was complete cannot go on.",
      {"pghaul clean -d service=new shop-1f2e3d4c",
       "pghaul clean -d service=new --job nightly --yes"}},
 };

@@ -408,6 +408,13 @@ bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err)
     return run(conn, &sql, NULL, err);
 }
 
+bool ph_ledger_release(struct ph_conn *conn, int mover, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql, "SELECT pg_catalog.pg_advisory_unlock(1885825121, %d)", mover);
+    return run(conn, &sql, NULL, err);
+}
+
 bool ph_ledger_beat(struct ph_conn *conn, int64_t job, int mover, struct ph_pulse *pulse,
                     struct ph_err *err)
 {

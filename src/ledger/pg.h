@@ -93,6 +93,9 @@ bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int
 /* Takes the lock again on a new connection, after the old one was lost. */
 bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err);
 
+/* Lets it go while the connection goes on. */
+bool ph_ledger_release(struct ph_conn *conn, int mover, struct ph_err *err);
+
 /* One heartbeat. It is a barrier as well: whatever had committed before it began is on disk when it returns. */
 struct ph_pulse {
     int others;        /* other live movers of the job */

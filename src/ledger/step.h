@@ -108,4 +108,9 @@ bool ph_step_fail(struct ph_conn *conn, int64_t job, int mover, const struct ph_
 /* [tx] A new run begins: failed steps get another chance, back-offs are over. */
 bool ph_ledger_steps_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err);
 
+/* How many things the job has dropped and not made again; makes them, one after the other. *restored grows with each; an error
+ * names the first that cannot be made. (restore.c) */
+bool ph_ledger_restores(struct ph_conn *conn, int64_t job, int *open, struct ph_err *err);
+bool ph_ledger_restore(struct ph_conn *conn, int64_t job, int *restored, struct ph_err *err);
+
 #endif

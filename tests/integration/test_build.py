@@ -1,6 +1,11 @@
 """Indexes and constraints: dropped, remembered, built again by several at once; nothing of them is ever lost."""
 
+import signal
+import time
+
+import data
 import ledger
+from cluster import wait_for
 from story import story
 
 # Every kind of index and constraint that can be said of a table, some tables big enough for steps of their own.
@@ -93,8 +98,8 @@ def shape(database):
     """All that the catalog says of indexes and constraints."""
     found = []
     for sql in SHAPE.split(";\n"):
-        rows = database.query(sql)
-        found.extend(rows or [])
+        found.extend(database.query(sql) or [])
+    database.query("reset search_path")
     return found
 
 
@@ -117,6 +122,11 @@ def steps(t):
     return {state: int(n) for state, n in t.target.query("select state, count(*) from pghaul.step group by 1")}
 
 
+def quiet(t):
+    """Waits until the dead mover's backends in the target are gone."""
+    wait_for(lambda: not t.target.backends(), "the end of the target backends of a dead mover", 20)
+
+
 @story(heavy=True)
 def deferred_indexes_and_constraints_come_back_as_they_were(t):
     before = make(t)
@@ -130,3 +140,110 @@ def deferred_indexes_and_constraints_come_back_as_they_were(t):
     t.copy(*args).expect(0)
     assert steps(t) == done, "a completed job did something again"
     same_shape(before, t.target)
+
+
+@story(heavy=True)
+def killed_at_every_stage_no_index_is_lost(t):
+    before = make(t)
+    args = (*ALL, "-j", 2, "--shard-size", "256kB", "--defer-indexes")
+    # the first two are before and after the commit that drops; the later ones find the job as the earlier ones left it
+    for fault in ("ledger.commit:1", "ledger.committed:1", "build.claimed:1", "build.sent:1", "build.done:2",
+                  "build.sent:3", "build.claimed:4", "job.completed:1"):
+        run = t.copy(*args, fault=fault + ":kill")
+        assert run.rc == -9, "%s: %s" % (fault, run)
+        quiet(t)
+        if fault.startswith("ledger.commit:"):
+            same_shape(before, t.target)
+        else:
+            t.check_ledger()
+            lost = len(before) - len(shape(t.target))
+            planned = t.target.int("select count(*) from pghaul.step where state <> 'done'")
+            assert fault == "job.completed:1" or 0 < lost and 0 < planned, "%s: %d lost, %d planned" % (
+                fault, lost, planned)
+    t.copy(*args).expect(0)
+    same_shape(before, t.target)
+    t.whole(*TABLES)
+
+
+@story()
+def what_an_index_refuses_is_named_and_all_else_is_done(t):
+    t.both("create table p (id int, a int); create table c (id int primary key, p int)")
+    t.source.query("insert into p select i, i from generate_series(1, 3000) i; insert into p values (77, -4711);"
+                   "insert into c select i, i from generate_series(1, 3000) i; update c set p = 4712 where id = 5")
+    t.target.query("alter table p add primary key (id); create index p_a on p (a); create index p_ai on p (a, id);"
+                   "alter table c add foreign key (p) references p; create index c_p on c (p)")
+    before = shape(t.target)
+    args = ("-t", "p", "-t", "c", "-j", 2, "--defer-indexes")
+    run = t.copy(*args).expect(1, "primary key public.p_pkey of public.p (id)", "could not create unique index")
+    assert "77" not in run.err and "4711" not in run.err, "a value is shown: " + run.err
+    assert steps(t) == {"done": 5, "failed": 1, "planned": 3}, steps(t)
+    status = t.status()
+    assert status["steps"] == {"planned": 3, "done": 5, "failed": 1} and status["state"] == "failed", status
+    assert "p_pkey" in status["failed_steps"][0]["object"], status
+    t.copy(*args, "--show-data").expect(1, "(77)")
+    t.run("clean", "-d", t.target.dsn, "--yes").expect(1, "primary key public.p_pkey")
+    t.target.query("delete from p where a = -4711")
+    t.copy(*args).expect(1, "foreign key c_p_fkey of public.c (p) to public.p")
+    assert steps(t)["failed"] == 1, steps(t)
+    t.target.query("update c set p = 1 where id = 5")
+    t.copy(*args).expect(0)
+    assert steps(t) == {"done": 9}, steps(t)
+    same_shape(before, t.target)
+
+
+@story()
+def an_unfinished_job_that_is_taken_away_leaves_the_indexes_there(t):
+    before = make(t)
+    args = (*ALL, "-j", 2, "--defer-indexes")
+    assert t.copy(*args, fault="build.done:2:kill").rc == -9
+    quiet(t)
+    t.run("clean", "-d", t.target.dsn, "--yes", fault="restore.made:3:kill")
+    quiet(t)
+    t.run("clean", "-d", t.target.dsn, "--yes").expect(0, "had dropped")
+    same_shape(before, t.target)
+    assert not ledger.exists(t.target)
+
+
+@story()
+def an_interrupt_does_not_wait_for_an_index(t):
+    t.both("create table a (i int); create function slow(i int) returns int immutable language plpgsql as "
+           "'begin perform pg_sleep(0.003); return i; end'")
+    t.source.query("insert into a select generate_series(1, 5000)")
+    t.target.query("create index a_slow on a (slow(i)); create index a_i on a (i)")
+    before = shape(t.target)
+    args = ("-t", "a", "--defer-indexes", "-j", 2)
+    building = "select count(*) from pg_stat_activity where query like '%slow%' and state = 'active' and " \
+               "application_name like 'pghaul/%/b%'"
+    with t.start_copy(*args) as run:
+        wait_for(lambda: t.target.int(building) > 0 and steps(t).get("done"), "an index that is being built")
+        begin = time.monotonic()
+        run.signal(signal.SIGINT)
+        assert run.wait().rc == 130
+    assert time.monotonic() - begin < 5, "it waited for the index"
+    assert t.target.int(building) == 0, "the index is still being built"
+    assert steps(t) == {"done": 1, "planned": 1}, steps(t)
+    t.target.query("create or replace function slow(i int) returns int immutable language sql as 'select i'")
+    t.copy(*args).expect(0)
+    same_shape(before, t.target)
+    t.whole("a")
+
+
+@story()
+def a_lost_snapshot_halts_the_builders_and_nothing_else(t):
+    data.narrow(t, 60000)
+    t.both("create table a (i int, pad text); create function slow(i int) returns int immutable language plpgsql as "
+           "'begin perform pg_sleep(0.0005); return i; end'")
+    t.source.query("insert into a select i, repeat('x', 1800) from generate_series(1, 2500) i")
+    t.target.query("create index a_slow on a (slow(i)); create index narrow_b on narrow (b)")
+    before = shape(t.target)
+    args = ("-t", "a", "-t", "narrow", "--defer-indexes", "-j", 2, "--shard-size", "64kB",
+            "--max-rate", "4MB")
+    with t.start_copy(*args) as run:
+        wait_for(lambda: t.target.int("select count(*) from pg_stat_activity where query like '%slow%' and "
+                                      "state = 'active' and application_name like 'pghaul/%/b%'"), "an index in the making")
+        t.source.terminate(t.source.backends())
+        run.wait().expect(0)
+    assert t.target.int("select max(no) from pghaul.snapshot") > 1, "the snapshot was not lost"
+    assert t.target.int("select attempt from pghaul.step where object like '%a_slow%'") > 1, "the builder went on"
+    same_shape(before, t.target)
+    t.whole("a", "narrow")
