@@ -137,6 +137,14 @@ bool ph_builder_bear_outage(struct ph_builder *b, struct ph_err *err)
     return true;
 }
 
+static void all_is_well(struct ph_builder *b)
+{
+    if (b->outage_since > 0)
+        atomic_store(&b->build->crew->outage, false);
+    b->outage_since = 0;
+    b->failures = 0;
+}
+
 /* Steps that came with the last commit are free for whoever may work. */
 static void give_claim_back(struct ph_builder *b)
 {
@@ -192,6 +200,7 @@ static bool turn(struct ph_builder *b)
     if (!b->have_claim && !ask(b, &err))
         return ph_builder_bear_outage(b, &err);
     b->have_claim = false;
+    all_is_well(b);
     if (b->claim.n == 0)
         return stand_by(b);
     b->empty = 0;

@@ -11,14 +11,6 @@
 static const uint64_t most_memory = (uint64_t)1 << 30, remote_memory = (uint64_t)512 << 20,
                       least_memory = (uint64_t)1 << 20;
 
-static void all_is_well(struct ph_builder *b)
-{
-    if (b->outage_since > 0)
-        atomic_store(&b->build->crew->outage, false);
-    b->outage_since = 0;
-    b->failures = 0;
-}
-
 /* Settings of a step. */
 
 static uint64_t all_memory(const struct ph_builder *b)
@@ -150,7 +142,6 @@ static void count_done(struct ph_builder *b, int n)
     atomic_fetch_add(&build->done, n);
     atomic_fetch_sub(&build->planned, n);
     atomic_store(&build->last_ns, ph_clock_ns());
-    all_is_well(b);
 }
 
 static void give_up(struct ph_builder *b, const struct ph_claimed_step *step,
@@ -183,8 +174,10 @@ static bool give_back(struct ph_builder *b, const struct ph_claimed_step *step,
     return true;
 }
 
-/* What a failed step leaves behind: a connection that can be used, and a claim that is free. False: the target is lost. */
-static bool settle(struct ph_builder *b, const struct ph_claimed_step *step, struct ph_err *why)
+/* What a failed step leaves behind: a connection that can be used, and a claim that is free; or neither: asked anew, the ledger
+ * gives us the same step again. */
+static void settle(struct ph_builder *b, const struct ph_claimed_step *step,
+                   const struct ph_err *why)
 {
     struct ph_err err;
     if (why->code == PH_INTERRUPTED)
@@ -196,25 +189,27 @@ static bool settle(struct ph_builder *b, const struct ph_claimed_step *step, str
     if (ok)
         ph_conn_set_interrupt(b->conn, &b->build->halt, 1);
     else
-        ph_builder_disconnect(b); /* asked anew, the ledger gives us the same step again */
-    return ok;
+        ph_builder_disconnect(b);
 }
 
 static bool do_one(struct ph_builder *b, int i, struct ph_step_claim *next)
 {
     struct ph_err err = {0};
     const struct ph_claimed_step *step = &b->claim.steps[i];
+    double begin = ph_clock_s();
     ph_log_event(b->build->opts.log, PH_LOG_DEBUG, &(struct ph_log_fields){.event = "step"},
                  "%s, attempt %d", step->object, step->attempt);
     evict(b, step);
     if (step->outside ? do_outside(b, step, &err) : do_together(b, i, i, next, &err)) {
         count_done(b, 1);
+        if (step->weight > PH_STEP_TINY)
+            ph_sight_event(b->build->crew, PH_LOG_INFO, "built", 0, 0, "%s: %s, in %.1f s",
+                           step->object, step->kind, ph_clock_s() - begin);
         return true;
     }
     if (err.code == PH_CONNECTION)
         return ph_builder_bear_outage(b, &err);
-    if (!settle(b, step, &err) && !ph_interrupt_at(&b->build->halt, 1))
-        return ph_builder_bear_outage(b, &err);
+    settle(b, step, &err);
     return true;
 }
 

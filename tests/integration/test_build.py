@@ -166,6 +166,20 @@ def killed_at_every_stage_no_index_is_lost(t):
 
 
 @story()
+def a_load_defers_indexes_too(t):
+    t.both("create table p (id int, a int)")
+    t.source.query("insert into p select i, i from generate_series(1, 5000) i")
+    t.target.query("alter table p add primary key (id); create index p_a on p (a) with (fillfactor = 50)")
+    before, archive = shape(t.target), "archive:" + t.directory + "/a"
+    t.run("extract", "-s", t.source.dsn, "-d", archive, "-t", "p").expect(0)
+    t.run("load", "-s", archive, "-d", t.target.dsn, "--defer-indexes").expect(0)
+    assert steps(t) == {"done": 3}, steps(t)
+    same_shape(before, t.target)
+    t.same("p")
+    t.run("load", "-s", archive, "-d", t.target.dsn, "--defer-indexes", "--mode", "upsert").expect(2, "exclude each other")
+
+
+@story()
 def what_an_index_refuses_is_named_and_all_else_is_done(t):
     t.both("create table p (id int, a int); create table c (id int primary key, p int)")
     t.source.query("insert into p select i, i from generate_series(1, 3000) i; insert into p values (77, -4711);"
