@@ -239,7 +239,7 @@ static bool read_keys(struct ph_index_set *set, struct ph_conn *conn, bool incom
     ph_buf_add(&sql,
                "SELECT c.conindid, c.contype, format('%I.%I', n.nspname, r.relname), n.nspname,"
                " r.relname, r.relkind, f.relkind, c.conrelid, c.confrelid,"
-               " format('%I.%I', fn.nspname, f.relname), c.conname,"
+               " coalesce(quote_ident(fn.nspname) || '.' || quote_ident(f.relname), ''), c.conname,"
                " pg_get_constraintdef(c.oid), (SELECT string_agg(quote_ident(a.attname), ', '"
                " ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY k(k, n)"
                " JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.k),"
