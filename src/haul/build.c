@@ -173,20 +173,24 @@ static bool stand_by(struct ph_builder *b)
     b->empty = over ? b->empty + 1 : 0;
     if (b->empty > 2) /* somebody else may just have been looking what can begin */
         return false;
-    rest(b, over || atomic_load(&b->build->crew->running) == 0 ? poll_s : 5 * poll_s);
+    double wait = atomic_load(&b->build->crew->running) == 0 ? poll_s : 5 * poll_s;
+    rest(b, wait > 5 * b->ask_s ? wait : 5 * b->ask_s); /* many steps take long to look through */
     return true;
 }
 
 static bool ask(struct ph_builder *b, struct ph_err *err)
 {
     const struct ph_build_opts *o = &b->build->opts;
-    double now = ph_clock_s();
-    bool look = now - b->looked_at > look_s;
     if (!connect_builder(b, err))
         return false;
+    double now = ph_clock_s();
+    bool look = now - b->looked_at > look_s;
+    if (!ph_step_claim(b->conn, o->job, o->mover, b->slot, look, &b->claim, err))
+        return false;
+    b->ask_s = ph_clock_s() - now;
     if (look)
-        b->looked_at = now;
-    return ph_step_claim(b->conn, o->job, o->mover, b->slot, look, &b->claim, err);
+        b->looked_at = ph_clock_s();
+    return true;
 }
 
 /* False: the builder ends. */

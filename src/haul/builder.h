@@ -15,6 +15,7 @@ struct ph_builder {
     bool has_place;
     int empty;           /* times in a row that there was nothing, now or later */
     double looked_at;    /* when it was last found out what can begin */
+    double ask_s;        /* how long the ledger took for its last answer */
     double outage_since; /* 0: all is well */
     unsigned failures;   /* in a row, for the back-off */
     unsigned seed;

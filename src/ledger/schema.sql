@@ -563,21 +563,25 @@ $$;
 
 -- Steps. Finds out which can begin: what they come after is done, and their tables have landed. One looks at a time.
 CREATE FUNCTION pghaul.step_look(a_job bigint) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = on SET enable_nestloop = off AS $$
 BEGIN
     IF NOT pg_try_advisory_xact_lock(1885825123, (a_job & 2147483647)::int) THEN
         RETURN;
     END IF;
     WITH open AS MATERIALIZED (SELECT DISTINCT h.tab FROM pghaul.shard h
                                 WHERE h.job = a_job AND h.state NOT IN ('landed', 'verified')),
-    undone AS MATERIALIZED (SELECT u.id FROM pghaul.step u WHERE u.job = a_job AND u.state <> 'done'
-                            UNION ALL SELECT -u.id FROM pghaul.step u WHERE u.job = a_job AND u.state = 'planned'),
-    looked AS (SELECT x.id, CASE WHEN x.tabs IS NULL THEN NOT EXISTS (SELECT FROM open)
-                                 ELSE NOT EXISTS (SELECT FROM unnest(x.tabs) t WHERE t IN (SELECT o.tab FROM open o)) END
-                            AND NOT EXISTS (SELECT FROM unnest(x.after) a WHERE a IN (SELECT u.id FROM undone u)) AS can
-                 FROM pghaul.step x WHERE x.job = a_job AND x.state = 'planned' AND x.mover IS NULL)
-    UPDATE pghaul.step s SET ready = l.can FROM looked l
-     WHERE s.job = a_job AND s.id = l.id AND s.state = 'planned' AND s.mover IS NULL AND s.ready <> l.can;
+    planned AS MATERIALIZED (SELECT x.id, x.tabs, x.after FROM pghaul.step x
+                              WHERE x.job = a_job AND x.state = 'planned' AND x.mover IS NULL),
+    blocked AS (SELECT x.id FROM planned x, unnest(x.after) a
+                  JOIN pghaul.step b ON b.job = a_job AND b.id = abs(a)
+                 WHERE b.state = 'planned' OR a > 0 AND b.state = 'failed'
+                 UNION ALL
+                SELECT x.id FROM planned x, unnest(x.tabs) t JOIN open o ON o.tab = t
+                 UNION ALL
+                SELECT x.id FROM planned x WHERE x.tabs IS NULL AND EXISTS (SELECT FROM open))
+    UPDATE pghaul.step s SET ready = NOT s.ready
+     WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL
+       AND s.ready = (s.id IN (SELECT b.id FROM blocked b));
 END $$;
 
 CREATE TYPE pghaul.step_claimed AS (
@@ -608,6 +612,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     chosen bigint[];
     first bigint;
+    f pghaul.step;
     c pghaul.step_claimed;
 BEGIN
     chosen := ARRAY(SELECT s.id FROM pghaul.step s WHERE s.job = a_job AND s.mover = a_mover AND s.slot = a_slot
@@ -628,12 +633,12 @@ BEGIN
             first := pghaul.step_next(a_job);
         END IF;
         chosen := array_remove(ARRAY[first], NULL);
-        IF EXISTS (SELECT FROM pghaul.step s WHERE s.job = a_job AND s.id = first AND s.weight <= 65536
-                      AND s.failures = 0 AND s.alone IS NULL AND NOT s.outside) THEN
+        SELECT * INTO f FROM pghaul.step s WHERE s.job = a_job AND s.id = first;
+        IF f.weight <= 65536 AND f.failures = 0 AND NOT f.outside THEN
             chosen := chosen || ARRAY(
                 SELECT s.id FROM pghaul.step s
                  WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready AND s.failures = 0
-                   AND s.alone IS NULL AND NOT s.outside AND s.weight <= 65536 AND s.id > first
+                   AND s.alone IS NOT DISTINCT FROM f.alone AND NOT s.outside AND s.weight <= 65536 AND s.id <> first
                  ORDER BY s.weight DESC, s.id LIMIT 15 FOR UPDATE SKIP LOCKED);
         END IF;
     END IF;

@@ -6,7 +6,7 @@
  *     of a tiny table        index and constraint in one step, the lock first: many tables to a transaction
  *     partitioned index      ON ONLY, then all below are attached: when those are done
  *     foreign key            NOT VALID, one at a time, when all rows are there and the key that it refers to; then validated,
- *                            which locks nobody out. Of or to a partitioned table, where that does not exist: at once
+ *                            which locks nobody out. Of a tiny table, and of or to a partitioned one, where that does not exist: at once
  *
  * What is marked by CLUSTER ON and REPLICA IDENTITY is marked when the table's indexes are over, since that takes locks that
  * builds do not share.
@@ -367,8 +367,8 @@ static void make_foreign_key(struct ph_index_maker *m, const struct ph_index_key
 {
     const struct ph_index_table *t = ph_index_find_table(&m->set, k->table_oid);
     const struct ph_index_def *x = ph_index_find(&m->set, k->index);
-    bool at_once = k->table_kind == 'p' || k->other_kind == 'p';
-    bool validate = k->validated && !at_once;
+    bool partitioned = k->table_kind == 'p' || k->other_kind == 'p', tiny = t && is_tiny(t);
+    bool validate = k->validated && !partitioned && !tiny;
     int64_t weight = t ? t->bytes : 1;
     const char *object = ph_arena_printf(m->set.arena, "foreign key %s of %s (%s) to %s", k->name,
                                          k->table, k->columns ? k->columns : "", k->other);
@@ -382,9 +382,9 @@ static void make_foreign_key(struct ph_index_maker *m, const struct ph_index_key
                k->table, k->name, k->def, validate ? " NOT VALID" : "");
     if (m->restores && k->comment)
         ph_sql_add(&sql, ";COMMENT ON CONSTRAINT %I ON %s IS %L", k->name, k->table, k->comment);
-    struct ph_step *step = add(m, "fk", object, &sql, validate ? soon : weight);
+    struct ph_step *step = add(m, "fk", object, &sql, tiny || !validate ? weight : soon);
     step->tabs = NULL; /* rows of whatever table may be taken back and come again until then */
-    step->alone = at_once ? NULL : "fk";
+    step->alone = validate || (!partitioned && !tiny) ? "fk" : NULL;
     come_after(step, &after);
     if (!validate)
         return;
