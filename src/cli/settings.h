@@ -40,7 +40,8 @@ struct ph_settings {
 
     int mode, split, triggers; /* enum ph_mode, ph_split, ph_triggers */
     uint64_t shard_size, shard_rows;
-    bool allow_nonempty, sequences, large_objects, strict;
+    bool allow_nonempty, sequences, large_objects, strict, defer_indexes;
+    uint64_t index_memory;
 
     int spill; /* enum ph_spill_when */
     const char *spill_dir;

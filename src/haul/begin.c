@@ -246,7 +246,8 @@ static bool take_hold(struct ph_run *run, struct ph_err *err)
         if (!ph_interrupt_sleep(run->opts->interrupt, 1, 0.1))
             return ph_err_set(err, PH_INTERRUPTED, "interrupted");
     }
-    return (run->result->joined || ph_ledger_reopen(run->target, run->job, err)) &&
+    return (run->result->joined || (ph_ledger_reopen(run->target, run->job, err) &&
+                                    ph_ledger_steps_reopen(run->target, run->job, err))) &&
            ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,
                               &run->mover, err) &&
            ph_ledger_commit(run->target, err);
@@ -304,6 +305,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
         .hi = (const char *const *)plan->shard_hi,
         .n_shards = plan->n_shards,
         .nonempty = run->opts->spec->allow_nonempty,
+        .steps = &run->steps,
         .replace = run->opts->spec->mode == PH_REPLACE,
         .snapshot = snapshot,
         .past = past_snapshots(run),
@@ -344,6 +346,8 @@ static bool begin_load(struct ph_run *run, bool again, struct ph_err *err)
 static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
 {
     struct ph_snapshot snapshot;
+    if (!ph_run_plan_steps(run, err))
+        return ph_run_unchanged(err);
     if (run->opts->spec->archive)
         return begin_load(run, again, err);
     if (!ph_run_start_keeper(run, &snapshot, err))

@@ -186,6 +186,7 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
             &sql,
             "DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D;"
+            "DELETE FROM pghaul.step WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.tab WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.sample WHERE job OPERATOR(pg_catalog.=) %D;"
@@ -194,7 +195,7 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
             " started_at = pg_catalog.clock_timestamp(), completed_at = NULL, last_error = NULL,"
             " set_id = %L, source = %L, target = %L, nonempty = %s"
             " WHERE id OPERATOR(pg_catalog.=) %D RETURNING id",
-            *job, *job, *job, *job, *job, *job, what->set, what->source, what->target,
+            *job, *job, *job, *job, *job, *job, *job, what->set, what->source, what->target,
             what->nonempty ? "true" : "false", *job);
     if (!run(conn, &sql, &rows, err))
         return false;
@@ -377,6 +378,7 @@ bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, in
                 ? ph_ledger_add_snapshot(conn, *job, what->snapshot, what->host, &no, err)
                 : insert_past_snapshots(conn, what, *job, err) &&
                       insert_files(conn, what, *job, err)) &&
+           (!what->steps || ph_ledger_steps_put(conn, *job, what->steps, err)) &&
            (!what->replace || empty_targets(conn, what, *job, err)) && note_leaves(conn, *job, err);
 }
 
@@ -405,6 +407,13 @@ bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     ph_sql_add(&sql, "SELECT pg_catalog.pg_advisory_lock(1885825121, %d)", mover);
+    return run(conn, &sql, NULL, err);
+}
+
+bool ph_ledger_release(struct ph_conn *conn, int mover, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql, "SELECT pg_catalog.pg_advisory_unlock(1885825121, %d)", mover);
     return run(conn, &sql, NULL, err);
 }
 
@@ -666,7 +675,9 @@ bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *comp
                " completed_at = pg_catalog.clock_timestamp()"
                " WHERE j.id OPERATOR(pg_catalog.=) %D AND j.state OPERATOR(pg_catalog.=) 'open'"
                " AND NOT EXISTS (SELECT FROM pghaul.shard s WHERE s.job OPERATOR(pg_catalog.=) j.id"
-               " AND s.state NOT IN ('landed', 'verified'));"
+               " AND s.state NOT IN ('landed', 'verified'))"
+               " AND NOT EXISTS (SELECT FROM pghaul.step s WHERE s.job OPERATOR(pg_catalog.=) j.id"
+               " AND s.state OPERATOR(pg_catalog.<>) 'done');"
                "SELECT state OPERATOR(pg_catalog.=) 'completed' FROM pghaul.job"
                " WHERE id OPERATOR(pg_catalog.=) %D;COMMIT",
                mover, job, job);

@@ -75,6 +75,7 @@ struct ph_job_spec {
     bool sequences;
     const char *source_encoding; /* of a source that has none itself (SQL_ASCII); NULL: not said */
     bool large_objects;          /* those of the whole database */
+    bool defer_indexes; /* the targets' indexes are dropped, and built again after their rows */
     bool strict;
     bool verify; /* the plan is for looking: what would stand in the way of loading does not */
     const char *job_name; /* NULL: made from the target's name and the definition */
@@ -114,6 +115,7 @@ struct ph_plan {
     int n_warnings;
     int most_jobs;        /* that connections are free for */
     int jobs;             /* workers, after looking at machine, servers and the number of shards */
+    int builders;         /* the same, whatever the number of shards */
     uint64_t shard_size;  /* bytes, as chosen */
     int64_t bytes;        /* of all tables */
     char fingerprint[33]; /* of the definition, hexadecimal */
