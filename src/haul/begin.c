@@ -246,7 +246,8 @@ static bool take_hold(struct ph_run *run, struct ph_err *err)
         if (!ph_interrupt_sleep(run->opts->interrupt, 1, 0.1))
             return ph_err_set(err, PH_INTERRUPTED, "interrupted");
     }
-    return (run->result->joined || ph_ledger_reopen(run->target, run->job, err)) &&
+    return (run->result->joined || (ph_ledger_reopen(run->target, run->job, err) &&
+                                    ph_ledger_steps_reopen(run->target, run->job, err))) &&
            ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,
                               &run->mover, err) &&
            ph_ledger_commit(run->target, err);
@@ -315,6 +316,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
                                    err) &&
            ph_check_empty(run->plan, run->target, err) &&
            ph_ledger_create(run->target, &what, &run->job, err) &&
+           ph_ledger_steps_put(run->target, run->job, &run->steps, err) &&
            ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,
                               &run->mover, err) &&
            ph_ledger_commit(run->target, err);
@@ -343,6 +345,8 @@ static bool begin_load(struct ph_run *run, bool again, struct ph_err *err)
 static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
 {
     struct ph_snapshot snapshot;
+    if (!ph_run_plan_steps(run, err))
+        return ph_run_unchanged(err);
     if (run->opts->spec->archive)
         return begin_load(run, again, err);
     if (!ph_run_start_keeper(run, &snapshot, err))

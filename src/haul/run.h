@@ -2,7 +2,7 @@
  *
  *     begin.c    find or make the job, take hold of it     recover.c  when the snapshot is gone
  *     phases.c   the crew at work                          finish.c   the end, and the result
- *     remember.c what report will tell of it
+ *     steps.c    what is to be done besides rows   remember.c what report will tell of it
  */
 #ifndef PH_HAUL_RUN_H
 #define PH_HAUL_RUN_H
@@ -10,7 +10,9 @@
 #include "haul/crew.h"
 #include "haul/job.h"
 #include "ledger/pg.h"
+#include "ledger/step.h"
 #include "pg/snapshot.h"
+#include "plan/index.h"
 
 struct ph_run {
     const struct ph_job_opts *opts;
@@ -23,6 +25,8 @@ struct ph_run {
     char host[256];
     int64_t job;
     int mover;
+    struct ph_steps steps;       /* of a new job: what there is to do besides rows */
+    struct ph_index_cover cover; /* what of the source's indexes and constraints is among them */
     struct ph_ledger_snapshot *snapshot;
     struct ph_ledger_tab *tabs; /* as in the ledger when the phase began */
     int n_tabs;
@@ -107,6 +111,9 @@ bool ph_run_may_begin(struct ph_run *run, struct ph_err *err);
 
 /* begin.c: so many workers --memory has room for. */
 int ph_run_most_workers(const struct ph_run *run);
+
+/* steps.c: plans the steps of a new job, or of a new round, into run->steps; they are written down with it. */
+bool ph_run_plan_steps(struct ph_run *run, struct ph_err *err);
 
 /* phases.c: makes the crew ready; tells it how far the tables are; lets it work to the end. */
 bool ph_run_prepare(struct ph_run *run, struct ph_err *err);

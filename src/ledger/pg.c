@@ -186,6 +186,7 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
             &sql,
             "DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D;"
+            "DELETE FROM pghaul.step WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.tab WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D;"
             "DELETE FROM pghaul.sample WHERE job OPERATOR(pg_catalog.=) %D;"
@@ -194,7 +195,7 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
             " started_at = pg_catalog.clock_timestamp(), completed_at = NULL, last_error = NULL,"
             " set_id = %L, source = %L, target = %L, nonempty = %s"
             " WHERE id OPERATOR(pg_catalog.=) %D RETURNING id",
-            *job, *job, *job, *job, *job, *job, what->set, what->source, what->target,
+            *job, *job, *job, *job, *job, *job, *job, what->set, what->source, what->target,
             what->nonempty ? "true" : "false", *job);
     if (!run(conn, &sql, &rows, err))
         return false;
@@ -664,7 +665,9 @@ bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *comp
                " completed_at = pg_catalog.clock_timestamp()"
                " WHERE j.id OPERATOR(pg_catalog.=) %D AND j.state OPERATOR(pg_catalog.=) 'open'"
                " AND NOT EXISTS (SELECT FROM pghaul.shard s WHERE s.job OPERATOR(pg_catalog.=) j.id"
-               " AND s.state NOT IN ('landed', 'verified'));"
+               " AND s.state NOT IN ('landed', 'verified'))"
+               " AND NOT EXISTS (SELECT FROM pghaul.step s WHERE s.job OPERATOR(pg_catalog.=) j.id"
+               " AND s.state OPERATOR(pg_catalog.<>) 'done');"
                "SELECT state OPERATOR(pg_catalog.=) 'completed' FROM pghaul.job"
                " WHERE id OPERATOR(pg_catalog.=) %D;COMMIT",
                mover, job, job);

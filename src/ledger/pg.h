@@ -165,7 +165,7 @@ struct ph_ledger_parked {
 bool ph_ledger_parked(struct ph_conn *conn, struct ph_arena *arena, int64_t job, int max,
                       struct ph_ledger_parked **parked, int *n, struct ph_err *err);
 
-/* Marks the job completed when nothing is planned or parked, and is the barrier: a transaction that
+/* Marks the job completed when every shard has landed and every step is done, and is the barrier: a transaction that
  * writes, with synchronous_commit on, so everything that committed before it is on disk when it
  * returns. */
 bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *completed,

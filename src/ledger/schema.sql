@@ -203,6 +203,35 @@ CREATE TABLE pghaul.receipt (
 ) WITH (fillfactor = 50);
 CREATE UNLOGGED TABLE pghaul.receipt_unlogged (LIKE pghaul.receipt INCLUDING ALL);
 
+-- What is to be done besides rows: indexes, constraints, ... The statements of a step and its mark are one transaction, so
+-- it is done exactly once whatever dies; an `outside` one cannot be, and must bear being done twice.
+CREATE TABLE pghaul.step (
+    job        bigint NOT NULL REFERENCES pghaul.job ON DELETE CASCADE,
+    id         bigint NOT NULL,
+    kind       text NOT NULL, -- index, constraint, fk, validate, attach, post, matview, analyze, vacuum, ...
+    object     text NOT NULL, -- for people
+    tabs       int[],         -- ledger tables whose shards must all have landed; NULL: those of all tables
+    after      bigint[] NOT NULL DEFAULT '{}', -- steps that must be done before
+    sql        text NOT NULL, -- statements in order, separated by semicolons; an `outside` step has one
+    outside    boolean NOT NULL DEFAULT false, -- cannot be in a transaction
+    alone      text,          -- never two of the same word at once: they would wait for each other's locks
+    weight     bigint NOT NULL, -- the heaviest begins first; tiny ones come several to a transaction
+    restores   boolean NOT NULL DEFAULT false, -- it was there before the job, which dropped it
+    state      text NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'done', 'failed')),
+    ready      boolean NOT NULL DEFAULT false, -- as pghaul.step_look() last found
+    attempt    int NOT NULL DEFAULT 0, -- the fencing token, as a shard's
+    failures   int NOT NULL DEFAULT 0, -- of the step itself
+    error      text,
+    mover      int, -- the claim
+    slot       int,
+    started_at timestamptz,
+    done_at    timestamptz,
+    not_before timestamptz, -- back-off after a failure
+    PRIMARY KEY (job, id)
+) WITH (fillfactor = 50);
+CREATE INDEX step_free ON pghaul.step (job, weight DESC, id) WHERE state = 'planned' AND mover IS NULL AND ready;
+CREATE INDEX step_claimed ON pghaul.step (job, mover, slot) WHERE state = 'planned' AND mover IS NOT NULL;
+
 -- What a verify that has not ended has proven so far: it goes on with the rest.
 CREATE TABLE pghaul.verified (
     job         bigint NOT NULL,
@@ -530,4 +559,123 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
                             WHERE r.job = s.job AND r.shard = s.id)
         RETURNING 1)
     SELECT count(*) FROM lost
+$$;
+
+-- Steps. Finds out which can begin: what they come after is done, and their tables have landed. One looks at a time.
+CREATE FUNCTION pghaul.step_look(a_job bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1885825123, (a_job & 2147483647)::int) THEN
+        RETURN;
+    END IF;
+    WITH open AS MATERIALIZED (SELECT DISTINCT h.tab FROM pghaul.shard h
+                                WHERE h.job = a_job AND h.state NOT IN ('landed', 'verified')),
+    undone AS MATERIALIZED (SELECT u.id FROM pghaul.step u WHERE u.job = a_job AND u.state <> 'done'),
+    looked AS (SELECT x.id, CASE WHEN x.tabs IS NULL THEN NOT EXISTS (SELECT FROM open)
+                                 ELSE NOT EXISTS (SELECT FROM unnest(x.tabs) t WHERE t IN (SELECT o.tab FROM open o)) END
+                            AND NOT EXISTS (SELECT FROM unnest(x.after) a WHERE a IN (SELECT u.id FROM undone u)) AS can
+                 FROM pghaul.step x WHERE x.job = a_job AND x.state = 'planned' AND x.mover IS NULL)
+    UPDATE pghaul.step s SET ready = l.can FROM looked l
+     WHERE s.job = a_job AND s.id = l.id AND s.state = 'planned' AND s.mover IS NULL AND s.ready <> l.can;
+END $$;
+
+CREATE TYPE pghaul.step_claimed AS (
+    step bigint, attempt int, kind text, object text, sql text, outside boolean, weight bigint,
+    ready bigint,   -- others that could begin now, up to 100
+    running bigint, -- in the hands of movers, the claimed ones not counted
+    undone bigint   -- when step is NULL: all that are planned
+);
+
+-- Chooses the next step, locked: the heaviest that is ready.
+CREATE FUNCTION pghaul.step_next(a_job bigint) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+    SELECT s.id FROM pghaul.step s
+     WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
+       AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
+       AND NOT (s.alone IS NOT NULL AND EXISTS (
+               SELECT FROM pghaul.step o WHERE o.job = a_job AND o.state = 'planned' AND o.mover IS NOT NULL
+                  AND o.alone = s.alone))
+     ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED
+$$;
+
+-- Hands steps to a builder: those that it has claimed already (the answer was lost), or the heaviest that is ready, or one whose
+-- mover is dead. Tiny ones come several at a time, in the order of their ids (all builders take their locks in that order). a_look:
+-- look for what can begin even though something is ready.
+CREATE FUNCTION pghaul.step_claim(a_job bigint, a_mover int, a_slot int, a_look boolean)
+RETURNS SETOF pghaul.step_claimed LANGUAGE plpgsql SET search_path = pg_catalog
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    chosen bigint[];
+    first bigint;
+    c pghaul.step_claimed;
+BEGIN
+    chosen := ARRAY(SELECT s.id FROM pghaul.step s WHERE s.job = a_job AND s.mover = a_mover AND s.slot = a_slot
+                       AND s.state = 'planned' ORDER BY s.id FOR UPDATE);
+    IF chosen = '{}' THEN
+        IF a_look THEN
+            PERFORM pghaul.step_look(a_job);
+        END IF;
+        first := pghaul.step_next(a_job);
+        IF first IS NULL THEN
+            UPDATE pghaul.step s SET mover = NULL, slot = NULL
+             WHERE s.job = a_job AND s.id IN (
+                       SELECT z.id FROM pghaul.step z
+                        WHERE z.job = a_job AND z.state = 'planned' AND z.mover IS NOT NULL AND z.mover <> a_mover
+                          AND NOT EXISTS (SELECT FROM pghaul.live v WHERE v.id = z.mover)
+                        FOR UPDATE SKIP LOCKED);
+            PERFORM pghaul.step_look(a_job);
+            first := pghaul.step_next(a_job);
+        END IF;
+        chosen := array_remove(ARRAY[first], NULL);
+        IF EXISTS (SELECT FROM pghaul.step s WHERE s.job = a_job AND s.id = first AND s.weight <= 65536
+                      AND s.failures = 0 AND s.alone IS NULL AND NOT s.outside) THEN
+            chosen := chosen || ARRAY(
+                SELECT s.id FROM pghaul.step s
+                 WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready AND s.failures = 0
+                   AND s.alone IS NULL AND NOT s.outside AND s.weight <= 65536 AND s.id > first
+                 ORDER BY s.weight DESC, s.id LIMIT 15 FOR UPDATE SKIP LOCKED);
+        END IF;
+    END IF;
+    SELECT count(*) INTO c.ready FROM (
+        SELECT FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
+           AND s.id <> ALL (chosen) LIMIT 100) r;
+    SELECT count(*) INTO c.running FROM pghaul.step s
+     WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NOT NULL AND s.id <> ALL (chosen);
+    IF chosen = '{}' THEN
+        SELECT count(*) INTO c.undone FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned';
+        RETURN NEXT c;
+        RETURN;
+    END IF;
+    UPDATE pghaul.step s
+       SET mover = a_mover, slot = a_slot, attempt = s.attempt + 1, started_at = clock_timestamp()
+     WHERE s.job = a_job AND s.id = ANY (chosen);
+    FOR c.step, c.attempt, c.kind, c.object, c.sql, c.outside, c.weight IN
+        SELECT s.id, s.attempt, s.kind, s.object, s.sql, s.outside, s.weight FROM pghaul.step s
+         WHERE s.job = a_job AND s.id = ANY (chosen) ORDER BY s.id
+    LOOP
+        RETURN NEXT c;
+    END LOOP;
+END $$;
+
+-- The mark, last in a step's transaction. SQLSTATE PH001: fenced, a newer attempt owns the step.
+CREATE FUNCTION pghaul.step_done(a_job bigint, a_step bigint, a_attempt int, a_mover int) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+BEGIN
+    UPDATE pghaul.step s SET state = 'done', mover = NULL, slot = NULL, error = NULL, done_at = clock_timestamp()
+     WHERE s.job = a_job AND s.id = a_step AND s.attempt = a_attempt AND s.mover = a_mover AND s.state = 'planned';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'a newer attempt owns step %', a_step USING ERRCODE = 'PH001';
+    END IF;
+END $$;
+
+-- Gives a step back after a failure. counted: it was the step's own, and the fifth is its last; a_final: it would fail for ever.
+CREATE FUNCTION pghaul.step_fail(a_job bigint, a_step bigint, a_attempt int, a_mover int, a_counted boolean,
+                                 a_final boolean, a_error text, a_delay_s double precision, OUT state text)
+LANGUAGE sql SET search_path = pg_catalog AS $$
+    UPDATE pghaul.step s
+       SET mover = NULL, slot = NULL, error = a_error, failures = s.failures + a_counted::int,
+           state = CASE WHEN a_final OR s.failures + a_counted::int >= 5 THEN 'failed' ELSE s.state END,
+           not_before = clock_timestamp() + make_interval(secs => a_delay_s)
+     WHERE s.job = a_job AND s.id = a_step AND s.attempt = a_attempt AND s.mover = a_mover AND s.state = 'planned'
+    RETURNING s.state
 $$;
