@@ -42,6 +42,11 @@ struct ph_settings {
     uint64_t shard_size, shard_rows;
     bool allow_nonempty, sequences, strict;
 
+    bool create, schema_only, data_only;
+    bool no_owner, no_privileges, no_comments;
+    bool analyze, no_analyze, vacuum, refresh_matviews;
+    const char *pg_bin;
+
     int spill; /* enum ph_spill_when */
     const char *spill_dir;
     uint64_t spill_size;

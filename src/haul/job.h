@@ -49,6 +49,13 @@ struct ph_progress {
     const char *phase; /* "planning", "copying", "waiting for the target", "finishing", ... */
 };
 
+/* copy --create: what is made besides tables and rows, and how. */
+struct ph_create_opts {
+    const char *pg_bin; /* where pg_dump and pg_restore are; NULL: they are looked for */
+    bool no_owner, no_privileges, no_comments;
+    bool no_analyze, vacuum, refresh; /* refresh: of materialized views */
+};
+
 struct ph_job_opts {
     const struct ph_dsn *source, *target;
     const struct ph_job_spec *spec;
@@ -61,10 +68,11 @@ struct ph_job_opts {
     struct ph_rates rates;
     const struct ph_timetable *timetable; /* may be NULL */
     const struct ph_guard_limits *guards; /* likewise */
-    struct ph_spill_opts spill;           /* copy */
-    bool forget_spill;                    /* what is spilled where no mover works is read again */
-    const char *archive_dir;              /* extract, load */
-    struct ph_log *log;                   /* may be NULL */
+    struct ph_create_opts create;
+    struct ph_spill_opts spill; /* copy */
+    bool forget_spill;          /* what is spilled where no mover works is read again */
+    const char *archive_dir;    /* extract, load */
+    struct ph_log *log;         /* may be NULL */
     struct ph_interrupt *interrupt;
     void (*progress)(void *arg,
                      const struct ph_progress *now); /* main thread, every 200 ms; may be NULL */
@@ -79,6 +87,11 @@ struct ph_job_table {
     const char *split;
     double seconds; /* from its first claim to its last receipt, this run; 0: nothing done in this
                        run */
+};
+
+struct ph_job_phase {
+    const char *name;
+    double seconds;
 };
 
 struct ph_job_result {
@@ -96,6 +109,10 @@ struct ph_job_result {
     double tail_s; /* from the first worker that ran dry to the end of the last shard */
     double source_share, target_share, self_share; /* of the workers' time; sum 1 or 0 */
     double stages[PH_N_STAGES];                    /* seconds of all workers */
+    const char *created; /* what --create has made, by kind: JSON; NULL: it was not asked for */
+    bool creating;       /* it failed while that was made */
+    const struct ph_job_phase *phases;
+    int n_phases;
     const char *limit;      /* what it was, in words; "" or NULL: not known */
     uint64_t spilled_bytes; /* of files, by this run; extract: of the archive */
     double throttled_s;     /* of workers, all together */

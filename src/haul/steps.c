@@ -3,8 +3,7 @@
 
 bool ph_run_plan_steps(struct ph_run *run, struct ph_err *err)
 {
-    (void)err;
     run->steps = (struct ph_steps){.arena = run->arena};
     run->cover = (struct ph_index_cover){.arena = run->arena};
-    return true;
+    return !run->creation || ph_create_steps(run, err);
 }
