@@ -48,18 +48,26 @@ bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err)
     struct ph_conn *conn = NULL;
     struct ph_status *status = NULL;
     bool dry = cli->settings->dry_run;
+    int restored = 0;
     if (!ph_cli_connect(cli, &conn, err))
         return false;
     bool ok = ph_status_read(&status, conn, cli->settings->job, false, false, err) &&
-              (dry || ask(cli, status, err)) && (dry || ph_ledger_clean(conn, status->job, err));
+              (dry || ask(cli, status, err)) &&
+              (dry || ph_ledger_clean(conn, status->job, &restored, err));
     if (ok && !dry)
         ph_cli_clean_spill(cli, status->job, status->tag);
     if (status && cli->settings->json) {
-        cli->json = json_pack("{s:o, s:o, s:b, s:b}", "job", ph_json_text(status->job), "state",
-                              ph_json_text(status->state), "removed", ok && !dry, "dry_run", dry);
+        cli->json = json_pack("{s:o, s:o, s:b, s:b, s:i}", "job", ph_json_text(status->job),
+                              "state", ph_json_text(status->state), "removed", ok && !dry,
+                              "dry_run", dry, "restored", restored);
     } else if (ok && !cli->settings->quiet) {
         ph_buf_addf(&cli->out, "job %s (%s) %s removed from the ledger\n", status->job,
                     status->state, dry ? "would be" : "is");
+        if (restored)
+            ph_buf_addf(&cli->out,
+                        "%d steps were done first, for the indexes and constraints that "
+                        "it had dropped\n",
+                        restored);
     }
     ph_status_free(status);
     ph_conn_close(conn);

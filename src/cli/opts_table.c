@@ -119,7 +119,8 @@ const struct ph_command ph_commands[] = {
      "take away what a job left behind, after asking",
      "Removes the job's rows from the ledger, the ledger's schema with the last job, and the job's "
      "spill files on this host. Never touches tables of "
-     "yours. A job that is taken away before it was complete cannot go on.",
+     "yours, except that indexes and constraints that --defer-indexes has dropped are made again "
+     "first. A job that is taken away before it was complete cannot go on.",
      {"pghaul clean -d service=new shop-1f2e3d4c",
       "pghaul clean -d service=new --job nightly --yes"}},
 };
@@ -215,6 +216,13 @@ const struct ph_option ph_options[] = {
              "refused"},
     {"sequences", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0, F(sequences),
      .help = "set the target's sequences to where the source's are"},
+    {"defer-indexes", 0, NULL, PH_OPT_FLAG, LAND, PH_SECTION_LOAD, 0, F(defer_indexes),
+     .help = "drop indexes, keys and foreign keys of the target's tables first, and build them "
+             "again after the rows, several at once; the ledger remembers them whatever happens"},
+    {"index-memory", 0, "SIZE", PH_OPT_SIZE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_LOAD, 0,
+     F(index_memory),
+     .help = "memory of the target's server for all index builds together; default: a quarter of "
+             "this host's if the target is on it, at most 1GiB, else 512MiB"},
 
     {"create", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0, F(create),
      .help =

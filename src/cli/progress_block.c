@@ -187,6 +187,15 @@ static void add_limit(struct ph_buf *out, const struct ph_progress *now)
         ph_buf_addf(out, ", %s", now->limit);
 }
 
+static void add_steps(struct ph_buf *out, const struct ph_progress *now, const char *before)
+{
+    if (now->steps == 0)
+        return;
+    ph_buf_addf(out, "%s%d of %d indexes and constraints", before, now->steps_done, now->steps);
+    if (now->steps_failed)
+        ph_buf_addf(out, ", %d failed", now->steps_failed);
+}
+
 static void add_status(struct ph_buf *out, const struct ph_progress *now,
                        const struct ph_term *term)
 {
@@ -194,6 +203,7 @@ static void add_status(struct ph_buf *out, const struct ph_progress *now,
     struct ph_buf line = {0};
     ph_buf_addf(&line, "%s: %d of %d workers busy", now->phase ? now->phase : "working",
                 now->workers_busy, now->workers);
+    add_steps(&line, now, ", ");
     add_limit(&line, now);
     ph_term_fit(out, ph_buf_text(&line), term->width - 1, false, term->utf8);
     ph_buf_addc(out, '\n');
@@ -268,6 +278,7 @@ void ph_block_line(struct ph_buf *out, const struct ph_progress *now)
     if (now->eta_s >= 0)
         ph_buf_addf(out, "; ETA %s", ph_num_show_duration(eta, now->eta_s));
     ph_buf_addf(out, "; %d of %d workers busy", now->workers_busy, now->workers);
+    add_steps(out, now, "; ");
     add_limit(out, now);
     if (now->spilled_bytes)
         ph_buf_addf(out, "; %s into files", ph_num_show_bytes(bytes, (double)now->spilled_bytes));

@@ -83,6 +83,12 @@ static void add_facts(struct ph_buf *out, const struct ph_job_result *r)
     ph_grid_cell(&grid, "tail");
     ph_grid_cell(&grid, "%s from the first idle worker to the end",
                  ph_num_show_duration(a, r->tail_s));
+    if (r->steps) {
+        ph_grid_cell(&grid, "indexes");
+        ph_grid_cell(&grid, "%d of %d steps done%s; %s from the first that began to the last",
+                     r->steps_done, r->steps, r->steps_failed ? ", some failed" : "",
+                     ph_num_show_duration(a, r->index_s));
+    }
     ph_render_shares(&shares, r->source_share, r->target_share, r->self_share);
     if (shares.len) {
         ph_grid_cell(&grid, "workers' time");
@@ -227,6 +233,15 @@ static json_t *stages_json(const double stages[PH_N_STAGES])
     return o;
 }
 
+static json_t *phases_json(const struct ph_job_result *r)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < r->n_phases; i++)
+        json_array_append_new(list, json_pack("{s:s, s:f}", "name", r->phases[i].name, "seconds",
+                                              r->phases[i].seconds));
+    return list;
+}
+
 json_t *ph_render_copy_json(const struct ph_job_result *r)
 {
     json_t *o = json_object();
@@ -252,6 +267,11 @@ json_t *ph_render_copy_json(const struct ph_job_result *r)
     json_object_set_new(o, "snapshots", json_integer(r->snapshots));
     json_object_set_new(o, "snapshot_held_seconds", json_real(r->snapshot_held_s));
     json_object_set_new(o, "tail_seconds", json_real(r->tail_s));
+    json_object_set_new(o, "steps",
+                        json_pack("{s:i, s:i, s:i}", "planned",
+                                  r->steps - r->steps_done - r->steps_failed, "done", r->steps_done,
+                                  "failed", r->steps_failed));
+    json_object_set_new(o, "index_seconds", json_real(r->index_s));
     json_object_set_new(o, "spilled_bytes", json_integer((json_int_t)r->spilled_bytes));
     json_t *throttled = json_object();
     for (int i = 0; i < PH_N_HOLDS; i++)
@@ -267,5 +287,8 @@ json_t *ph_render_copy_json(const struct ph_job_result *r)
     json_object_set_new(o, "cpu_seconds", json_real(r->cpu_s));
     json_object_set_new(o, "max_rss", json_integer((json_int_t)r->max_rss));
     json_object_set_new(o, "tables", tables_json(r));
+    if (r->created)
+        json_object_set_new(o, "created", json_loads(r->created, 0, NULL));
+    json_object_set_new(o, "phases", phases_json(r));
     return o;
 }

@@ -147,6 +147,30 @@ static void add_workers(struct ph_buf *out, const struct ph_status *st)
     ph_grid_print(&grid, out, "");
 }
 
+static void add_steps(struct ph_buf *out, const struct ph_status *st)
+{
+    char since[PH_NUM_TEXT];
+    int all = st->steps_planned + st->steps_done + st->steps_failed;
+    if (all == 0)
+        return;
+    ph_buf_addf(out, "\n%d of %d indexes and constraints done", st->steps_done, all);
+    if (st->steps_failed)
+        ph_buf_addf(out, ", %d failed", st->steps_failed);
+    ph_buf_addc(out, '\n');
+    for (int i = 0; i < st->n_steps; i++) {
+        const struct ph_status_step *s = &st->steps[i];
+        ph_buf_add(out, s->error ? "failed    " : "building  ");
+        ph_term_safe(out, s->object);
+        if (s->error) {
+            ph_buf_add(out, ": ");
+            ph_term_safe(out, s->error);
+        } else {
+            ph_buf_addf(out, " for %s", ph_num_show_duration(since, s->seconds));
+        }
+        ph_buf_addc(out, '\n');
+    }
+}
+
 static void add_shards(struct ph_buf *out, const struct ph_status *st)
 {
     static const char *const heads[] = {"shard",   "table", "from",  "to", "state",
@@ -177,6 +201,7 @@ void ph_render_status(struct ph_buf *out, const struct ph_status *st, const stru
     add_head(out, st);
     add_tables(out, st, term);
     add_workers(out, st);
+    add_steps(out, st);
     if (shards)
         add_shards(out, st);
 }
@@ -274,6 +299,16 @@ json_t *ph_render_status_json(const struct ph_status *st, bool shards)
                                                 st->spills[i].shards, "bytes",
                                                 (json_int_t)st->spills[i].bytes));
     json_object_set_new(o, "spilled", spills);
+    json_object_set_new(o, "steps",
+                        json_pack("{s:i, s:i, s:i}", "planned", st->steps_planned, "done",
+                                  st->steps_done, "failed", st->steps_failed));
+    json_t *failed = json_array();
+    for (int i = 0; i < st->n_steps; i++)
+        if (st->steps[i].error)
+            json_array_append_new(failed, json_pack("{s:o, s:o}", "object",
+                                                    ph_json_text(st->steps[i].object), "error",
+                                                    ph_json_text(st->steps[i].error)));
+    json_object_set_new(o, "failed_steps", failed);
     if (shards)
         json_object_set_new(o, "shards", shards_json(st));
     return o;

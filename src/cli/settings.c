@@ -146,6 +146,14 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         return false;
     if (s->all && s->schemas.n > 0)
         return ph_err_set(err, PH_WRONG, "--all and --schema exclude each other");
+    if (s->defer_indexes && s->mode == PH_UPSERT)
+        return ph_err_set(err, PH_WRONG,
+                          "--defer-indexes and --mode upsert exclude each other: rows are found by "
+                          "an index");
+    if (s->defer_indexes && s->allow_nonempty)
+        return ph_err_set(err, PH_WRONG,
+                          "--defer-indexes is for tables that are empty, or emptied by --mode "
+                          "replace");
     if (s->quiet && s->verbose)
         return ph_err_set(err, PH_WRONG, "--quiet and --verbose exclude each other");
     if (s->canary_limit && !s->canary)
@@ -266,6 +274,7 @@ bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool ever
         .sequences = s->sequences,
         .create = s->create || s->schema_only,
         .no_rows = s->schema_only,
+        .defer_indexes = s->defer_indexes,
         .strict = s->strict,
         .job_name = s->job,
     };

@@ -40,7 +40,8 @@ struct ph_settings {
 
     int mode, split, triggers; /* enum ph_mode, ph_split, ph_triggers */
     uint64_t shard_size, shard_rows;
-    bool allow_nonempty, sequences, strict;
+    bool allow_nonempty, sequences, strict, defer_indexes;
+    uint64_t index_memory;
 
     bool create, schema_only, data_only;
     bool no_owner, no_privileges, no_comments;

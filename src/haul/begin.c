@@ -305,6 +305,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
         .hi = (const char *const *)plan->shard_hi,
         .n_shards = plan->n_shards,
         .nonempty = run->opts->spec->allow_nonempty,
+        .steps = &run->steps,
         .replace = run->opts->spec->mode == PH_REPLACE,
         .snapshot = snapshot,
         .past = past_snapshots(run),
@@ -316,7 +317,6 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
                                    err) &&
            ph_check_empty(run->plan, run->target, err) &&
            ph_ledger_create(run->target, &what, &run->job, err) &&
-           ph_ledger_steps_put(run->target, run->job, &run->steps, err) &&
            (!run->creation || ph_creation_adopt(run->target, run->creation->id, run->job, err)) &&
            ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,
                               &run->mover, err) &&

@@ -46,6 +46,7 @@ struct ph_build_opts {
 
 struct ph_builder;
 
+/* All zero before the first start. */
 struct ph_build {
     struct ph_build_opts opts;
     struct ph_crew *crew; /* whom the cores are shared with */
@@ -53,24 +54,24 @@ struct ph_build {
     int n_builders;
     struct ph_interrupt halt;
     _Atomic int running;               /* builders that have not ended */
-    _Atomic int building;              /* of them, those with a step in hand */
+    _Atomic int places;                /* taken, of those that builders may have now */
+    _Atomic int building;              /* builders with a step in hand */
     _Atomic int planned, done, failed; /* steps of the job, as far as this mover knows */
     _Atomic uint64_t first_ns;         /* when this run's first step began; 0: none has */
     _Atomic uint64_t last_ns;          /* when its last one ended */
 };
 
-bool ph_build_init(struct ph_build *build, const struct ph_build_opts *opts, struct ph_crew *crew,
-                   struct ph_err *err);
-void ph_build_fini(struct ph_build *build);
+/* Starts the builders, after the crew; none where no step is planned. An error leaves none running. */
+bool ph_build_start(struct ph_build *build, const struct ph_build_opts *opts, struct ph_crew *crew,
+                    const struct ph_step_counts *counts, struct ph_err *err);
 
-/* Starts the builders; nothing when no step is planned. An error leaves none running. */
-bool ph_build_start(struct ph_build *build, const struct ph_step_counts *counts,
-                    struct ph_err *err);
-
-/* Makes them end at once. Any thread. */
+/* Makes them end at once. Main thread. */
 void ph_build_halt(struct ph_build *build);
 
 /* Waits for all of them. */
 void ph_build_join(struct ph_build *build);
+
+/* So many of the job's jobs builders leave to workers now. */
+int ph_build_leaves(const struct ph_build *build);
 
 #endif

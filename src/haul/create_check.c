@@ -90,7 +90,8 @@ static void obstacle(struct ph_create_look *look, struct ph_run *run, const char
 
 static bool check_extensions(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
 {
-    struct names made = {run}, used = {run}, lacking = {run}, absent = {run};
+    struct names made = {.run = run}, used = {.run = run}, lacking = {.run = run},
+                 absent = {.run = run};
     struct ph_buf sql = {0};
     for (int i = 0; i < look->pre.n; i++)
         if (ph_toc_is(&look->pre.items[i], "EXTENSION"))
@@ -164,7 +165,8 @@ static bool ask_roles(struct ph_run *run, const struct ph_create_look *look, con
 static bool check_roles(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
 {
     const struct ph_dump_without without = ph_create_without(run);
-    struct names wanted = {run}, in_policies = {run}, missing = {run}, nobody = {run};
+    struct names wanted = {.run = run}, in_policies = {.run = run}, missing = {.run = run},
+                 nobody = {.run = run};
     const struct ph_toc *both[] = {&look->pre, &look->post};
     for (int t = 0; t < 2 && !without.owner; t++)
         for (int i = 0; i < both[t]->n; i++)
@@ -188,7 +190,7 @@ static bool check_roles(struct ph_run *run, struct ph_create_look *look, struct 
 
 static bool check_tablespaces(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
 {
-    struct names used = {run}, missing = {run};
+    struct names used = {.run = run}, missing = {.run = run};
     struct ph_buf sql = {0};
     ph_buf_add(&sql, "SELECT DISTINCT s.spcname FROM ");
     add_objects(&sql, look);
@@ -236,7 +238,7 @@ enum { N_NAMED = sizeof named / sizeof *named, FIRST_USER_OID = 16384 };
 
 static bool check_present(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
 {
-    struct names wanted = {run}, there = {run};
+    struct names there = {.run = run};
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     ph_buf_add(&sql, "SELECT v.catalog || ' ' || i.identity FROM ");
@@ -271,7 +273,7 @@ static bool check_present(struct ph_run *run, struct ph_create_look *look, struc
 static bool skip_present(struct ph_run *run, const struct ph_create_look *look, bool *skip,
                          struct ph_err *err)
 {
-    struct names schemas = {run}, extensions = {run};
+    struct names schemas = {.run = run}, extensions = {.run = run};
     struct ph_buf sql = {0};
     ph_buf_add(&sql, "SELECT nspname FROM pg_namespace");
     if (!ask(run->target, &sql, &schemas, err))
@@ -304,7 +306,7 @@ bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip
 
 bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_err *err)
 {
-    struct names schemas = {run}, roles = {run};
+    struct names schemas = {.run = run}, roles = {.run = run};
     struct ph_buf sql = {0};
     ph_buf_add(&sql, "SELECT translate(nspname, E'\\n\\r', '  ') FROM pg_namespace");
     if (!ask(run->source, &sql, &schemas, err))

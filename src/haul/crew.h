@@ -13,6 +13,7 @@
 
 #include "base/gate.h"
 #include "base/log.h"
+#include "haul/build.h"
 #include "haul/control.h"
 #include "haul/guard.h"
 #include "haul/sight.h"
@@ -83,6 +84,7 @@ struct ph_crew_opts {
     enum ph_compress compress; /* extract */
     struct ph_spill *spill;    /* NULL: nothing is spilled */
     struct ph_roster *roster;  /* with spill and extract; else NULL */
+    struct ph_build *build;    /* builders that the job's cores are shared with; NULL: none */
     struct ph_throttle *throttle;
     struct ph_guards *guards;
     struct ph_control *control; /* what the pulse tells the ledger, and hears from it */

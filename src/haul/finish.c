@@ -105,6 +105,8 @@ bool ph_run_finish(struct ph_run *run, struct ph_err *err)
     if (run->result->parked > 0)
         return true; /* the caller reads their errors */
     bool sequences = run->opts->spec->sequences || run->opts->spec->create;
+    if (ph_run_is_whole(run) && !ph_run_steps_done(run, err))
+        return false;
     if (ph_run_is_whole(run) && sequences && !set_sequences(run, err))
         return false;
     if (!ph_ledger_complete(run->target, run->job, run->mover, &completed, err))
@@ -128,9 +130,13 @@ bool ph_run_fill_result(struct ph_run *run, struct ph_err *err)
     struct ph_ledger_parked *parked = NULL;
     if (!ph_run_load_tabs(run, err) ||
         !ph_ledger_snapshot(run->target, run->arena, run->job, &snapshot, err) ||
+        !ph_run_count_steps(run, err) ||
         !ph_ledger_parked(run->target, run->arena, run->job, 20, &parked, &result->n_parked_shards,
                           err))
         return false;
+    result->steps_done = run->counts.done;
+    result->steps_failed = run->counts.failed;
+    result->steps = run->counts.planned + run->counts.done + run->counts.failed;
     result->snapshots = snapshot ? snapshot->no : 0;
     result->snapshot_held_s = snapshot ? snapshot->held_s : 0;
     result->tables = ph_arena_calloc(run->arena, (size_t)run->n_tabs, sizeof *result->tables);
@@ -197,6 +203,8 @@ void ph_run_add_figures(struct ph_run *run)
     ph_limit_words(result->stages, busy, words, sizeof words);
     result->limit = ph_arena_strdup(run->arena, words);
     uint64_t idle = atomic_load(&crew->first_idle_ns), last = atomic_load(&crew->last_landed_ns);
+    uint64_t first = atomic_load(&run->build.first_ns), built = atomic_load(&run->build.last_ns);
+    result->index_s = first && built > first ? (double)(built - first) / 1e9 : 0;
     result->tail_s = idle && last > idle ? (double)(last - idle) / 1e9 : 0;
 }
 

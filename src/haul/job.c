@@ -130,8 +130,8 @@ void ph_run_name(struct ph_run *run)
 
 static bool work(struct ph_run *run, struct ph_err *err)
 {
-    bool ok = ph_run_prepare(run, err);
-    if (ok && !ph_run_is_whole(run)) {
+    bool ok = ph_run_prepare(run, err) && ph_run_count_steps(run, err);
+    if (ok && (!ph_run_is_whole(run) || run->counts.planned > 0)) {
         ph_run_begin_control(run);
         ph_run_remember_facts(run);
         ph_sight_event(&run->crew, PH_LOG_INFO, "started", 0, 0, "job %s: %d workers",

@@ -46,6 +46,7 @@ struct ph_progress {
     double throttled_s;       /* of workers, all together */
     const char *throttled_by; /* the first reason, or NULL */
     bool paused;
+    int steps, steps_done, steps_failed; /* indexes, constraints, ...; all of them, ... */
     const char *phase; /* "planning", "copying", "waiting for the target", "finishing", ... */
 };
 
@@ -61,9 +62,10 @@ struct ph_job_opts {
     const struct ph_job_spec *spec;
     bool join;
     bool again;
-    uint64_t memory;              /* upper bound of resident memory, bytes; 0: 512 MiB */
-    double keep_snapshot_s;       /* how long the keeper outlives the last mover; 0: 15 min */
-    double max_outage_s;          /* how long lost servers are tried for; 0: 30 min */
+    uint64_t index_memory;  /* of the target, for all index builds together, bytes; 0: chosen */
+    uint64_t memory;        /* upper bound of resident memory, bytes; 0: 512 MiB */
+    double keep_snapshot_s; /* how long the keeper outlives the last mover; 0: 15 min */
+    double max_outage_s;    /* how long lost servers are tried for; 0: 30 min */
     int source_jobs, target_jobs; /* workers at each side at most; 0: as many as there are */
     struct ph_rates rates;
     const struct ph_timetable *timetable; /* may be NULL */
@@ -106,7 +108,9 @@ struct ph_job_result {
     double seconds;
     int shards, shards_resumed, retries, parked, snapshots;
     double snapshot_held_s;
-    double tail_s; /* from the first worker that ran dry to the end of the last shard */
+    int steps, steps_done, steps_failed; /* of the job: indexes, constraints, ... */
+    double index_s; /* from the first of them that this run began to the end of the last */
+    double tail_s;  /* from the first worker that ran dry to the end of the last shard */
     double source_share, target_share, self_share; /* of the workers' time; sum 1 or 0 */
     double stages[PH_N_STAGES];                    /* seconds of all workers */
     const char *created; /* what --create has made, by kind: JSON; NULL: it was not asked for */

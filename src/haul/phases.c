@@ -37,6 +37,7 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
         .workers = workers,
         .source_jobs = opts->source_jobs ? opts->source_jobs : PH_WORKERS_MAX,
         .target_jobs = opts->target_jobs ? opts->target_jobs : PH_WORKERS_MAX,
+        .build = &run->build,
         .throttle = &run->throttle,
         .control = &run->control,
         .guards = &run->guards,
@@ -152,9 +153,12 @@ static bool run_phase(struct ph_run *run, struct ph_err *err)
     struct ph_err ignored; /* the pulse tries again */
     if (run->control.heard < 0)
         ph_control_exchange(&run->control, run->target, run->job, run->mover, &ignored);
-    if (!ph_crew_start(crew, &run->target, err))
+    if (!ph_run_count_steps(run, err) || !ph_crew_start(crew, &run->target, err))
         return false;
+    if (!ph_run_start_builders(run, err))
+        ph_crew_fail(crew, err);
     ph_progress_watch(run);
+    ph_build_join(&run->build);
     ph_crew_join(crew);
     if (crew->has_fatal) {
         *err = crew->fatal;

@@ -144,7 +144,11 @@ static const char *phase(const struct ph_run *run)
         return "target out of reach";
     if (ph_throttle_held(&run->throttle) && atomic_load(&run->throttle.busy) == 0)
         return "paused";
-    return atomic_load(&crew->outage) ? "waiting for a server" : run->phase;
+    if (atomic_load(&crew->outage))
+        return "waiting for a server";
+    return atomic_load(&crew->running) == 0 && atomic_load(&run->build.running) > 0
+               ? "building indexes"
+               : run->phase;
 }
 
 static void tell(struct watch *watch)
@@ -170,6 +174,10 @@ static void tell(struct watch *watch)
         .spilled_bytes = atomic_load(&crew->to_files.bytes),
         .throttled_by = held ? held_by : NULL,
         .paused = held && paused,
+        .steps = atomic_load(&run->build.planned) + atomic_load(&run->build.done) +
+                 atomic_load(&run->build.failed),
+        .steps_done = atomic_load(&run->build.done),
+        .steps_failed = atomic_load(&run->build.failed),
     };
     for (int i = 0; i < PH_N_HOLDS; i++)
         now.throttled_s += (double)atomic_load(&run->throttle.slept_ns[i]) / 1e9;
@@ -182,6 +190,18 @@ static void tell(struct watch *watch)
         run->opts->progress(run->opts->arg, &now);
 }
 
+static bool is_at_work(const struct ph_run *run)
+{
+    return atomic_load(&run->crew.running) > 0 || atomic_load(&run->build.running) > 0;
+}
+
+/* Builders have no shard in hand that would soon be done: when the crew is to end, they end at once. */
+static bool must_halt(const struct ph_run *run)
+{
+    return atomic_load(&run->crew.stop) || atomic_load(&run->crew.snapshot_gone) ||
+           ph_interrupt_at(run->opts->interrupt, 1);
+}
+
 void ph_progress_watch(struct ph_run *run)
 {
     struct ph_crew *crew = &run->crew;
@@ -190,7 +210,9 @@ void ph_progress_watch(struct ph_run *run)
                           .snapshot_s = run->snapshot ? run->snapshot->held_s : 0,
                           .holds = !run->snapshot || !run->snapshot->released};
     watch.tables = calloc((size_t)(crew->n_tabs ? crew->n_tabs : 1), sizeof *watch.tables);
-    for (unsigned tick = 0; atomic_load(&crew->running) > 0; tick++) {
+    for (unsigned tick = 0; is_at_work(run); tick++) {
+        if (must_halt(run))
+            ph_build_halt(&run->build);
         usleep(10000); /* short, so that a small job does not wait for its end to be seen */
         if (watch.tables && tick % 20 == 19)
             tell(&watch);

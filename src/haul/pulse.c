@@ -9,7 +9,7 @@
  *     every 400 ms                what the ledger's control wishes, and how many movers share the rates
  *     every 100 ms                guards that are not heard of any more; rates as the timetable has them; workers as they are wanted
  *
- * The snapshot may go when every shard is in a file or safe in the target: by the ledger, or, while that is out of reach, by our own
+ * The snapshot may go, while there are files to load or indexes to build, when every shard is in a file or safe in the target: by the ledger, or, while that is out of reach, by our own
  * roster, provided that no other mover works on the job.
  */
 #include <stdio.h>
@@ -89,12 +89,19 @@ static void let_go(struct ph_crew *crew, bool target)
     crew->snapshot_released = target; /* else the ledger is still to be told */
 }
 
+/* Whether there is something left to do when the source has been read: otherwise the run's end is near. */
+static bool outlasts_source(const struct ph_crew *crew)
+{
+    return crew->opts.spill ||
+           (!crew->opts.load && crew->opts.build && atomic_load(&crew->opts.build->planned) > 0);
+}
+
 static void look_by_ledger(struct ph_crew *crew, const struct ph_pulse *heard)
 {
-    if (!crew->opts.spill || crew->snapshot_released)
+    if (!outlasts_source(crew) || crew->snapshot_released)
         return;
-    if (atomic_load(&crew->released_ns) > 0 ||
-        (!heard->needs_source && !ph_roster_has_unnoted(crew->opts.roster)))
+    bool all_noted = !crew->opts.spill || !ph_roster_has_unnoted(crew->opts.roster);
+    if (atomic_load(&crew->released_ns) > 0 || (!heard->needs_source && all_noted))
         let_go(crew, true);
 }
 
@@ -121,8 +128,8 @@ static bool beat(struct ph_crew *crew)
     if (crew->opts.spill) {
         ph_roster_flushed(crew->opts.roster, before);
         ph_spill_sweep(crew->opts.spill, before);
-        look_by_ledger(crew, &heard);
     }
+    look_by_ledger(crew, &heard);
     return true;
 }
 

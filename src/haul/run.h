@@ -42,6 +42,8 @@ struct ph_run {
     struct ph_control control;
     struct ph_guards guards;
     struct ph_crew crew;
+    struct ph_build build;
+    struct ph_step_counts counts; /* of the job's steps, as in the ledger when the phase began */
     struct ph_gate gate;
     double begin_s;
     const char *phase;
@@ -139,6 +141,13 @@ bool ph_create_sequences(struct ph_run *run, struct ph_err *err);
 
 /* steps.c: plans the steps of a new job, or of a new round, into run->steps; they are written down with it. */
 bool ph_run_plan_steps(struct ph_run *run, struct ph_err *err);
+
+/* steps.c: reads where the steps stand into run->counts; starts builders for those that are planned. */
+bool ph_run_count_steps(struct ph_run *run, struct ph_err *err);
+bool ph_run_start_builders(struct ph_run *run, struct ph_err *err);
+
+/* steps.c: whether all are done; the error names the first that is not. */
+bool ph_run_steps_done(struct ph_run *run, struct ph_err *err);
 
 /* phases.c: makes the crew ready; tells it how far the tables are; lets it work to the end. */
 bool ph_run_prepare(struct ph_run *run, struct ph_err *err);

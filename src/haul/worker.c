@@ -530,10 +530,13 @@ static bool stand_by(struct ph_worker *w, const struct ph_claim *claim)
     return true;
 }
 
-/* Whether there is nothing that it may do now: everything is held, or fewer workers are wanted. */
+/* Whether there is nothing that it may do now: everything is held, fewer workers are wanted, or builders are at
+ * work. */
 static bool is_laid_off(struct ph_worker *w)
 {
-    return w->slot > ph_throttle_workers(w->crew->opts.throttle) || !ph_way_is_open(w);
+    const struct ph_build *build = w->crew->opts.build;
+    return w->slot > ph_throttle_workers(w->crew->opts.throttle) ||
+           (build && w->slot > ph_build_leaves(build)) || !ph_way_is_open(w);
 }
 
 /* Shards that were claimed with the last commit are free for whoever may work. */

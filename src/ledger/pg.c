@@ -376,6 +376,7 @@ bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, in
                 ? ph_ledger_add_snapshot(conn, *job, what->snapshot, what->host, &no, err)
                 : insert_past_snapshots(conn, what, *job, err) &&
                       insert_files(conn, what, *job, err)) &&
+           (!what->steps || ph_ledger_steps_put(conn, *job, what->steps, err)) &&
            (!what->replace || empty_targets(conn, what, *job, err)) && note_leaves(conn, *job, err);
 }
 
@@ -404,6 +405,13 @@ bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     ph_sql_add(&sql, "SELECT pg_catalog.pg_advisory_lock(1885825121, %d)", mover);
+    return run(conn, &sql, NULL, err);
+}
+
+bool ph_ledger_release(struct ph_conn *conn, int mover, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql, "SELECT pg_catalog.pg_advisory_unlock(1885825121, %d)", mover);
     return run(conn, &sql, NULL, err);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "ledger/roster.h"
+#include "ledger/step.h"
 #include "pg/conn.h"
 #include "pg/snapshot.h"
 #include "pg/table.h"
@@ -46,6 +47,7 @@ struct ph_ledger_new {
     const char *const *lo, *const *hi;
     int n_shards;
     bool nonempty;                      /* the targets may have rows of their own */
+    const struct ph_steps *steps;       /* what there is to do besides rows; may be NULL */
     bool replace;                       /* empty the targets in the same transaction */
     const struct ph_snapshot *snapshot; /* NULL: the shards lie in an archive, and these are its: */
     const struct ph_past_snapshot *past;
@@ -90,6 +92,9 @@ bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int
 
 /* Takes the lock again on a new connection, after the old one was lost. */
 bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err);
+
+/* Lets it go while the connection goes on. */
+bool ph_ledger_release(struct ph_conn *conn, int mover, struct ph_err *err);
 
 /* One heartbeat. It is a barrier as well: whatever had committed before it began is on disk when it returns. */
 struct ph_pulse {

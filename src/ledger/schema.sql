@@ -211,7 +211,7 @@ CREATE TABLE pghaul.step (
     kind       text NOT NULL, -- index, constraint, fk, validate, attach, post, matview, analyze, vacuum, ...
     object     text NOT NULL, -- for people
     tabs       int[],         -- ledger tables whose shards must all have landed; NULL: those of all tables
-    after      bigint[] NOT NULL DEFAULT '{}', -- steps that must be done before
+    after      bigint[] NOT NULL DEFAULT '{}', -- steps that must be done before; of a negative one, only that it is done or has failed
     sql        text NOT NULL, -- statements in order, separated by semicolons; an `outside` step has one
     outside    boolean NOT NULL DEFAULT false, -- cannot be in a transaction
     alone      text,          -- never two of the same word at once: they would wait for each other's locks
@@ -230,7 +230,7 @@ CREATE TABLE pghaul.step (
     PRIMARY KEY (job, id)
 ) WITH (fillfactor = 50);
 CREATE INDEX step_free ON pghaul.step (job, weight DESC, id) WHERE state = 'planned' AND mover IS NULL AND ready;
-CREATE INDEX step_claimed ON pghaul.step (job, mover, slot) WHERE state = 'planned' AND mover IS NOT NULL;
+CREATE INDEX step_in_hand ON pghaul.step (job, mover, slot) WHERE state = 'planned' AND mover IS NOT NULL;
 
 -- What --create has made in this database, or is making: restored from the dump in chunks, each in one transaction with its
 -- mark here. Without a job until that is written down; then it goes when the job does.
@@ -587,7 +587,8 @@ BEGIN
     END IF;
     WITH open AS MATERIALIZED (SELECT DISTINCT h.tab FROM pghaul.shard h
                                 WHERE h.job = a_job AND h.state NOT IN ('landed', 'verified')),
-    undone AS MATERIALIZED (SELECT u.id FROM pghaul.step u WHERE u.job = a_job AND u.state <> 'done'),
+    undone AS MATERIALIZED (SELECT u.id FROM pghaul.step u WHERE u.job = a_job AND u.state <> 'done'
+                            UNION ALL SELECT -u.id FROM pghaul.step u WHERE u.job = a_job AND u.state = 'planned'),
     looked AS (SELECT x.id, CASE WHEN x.tabs IS NULL THEN NOT EXISTS (SELECT FROM open)
                                  ELSE NOT EXISTS (SELECT FROM unnest(x.tabs) t WHERE t IN (SELECT o.tab FROM open o)) END
                             AND NOT EXISTS (SELECT FROM unnest(x.after) a WHERE a IN (SELECT u.id FROM undone u)) AS can

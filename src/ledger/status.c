@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <xxhash.h>
 
@@ -346,6 +347,35 @@ static bool read_shards(struct ph_status *s, struct ph_conn *conn, bool show_dat
     return true;
 }
 
+static bool read_steps(struct ph_status *s, struct ph_conn *conn, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    struct ph_step_counts counts;
+    if (!ph_ledger_steps_count(conn, s->job_id, &counts, err))
+        return false;
+    s->steps_planned = counts.planned;
+    s->steps_done = counts.done;
+    s->steps_failed = counts.failed;
+    ph_sql_add(&sql,
+               "SELECT object, CASE WHEN state OPERATOR(pg_catalog.=) 'failed' THEN error END,"
+               " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-)"
+               " started_at) FROM pghaul.step WHERE job OPERATOR(pg_catalog.=) %D AND (state"
+               " OPERATOR(pg_catalog.=) 'failed' OR state OPERATOR(pg_catalog.=) 'planned'"
+               " AND mover IN (SELECT l.id FROM pghaul.live l)) ORDER BY state DESC, id LIMIT 20",
+               s->job_id);
+    if (!ask(conn, &sql, &rows, err))
+        return false;
+    s->n_steps = ph_rows_count(rows);
+    s->steps = ph_arena_calloc(&s->arena, (size_t)s->n_steps, sizeof *s->steps);
+    for (int i = 0; i < s->n_steps; i++)
+        s->steps[i] = (struct ph_status_step){.object = text(s, rows, i, 0),
+                                              .error = text(s, rows, i, 1),
+                                              .seconds = ph_rows_double(rows, i, 2)};
+    ph_rows_free(rows);
+    return true;
+}
+
 bool ph_status_read(struct ph_status **out, struct ph_conn *target, const char *job, bool shards,
                     bool show_data, struct ph_err *err)
 {
@@ -359,7 +389,7 @@ bool ph_status_read(struct ph_status **out, struct ph_conn *target, const char *
               read_job(s, target, name, err) && read_tables(s, target, err) &&
               read_workers(s, target, err) && read_spills(s, target, err) &&
               read_pace(s, target, err) && read_snapshot(s, target, err) &&
-              (!shards || read_shards(s, target, show_data, err)) &&
+              read_steps(s, target, err) && (!shards || read_shards(s, target, show_data, err)) &&
               ph_conn_exec(target, "COMMIT", err);
     free(name);
     if (!ok) {
@@ -395,10 +425,12 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
                target,
                "DROP FUNCTION pghaul.claim, pghaul.next_free, pghaul.land, pghaul.same_target,"
                " pghaul.fail, pghaul.reopen_lost, pghaul.spilled, pghaul.adopt, pghaul.unspill,"
-               " pghaul.forget_spill;"
-               "DROP TYPE pghaul.claimed;"
+               " pghaul.forget_spill, pghaul.step_look, pghaul.step_next, pghaul.step_claim,"
+               " pghaul.step_done, pghaul.step_fail;"
+               "DROP TYPE pghaul.claimed, pghaul.step_claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
-               "DROP TABLE pghaul.verified, pghaul.receipt, pghaul.receipt_unlogged, pghaul.spill,"
+               "DROP TABLE pghaul.creation, pghaul.step, pghaul.verified, pghaul.receipt, pghaul.receipt_unlogged, "
+               "pghaul.spill,"
                " pghaul.shard, pghaul.sample, pghaul.event, pghaul.control, pghaul.mover, "
                "pghaul.tab, "
                "pghaul.snapshot, pghaul.job;"
@@ -407,9 +439,32 @@ static bool drop_ledger(struct ph_conn *target, struct ph_err *err)
            ph_err_prefix(err, "taking the ledger away");
 }
 
-bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err)
+/* The job is ours alone while what it has dropped is made again, which may take long. */
+static bool restore(struct ph_conn *target, const char *name, int64_t job, int *restored,
+                    struct ph_err *err)
+{
+    int mover = 0, open = 0;
+    if (!ph_ledger_restores(target, job, &open, err))
+        return false;
+    if (open == 0)
+        return true;
+    if (!ph_ledger_register(target, job, "clean", (int)getpid(), NULL, &mover, err) ||
+        !ph_ledger_commit(target, err))
+        return false;
+    if (ph_ledger_restore(target, job, restored, err))
+        return ph_ledger_leave(target, job, mover, NULL, err) &&
+               ph_ledger_release(target, mover, err) && ph_ledger_begin(target, false, err) &&
+               ph_ledger_refuse_live(target, job, name, err);
+    struct ph_err ignored;
+    if (ph_conn_recover(target))
+        ph_ledger_leave(target, job, mover, err->text, &ignored);
+    return false;
+}
+
+bool ph_ledger_clean(struct ph_conn *target, const char *job, int *restored, struct ph_err *err)
 {
     char *name = NULL;
+    *restored = 0;
     struct ph_arena arena = {0};
     struct ph_ledger_job *found = NULL;
     struct ph_ledger_snapshot *snapshot = NULL;
@@ -419,6 +474,7 @@ bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err
               ph_ledger_find(target, &arena, name, &found, err) &&
               (found || ph_err_set(err, PH_WRONG, "no job %s in the target's ledger", name)) &&
               ph_ledger_refuse_live(target, found->id, name, err) &&
+              restore(target, name, found->id, restored, err) &&
               ph_ledger_snapshot(target, &arena, found->id, &snapshot, err);
     if (ok) {
         struct ph_buf sql = {0};

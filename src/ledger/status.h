@@ -43,6 +43,13 @@ struct ph_status_shard {
     const char *error; /* of a parked or failing shard, or NULL */
 };
 
+/* A step that is in hand or has failed: an index, a constraint, ... */
+struct ph_status_step {
+    const char *object;
+    const char *error; /* NULL: it is in hand */
+    double seconds;    /* in hand, since it began */
+};
+
 struct ph_status {
     struct ph_arena arena;
     int64_t job_id;
@@ -63,6 +70,9 @@ struct ph_status {
     int n_spills;
     struct ph_status_shard *shards; /* only when asked for */
     int n_shards;
+    int steps_planned, steps_done, steps_failed; /* planned: those in hand included */
+    struct ph_status_step *steps;                /* in hand, then failed; up to 20 */
+    int n_steps;
     uint64_t rows, bytes;
     const char *held_by;     /* what holds a live run back, or NULL */
     double eta_seconds;      /* < 0: unknown */
@@ -89,7 +99,8 @@ void ph_status_jobs_free(char **names, int n);
 
 /* Takes a job's ledger rows away, and the schema with the last job's, and ends the keeper of its
  * snapshot when that runs on this host (elsewhere it ends by itself when its time is over). PH_HELD when a live run holds
- * it. Never touches user tables. */
-bool ph_ledger_clean(struct ph_conn *target, const char *job, struct ph_err *err);
+ * it. Never touches user tables, except that what the job has dropped of them (--defer-indexes) and not made again yet is made
+ * first; *restored counts that. An error leaves the job, and what could be made. */
+bool ph_ledger_clean(struct ph_conn *target, const char *job, int *restored, struct ph_err *err);
 
 #endif

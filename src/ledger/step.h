@@ -23,7 +23,8 @@ struct ph_step {
     const int
         *tabs;  /* tables of the plan (ph_table.id) that must have landed; NULL: all of the job */
     int n_tabs; /* with tabs; 0 is none at all */
-    const int64_t *after; /* ids of steps that must be done before */
+    const int64_t
+        *after; /* ids of steps that must be done before; -id: that must be over, failed or not */
     int n_after;
     bool outside;      /* cannot run in a transaction; it is marked afterwards, and must bear being
                           done twice */
@@ -50,7 +51,8 @@ struct ph_step *ph_steps_add(struct ph_steps *steps, const char *kind, const cha
                              const char *sql);
 void ph_steps_drop(struct ph_steps *steps, const char *sql);
 
-/* [tx] Writes them down, and runs the drops. (ph_ledger_create has taken an earlier round's away.) */
+/* [tx] Writes them down, and runs the drops. (ph_ledger_create does it, after it has taken an earlier
+ * round's away, and before it empties targets.) */
 bool ph_ledger_steps_put(struct ph_conn *conn, int64_t job, const struct ph_steps *steps,
                          struct ph_err *err);
 
@@ -105,5 +107,10 @@ bool ph_step_fail(struct ph_conn *conn, int64_t job, int mover, const struct ph_
 
 /* [tx] A new run begins: failed steps get another chance, back-offs are over. */
 bool ph_ledger_steps_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err);
+
+/* How many things the job has dropped and not made again; makes them, one after the other. *restored grows with each; an error
+ * names the first that cannot be made. (restore.c) */
+bool ph_ledger_restores(struct ph_conn *conn, int64_t job, int *open, struct ph_err *err);
+bool ph_ledger_restore(struct ph_conn *conn, int64_t job, int *restored, struct ph_err *err);
 
 #endif

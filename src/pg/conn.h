@@ -113,6 +113,10 @@ bool ph_conn_send(struct ph_conn *conn, const char *sql, struct ph_err *err);
 bool ph_conn_next(struct ph_conn *conn, enum ph_result *kind, struct ph_rows **rows,
                   struct ph_err *err);
 
+/* Asks the server to give up what the connection is doing; its end still has to be waited for, by
+ * ph_conn_recover. Waits for a connection to the server, as ever long as that takes. */
+void ph_conn_cancel(struct ph_conn *conn);
+
 /* After a failure: ends whatever is in progress and rolls back, so that the connection can be used
  * again. False when it cannot (it must be closed then); never waits longer than a few seconds. */
 bool ph_conn_recover(struct ph_conn *conn);

@@ -180,7 +180,7 @@ static bool gather(const struct ph_program *program, struct child *child, struct
         if (ph_interrupt_at(program->interrupt, 1))
             return false;
         if (p[0].revents)
-            take(&child->out, out, SIZE_MAX);
+            take(&child->out, out, (size_t)-1);
         if (p[1].revents)
             take(&child->complaints, complaints, MOST_COMPLAINTS);
     }

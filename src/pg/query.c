@@ -210,6 +210,17 @@ bool ph_conn_describe(struct ph_conn *conn, const char *sql, struct ph_column_ty
     return true;
 }
 
+void ph_conn_cancel(struct ph_conn *conn)
+{
+    char ignored[256];
+    if (!ph_conn_ok(conn) || PQtransactionStatus(conn->pg) != PQTRANS_ACTIVE)
+        return;
+    PGcancel *cancel = PQgetCancel(conn->pg);
+    if (cancel)
+        PQcancel(cancel, ignored, sizeof ignored);
+    PQfreeCancel(cancel);
+}
+
 /* Puts an end to whatever the connection is in the middle of. A COPY OUT would have to be read to
  * its end: that may be gigabytes, so such a connection is not worth saving. */
 bool ph_conn_recover(struct ph_conn *conn)

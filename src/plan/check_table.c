@@ -271,6 +271,8 @@ static void check_foreign_keys(struct ph_make *make, const struct ph_pair *pair,
                                struct ph_table *table, const struct members *members)
 {
     struct names within = {0}, outside = {0}, pointing = {0};
+    if (make->plan->spec->defer_indexes)
+        return; /* they are dropped first */
     const struct ph_relation *mine = ph_tree_root(&make->side[PH_TARGET], pair->target);
     for (int i = 0; i < pair->target->n_foreign_keys; i++) {
         const struct ph_foreign_key *key = &pair->target->foreign_keys[i];
@@ -314,10 +316,11 @@ static void check_indexes(struct ph_make *make, const struct ph_pair *pair, stru
             has_key = c && c->not_null;
         }
     }
-    if (secondary > 0 && make->plan->spec->route != PH_ROUTE_EXTRACT)
+    if (secondary > 0 && make->plan->spec->route != PH_ROUTE_EXTRACT &&
+        !make->plan->spec->defer_indexes)
         ph_make_table_warning(make, table,
                               "%s has %d index%s%s, which every row has to enter: creating them "
-                              "afterwards is faster",
+                              "afterwards is faster (--defer-indexes)",
                               ph_make_name(make, pair->target), secondary,
                               secondary == 1 ? "" : "es",
                               has_primary ? " besides its primary key" : "");

@@ -262,6 +262,7 @@ static bool make_plan(struct ph_make *make, struct ph_conn *source, struct ph_co
         return ph_definition_make(make, err);
     if (!choose_cut(make, source, err))
         return false;
+    plan->builders = plan->jobs;
     limit_jobs_to_shards(plan);
     ph_check_servers(make, source, target);
     ph_check_tables(make);

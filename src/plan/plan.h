@@ -77,6 +77,7 @@ struct ph_job_spec {
     bool no_rows;    /* and stay empty */
     bool to_be_made; /* create: they are not there yet; the route is EXTRACT, and what the target
                         will have is made up from the source as an archive's is */
+    bool defer_indexes; /* the targets' indexes are dropped, and built again after their rows */
     bool strict;
     bool verify; /* the plan is for looking: what would stand in the way of loading does not */
     const char *job_name; /* NULL: made from the target's name and the definition */
@@ -115,6 +116,7 @@ struct ph_plan {
     const char *const *warnings; /* of the job as a whole */
     int n_warnings;
     int jobs;             /* workers, after looking at machine, servers and the number of shards */
+    int builders;         /* the same, whatever the number of shards */
     uint64_t shard_size;  /* bytes, as chosen */
     int64_t bytes;        /* of all tables */
     char fingerprint[33]; /* of the definition, hexadecimal */

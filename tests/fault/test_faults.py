@@ -75,6 +75,36 @@ class NewRound(Scenario):
         t.whole("narrow")
 
 
+class DeferringIndexes(Scenario):
+    """The target's indexes go and come back; in the end the catalog says of them what it said before."""
+
+    shape = "select pg_get_indexdef(indexrelid) as i, indisvalid::text from pg_index where indrelid = 'narrow'::regclass " \
+            "union all select conname, pg_get_constraintdef(oid) from pg_constraint where 'narrow'::regclass in (conrelid, confrelid) " \
+            "order by 1"
+
+    def __init__(self):
+        super().__init__("--defer-indexes", "--mode", "replace")
+
+    def make(self, t):
+        super().make(t)
+        t.target.query("create table pointing (id int)")
+
+    def reset(self, t):
+        t.target.query("drop table pointing")
+        super().reset(t)
+        t.target.query("drop table narrow")
+        t.target.query(data.NARROW)
+        t.target.query("create index narrow_b on narrow (b); create index narrow_c on narrow using brin (c);"
+                       "create unique index narrow_ba on narrow (b, a, id); alter table narrow cluster on narrow_b;"
+                       "create table pointing (id int references narrow (id))")
+        t.same_indexes = t.target.query(self.shape)
+
+    def check(self, t):
+        super().check(t)
+        found = t.target.query(self.shape)
+        assert found == t.same_indexes and len(found) > 5, "indexes: %s" % found
+
+
 class ByFiles(Scenario):
     """Every shard through a file; nothing may be left of them. What is left of a run that failed is the next one's to find."""
 
@@ -238,6 +268,11 @@ def an_upsert_survives_every_fault(t):
 @story(heavy=True, timeout=3600)
 def a_replace_survives_every_fault(t):
     campaign(t, FromOldRows("--mode", "replace", "--split", "hash"))
+
+
+@story(heavy=True, timeout=3600)
+def indexes_that_are_deferred_survive_every_fault(t):
+    campaign(t, DeferringIndexes(), 8)
 
 
 @story(campaign=True, timeout=3600)

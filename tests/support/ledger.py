@@ -53,6 +53,11 @@ ODD = {
     "4: a file names no snapshot of its job":
         "select p.shard from pghaul.spill p where not exists "
         "(select from pghaul.snapshot n where n.job = p.job and n.no = p.snapshot)",
+    "a step that is done, or has failed, is still claimed, or a done one has an error":
+        "select id, state from pghaul.step where state <> 'planned' and mover is not null or state = 'done' and error is not null",
+    "a step is done before one that it comes after":
+        "select s.id, a from pghaul.step s, unnest(s.after) a join pghaul.step b on b.id = abs(a) where b.job = s.job "
+        "and s.state = 'done' and (b.state = 'planned' or a > 0 and b.state <> 'done')",
     "7: a receipt is not filled in":
         "select shard from {r} where rows is null or bytes is null or hash !~ '^[0-9a-f]{{32}}$' "
         "or xid is null or landed_at is null",
@@ -65,6 +70,7 @@ ODD_WHEN_COMPLETE = {
     "a job is not completed": "select name from pghaul.job where state <> 'completed' or completed_at is null",
     "a completed job has shards that did not land":
         "select id, state from pghaul.shard where state not in ('landed', 'verified')",
+    "a completed job has steps that are not done": "select id, state from pghaul.step where state <> 'done'",
     "a completed job of logged tables has files":
         "select p.shard from pghaul.spill p join pghaul.shard s on s.job = p.job and s.id = p.shard "
         "join pghaul.tab t on t.job = s.job and t.id = s.tab where not t.target_unlogged",
