@@ -67,17 +67,17 @@ static bool ask(struct ph_conn *conn, struct ph_buf *sql, struct names *out, str
     return ok;
 }
 
-/* Objects of the dump, as (catalog, OID) of the source; with a last one that is none, so that there is always one. */
+/* Objects of the dump, as (catalog, OID) of the source; with a last one that is everywhere, so that there is one. */
 static void add_objects(struct ph_buf *sql, const struct ph_create_look *look)
 {
     const struct ph_toc *both[] = {&look->pre, &look->post};
     ph_buf_add(sql, "(VALUES ");
     for (int t = 0; t < 2; t++)
         for (int i = 0; i < both[t]->n; i++)
-            if (both[t]->items[i].oid)
+            if (both[t]->items[i].catalog && both[t]->items[i].oid)
                 ph_buf_addf(sql, "(%u::oid, %u::oid), ", both[t]->items[i].catalog,
                             both[t]->items[i].oid);
-    ph_buf_add(sql, "(0::oid, 0::oid)) v(catalog, oid)");
+    ph_buf_add(sql, "(1259::oid, 1259::oid)) v(catalog, oid)");
 }
 
 static void obstacle(struct ph_create_look *look, struct ph_run *run, const char *hint,
@@ -244,7 +244,7 @@ static bool check_present(struct ph_run *run, struct ph_create_look *look, struc
     ph_buf_add(&sql, "SELECT v.catalog || ' ' || i.identity FROM ");
     add_objects(&sql, look);
     ph_buf_add(&sql, ", LATERAL pg_identify_object(v.catalog, v.oid, 0) i"
-                     " WHERE v.oid > 0 AND i.identity IS NOT NULL AND v.catalog IN (0");
+                     " WHERE i.identity IS NOT NULL AND v.catalog IN (0");
     for (int i = 0; i < N_NAMED; i++)
         ph_buf_addf(&sql, ", %u", named[i].catalog);
     ph_buf_add(&sql, ")");

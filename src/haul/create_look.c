@@ -106,12 +106,15 @@ static bool list(struct ph_run *run, struct ph_create_look *look, const char *se
     return ok;
 }
 
-static bool is_grant(const struct ph_toc_entry *e)
+/* Where an entry comes among those that are made after the rows. */
+static int turn(const struct ph_toc_entry *e)
 {
+    if (ph_create_is_last(e))
+        return 2;
     return ph_toc_is(e, "ACL");
 }
 
-/* Grants come last: what they take from the owner would be missed while rows are loaded, and nobody
+/* Grants come late: what they take from the owner would be missed while rows are loaded, and nobody
  * should read a table that is half there. What is there already is left out. */
 static void sort_out(struct ph_run *run, struct ph_create_look *look, const bool *skip)
 {
@@ -119,17 +122,16 @@ static void sort_out(struct ph_run *run, struct ph_create_look *look, const bool
     size_t room = (size_t)pre.n + (size_t)post.n;
     look->pre = (struct ph_toc){.items = ph_arena_calloc(run->arena, room, sizeof *pre.items)};
     look->post = (struct ph_toc){.items = ph_arena_calloc(run->arena, room, sizeof *pre.items)};
-    for (int i = 0; i < post.n; i++)
-        if (!is_grant(&post.items[i]))
-            look->post.items[look->post.n++] = post.items[i];
-    for (int i = 0; i < pre.n; i++) {
-        struct ph_toc *to = is_grant(&pre.items[i]) ? &look->post : &look->pre;
-        if (!skip[i])
-            to->items[to->n++] = pre.items[i];
+    for (int now = 0; now < 3; now++) {
+        for (int i = 0; i < pre.n; i++) {
+            struct ph_toc *to = now == 0 ? &look->pre : &look->post;
+            if (!skip[i] && turn(&pre.items[i]) == now)
+                to->items[to->n++] = pre.items[i];
+        }
+        for (int i = 0; i < post.n; i++)
+            if (turn(&post.items[i]) == now)
+                look->post.items[look->post.n++] = post.items[i];
     }
-    for (int i = 0; i < post.n; i++)
-        if (is_grant(&post.items[i]))
-            look->post.items[look->post.n++] = post.items[i];
 }
 
 /* What comes, but not as it might be thought. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "haul/create.h"
 #include "pg/catalog.h"
 #include "pg/sql.h"
@@ -87,12 +88,18 @@ static bool add_group(struct rest *rest, int first, int end, struct ph_err *err)
     return ok;
 }
 
+bool ph_create_is_last(const struct ph_toc_entry *entry)
+{
+    return ph_toc_is(entry, "EVENT TRIGGER") ||
+           (ph_toc_is(entry, "COMMENT") && !strncmp(entry->tag, "EVENT TRIGGER ", 14));
+}
+
 /* Entries of one kind that stand together make one step, with the comments on them. */
-static bool add_groups(struct rest *rest, struct ph_err *err)
+static bool add_groups(struct rest *rest, int first, int n, struct ph_err *err)
 {
     const struct ph_toc *toc = &rest->toc;
-    for (int first = 0, end; first < toc->n; first = end) {
-        for (end = first + 1; end < toc->n && end - first < GROUP; end++)
+    for (int end; first < n; first = end) {
+        for (end = first + 1; end < n && end - first < GROUP; end++)
             if (!follows(&toc->items[end]) &&
                 strcmp(toc->items[end].kind, toc->items[first].kind) != 0)
                 break;
@@ -184,6 +191,7 @@ bool ph_create_steps(struct ph_run *run, struct ph_err *err)
     struct ph_toc_names names;
     struct ph_toc made;
     struct rest rest = {.run = run};
+    int last = 0;
     bool ok = ph_tools_find(&rest.tools, run->arena, run->opts->create.pg_bin, run->creation->major,
                             "dump in the ledger", run->opts->interrupt, err) &&
               ph_creation_dump(run->target, run->creation->id, &rest.dump, err) &&
@@ -191,16 +199,19 @@ bool ph_create_steps(struct ph_run *run, struct ph_err *err)
     if (ok) {
         ph_toc_parse(&rest.toc, run->arena, run->creation->rest, &names);
         leave_out_covered(&rest);
+        while (last < rest.toc.n && !ph_create_is_last(&rest.toc.items[last]))
+            last++;
         after_all(&rest);
-        ok = add_groups(&rest, err);
+        ok = add_groups(&rest, 0, last, err);
     }
     if (ok)
         add_analyzes(&rest);
+    after_all(&rest);
     if (ok && run->opts->create.refresh) {
         parse_made(run, &names, &made);
-        after_all(&rest);
         ok = add_refreshes(&rest, &made, err);
     }
+    ok = ok && add_groups(&rest, last, rest.toc.n, err);
     ph_buf_fini(&rest.dump);
     return ok || ph_err_prefix(err, "planning what comes after the rows");
 }
@@ -248,6 +259,8 @@ bool ph_create_sequences(struct ph_run *run, struct ph_err *err)
     struct ph_toc made;
     struct ph_buf sql = {0};
     struct ph_rows *names = NULL;
+    if (PH_FAULT("create.sequences"))
+        return ph_err_set(err, PH_FAILED, "fault point create.sequences");
     parse_made(run, &none, &made);
     ph_buf_add(&sql, "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n"
                      " ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND c.oid = ANY ('{");
