@@ -43,7 +43,7 @@ const struct ph_command ph_commands[] = {
      {"pghaul copy -s service=old -d service=new -t public.orders",
       "pghaul copy -s service=old -d service=new -t events --where 'at >= now() - interval $$7 "
       "days$$'",
-      "pghaul copy -f job.yaml -j 8 --mode upsert --json"}},
+      "pghaul copy -s service=old -d service=new --all --create --verify"}},
     {"verify",
      PH_CMD_VERIFY,
      "[JOB]",
@@ -143,6 +143,7 @@ const char *const ph_section_titles[PH_N_SECTIONS] = {
     [PH_SECTION_SERVERS] = "Servers and job",
     [PH_SECTION_TABLES] = "Which tables and rows",
     [PH_SECTION_LOAD] = "How rows are loaded",
+    [PH_SECTION_CREATE] = "What is made besides rows",
     [PH_SECTION_CUT] = "How tables are cut",
     [PH_SECTION_VERIFY] = "What is proven, and mended",
     [PH_SECTION_RUN] = "How the job runs",
@@ -249,6 +250,33 @@ const struct ph_option ph_options[] = {
      F(index_memory),
      .help = "memory of the target's server for all index builds together; default: a quarter of "
              "this host's if the target is on it, at most 1GiB, else 512MiB"},
+
+    {"create", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0, F(create),
+     .help =
+         "make the target's tables as the source's are; indexes and constraints after the rows. "
+         "With --all everything: types, functions, views, ..."},
+    {"schema-only", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0,
+     F(schema_only), .help = "--create, and no rows"},
+    {"data-only", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0,
+     F(data_only), .help = "rows only, as without --create"},
+    {"no-owner", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0, F(no_owner),
+     .help = "what is made belongs to the role that makes it"},
+    {"no-privileges", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0,
+     F(no_privileges), .help = "without the source's grants"},
+    {"no-comments", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0,
+     F(no_comments), .help = "without comments"},
+    {"analyze", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0, F(analyze),
+     .help = "ANALYZE what was loaded: the default with --create"},
+    {"no-analyze", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0,
+     F(no_analyze), .help = "no ANALYZE after --create"},
+    {"vacuum", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0, F(vacuum),
+     .help = "VACUUM what was loaded, too"},
+    {"refresh-matviews", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, 0,
+     F(refresh_matviews), .help = "fill the materialized views that are filled in the source"},
+    {"pg-bin", 0, "DIR", PH_OPT_TEXT, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_CREATE, PH_OPT_DIR,
+     F(pg_bin),
+     .help = "where pg_dump and pg_restore are, of the newer of the two servers; default: "
+             "the newest on this host"},
 
     {"split", 0, "HOW", PH_OPT_CHOICE, READ | PH_CMD_TUNE, PH_SECTION_CUT, 0, F(split), splits,
      .help = "auto (default), block (ranges of pages), key (ranges of a key) or hash (of a key)"},

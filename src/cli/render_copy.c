@@ -238,6 +238,15 @@ static json_t *stages_json(const double stages[PH_N_STAGES])
     return o;
 }
 
+static json_t *phases_json(const struct ph_job_result *r)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < r->n_phases; i++)
+        json_array_append_new(list, json_pack("{s:s, s:f}", "name", r->phases[i].name, "seconds",
+                                              r->phases[i].seconds));
+    return list;
+}
+
 json_t *ph_render_copy_json(const struct ph_job_result *r)
 {
     json_t *o = json_object();
@@ -284,5 +293,8 @@ json_t *ph_render_copy_json(const struct ph_job_result *r)
     json_object_set_new(o, "cpu_seconds", json_real(r->cpu_s));
     json_object_set_new(o, "max_rss", json_integer((json_int_t)r->max_rss));
     json_object_set_new(o, "tables", tables_json(r));
+    if (r->created)
+        json_object_set_new(o, "created", json_loads(r->created, 0, NULL));
+    json_object_set_new(o, "phases", phases_json(r));
     return o;
 }

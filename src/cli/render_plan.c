@@ -173,12 +173,28 @@ static void add_forecast(struct ph_buf *out, const struct ph_plan *plan)
                     ph_num_show_duration(time, (double)plan->bytes / (100 * 0x1p20)));
 }
 
+/* "creates 3 schemas, 14 tables, 20 indexes" */
+static void add_creates(struct ph_buf *out, const struct ph_plan *plan)
+{
+    json_t *json = plan->creates ? json_loads(plan->creates, 0, NULL) : NULL, *value;
+    const char *key, *before = "creates ";
+    json_object_foreach(json, key, value)
+    {
+        ph_buf_addf(out, "%s%lld %s", before, (long long)json_integer_value(value), key);
+        before = ", ";
+    }
+    if (json_object_size(json) > 0)
+        ph_buf_addc(out, '\n');
+    json_decref(json);
+}
+
 void ph_render_plan(struct ph_buf *out, struct ph_plan *plan, const struct ph_term *term,
                     int verbose)
 {
     (void)term;
     int shown = plan->n_tables > MANY_TABLES && !verbose ? MANY_TABLES : plan->n_tables;
     add_head(out, plan);
+    add_creates(out, plan);
     ph_buf_addc(out, '\n');
     add_grid(out, plan, shown);
     for (int i = 0; i < plan->n_tables; i++)
@@ -242,9 +258,10 @@ json_t *ph_render_plan_json(struct ph_plan *plan)
         json_pack("{s:I, s:I, s:i, s:i, s:I, s:n}", "rows", (json_int_t)rows_of(plan), "bytes",
                   (json_int_t)plan->bytes, "shards", shards_of(plan), "workers", plan->jobs,
                   "shard_size", (json_int_t)plan->shard_size, "seconds");
-    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "job",
+    json_t *creates = plan->creates ? json_loads(plan->creates, 0, NULL) : NULL;
+    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o*}", "job",
                      ph_json_text(plan->job_name), "mode", ph_mode_name(plan->spec->mode), "source",
                      ph_json_text(plan->source.shown), "target", ph_json_text(plan->target.shown),
                      "tables", tables, "warnings", texts(plan->warnings, plan->n_warnings),
-                     "obstacles", obstacles, "forecast", forecast);
+                     "obstacles", obstacles, "forecast", forecast, "creates", creates);
 }

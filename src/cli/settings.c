@@ -85,6 +85,41 @@ static bool check_control(const struct ph_settings *s, struct ph_err *err)
     return true;
 }
 
+/* The tables of --create are new and bare, and have the names that they have in the source. */
+static bool check_create(const struct ph_settings *s, unsigned command, struct ph_err *err)
+{
+    bool create = s->create || s->schema_only;
+    const char *odd = s->no_owner           ? "no-owner"
+                      : s->no_privileges    ? "no-privileges"
+                      : s->no_comments      ? "no-comments"
+                      : s->analyze          ? "analyze"
+                      : s->no_analyze       ? "no-analyze"
+                      : s->vacuum           ? "vacuum"
+                      : s->refresh_matviews ? "refresh-matviews"
+                      : s->pg_bin           ? "pg-bin"
+                                            : NULL;
+    if (create && s->data_only)
+        return ph_err_set(err, PH_WRONG, "--data-only and %s exclude each other",
+                          s->schema_only ? "--schema-only" : "--create");
+    if (s->analyze && s->no_analyze)
+        return ph_err_set(err, PH_WRONG, "--analyze and --no-analyze exclude each other");
+    if (!create && odd && command & (PH_CMD_PLAN | PH_CMD_COPY)) {
+        ph_err_set(err, PH_WRONG, "--%s says how --create works, and there is none", odd);
+        return ph_err_hint(err, "add --create, or leave --%s out", odd);
+    }
+    if (!create)
+        return true;
+    if (s->mode != PH_APPEND || s->allow_nonempty)
+        return ph_err_set(err, PH_WRONG,
+                          "--create makes new tables, so rows are appended to them, "
+                          "and there are no others");
+    if (s->schemas.n > 0 && (s->tables.n > 0 || s->n_requests > 0)) {
+        ph_err_set(err, PH_WRONG, "--create takes --schema or single tables, not both");
+        return ph_err_hint(err, "two copies, one after the other, do it");
+    }
+    return true;
+}
+
 bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_err *err)
 {
     if (command == PH_CMD_ARCHIVE)
@@ -107,6 +142,8 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         return ph_err_set(err, PH_WRONG, "--repair needs a level that compares all rows");
     if (command & PH_CMD_VERIFY && s->in_server && s->level != 1 + PH_VERIFY_SOURCE)
         return ph_err_set(err, PH_WRONG, "--in-server is a way of --level source");
+    if (!check_create(s, command, err))
+        return false;
     if (s->all && s->schemas.n > 0)
         return ph_err_set(err, PH_WRONG, "--all and --schema exclude each other");
     if (s->defer_indexes && s->mode == PH_UPSERT)
@@ -208,6 +245,15 @@ bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool ever
     }
     if (!apply_single(s, requests, n, err))
         return false;
+    for (int i = 0; i < n && (s->create || s->schema_only); i++)
+        if (requests[i].target) {
+            ph_err_set(err, PH_WRONG,
+                       "--create makes tables under their own names, and %s is to"
+                       " have another",
+                       requests[i].pattern);
+            return ph_err_hint(err, "rename it afterwards, or make it yourself and leave out"
+                                    " --create");
+        }
     *spec = (struct ph_job_spec){
         .requests = requests,
         .n_requests = n,
@@ -228,6 +274,8 @@ bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool ever
         .sequences = s->sequences,
         .source_encoding = s->source_encoding,
         .large_objects = s->large_objects,
+        .create = s->create || s->schema_only,
+        .no_rows = s->schema_only,
         .defer_indexes = s->defer_indexes,
         .strict = s->strict,
         .job_name = s->job,

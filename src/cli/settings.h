@@ -43,6 +43,11 @@ struct ph_settings {
     bool allow_nonempty, sequences, large_objects, strict, defer_indexes;
     uint64_t index_memory;
 
+    bool create, schema_only, data_only;
+    bool no_owner, no_privileges, no_comments;
+    bool analyze, no_analyze, vacuum, refresh_matviews;
+    const char *pg_bin;
+
     int spill; /* enum ph_spill_when */
     const char *spill_dir;
     uint64_t spill_size;

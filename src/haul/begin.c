@@ -37,17 +37,14 @@ static void tell_warnings(const struct ph_run *run)
                told - MAX_WARNINGS);
 }
 
-static bool refuse_obstacles(const struct ph_run *run, struct ph_err *err)
+bool ph_run_refuse(const struct ph_run *run, const struct ph_plan *plan, struct ph_err *err)
 {
-    const struct ph_plan *plan = run->plan;
     for (int i = 1; i < plan->n_obstacles; i++)
         ph_log(run->opts->log, PH_LOG_ERROR, "%s%s%s", plan->obstacles[i].text,
                plan->obstacles[i].hint ? "; hint: " : "",
                plan->obstacles[i].hint ? plan->obstacles[i].hint : "");
-    if (plan->n_obstacles == 0) {
-        tell_warnings(run);
+    if (plan->n_obstacles == 0)
         return true;
-    }
     ph_err_set(err, PH_WRONG, "%s", plan->obstacles[0].text);
     if (plan->obstacles[0].hint)
         ph_err_hint(err, "%s", plan->obstacles[0].hint);
@@ -107,7 +104,10 @@ static bool check_io(const struct ph_run *run, struct ph_err *err)
 
 bool ph_run_may_begin(struct ph_run *run, struct ph_err *err)
 {
-    return refuse_obstacles(run, err) && check_memory(run, err) && check_io(run, err);
+    if (!ph_run_refuse(run, run->plan, err))
+        return false;
+    tell_warnings(run);
+    return check_memory(run, err) && check_io(run, err);
 }
 
 static void log_difference(struct ph_log *log, const char *ours, const char *theirs)
@@ -318,6 +318,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
            ph_check_empty(run->plan, run->target, err) &&
            (!run->source || ph_objects_check(run->plan, run->source, run->target, err)) &&
            ph_ledger_create(run->target, &what, &run->job, err) &&
+           (!run->creation || ph_creation_adopt(run->target, run->creation->id, run->job, err)) &&
            ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,
                               &run->mover, err) &&
            ph_ledger_commit(run->target, err);
@@ -353,7 +354,7 @@ static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
     if (!ph_run_start_keeper(run, &snapshot, err))
         return ph_run_unchanged(err);
     bool ok = ph_snapshot_import(run->source, snapshot.id, snapshot.pg_snapshot, err) &&
-              ph_plan_cut(run->plan, run->source, err);
+              (run->opts->spec->no_rows || ph_plan_cut(run->plan, run->source, err));
     if (ok && run->opts->sample.bytes > 0)
         ph_plan_thin(run->plan, run->opts->sample.bytes, run->opts->sample.least,
                      run->opts->sample.place);

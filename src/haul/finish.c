@@ -90,7 +90,7 @@ static bool set_of_table(struct ph_run *run, const struct ph_table *t, struct ph
 
 static bool set_sequences(struct ph_run *run, struct ph_err *err)
 {
-    bool ok = ph_run_reach(run, true, err);
+    bool ok = ph_run_reach(run, true, err) && (!run->creation || ph_create_sequences(run, err));
     for (int i = 0; i < run->n_tabs && ok; i++)
         ok = set_of_table(run, run->tables[i], err);
     return ok;
@@ -106,9 +106,10 @@ bool ph_run_finish(struct ph_run *run, struct ph_err *err)
         run->result->parked += run->tabs[i].parked;
     if (run->result->parked > 0)
         return true; /* the caller reads their errors */
+    bool sequences = run->opts->spec->sequences || run->opts->spec->create;
     if (ph_run_is_whole(run) && !ph_run_steps_done(run, err))
         return false;
-    if (ph_run_is_whole(run) && run->opts->spec->sequences && !set_sequences(run, err))
+    if (ph_run_is_whole(run) && sequences && !set_sequences(run, err))
         return false;
     if (!ph_ledger_complete(run->target, run->job, run->mover, &completed, err))
         return false;

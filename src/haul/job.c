@@ -57,7 +57,7 @@ static bool connect_both(struct ph_run *run, struct ph_err *err)
 bool ph_run_plan(struct ph_run *run, struct ph_err *err)
 {
     const struct ph_job_spec *spec = run->opts->spec;
-    return connect_both(run, err) &&
+    return connect_both(run, err) && (!spec->create || ph_create_schema(run, err)) &&
            ((ph_plan_make(&run->plan, spec, run->source, run->target, err) &&
              (!spec->archive || ph_plan_adopt_shards(run->plan, spec->archive, err))) ||
             ph_run_unchanged(err));
@@ -70,7 +70,7 @@ static bool add_emptiness(struct ph_run *run, struct ph_err *err)
     struct ph_ledger_job *job = NULL;
     struct ph_err full;
     bool present = false;
-    if (!run->target)
+    if (!run->target || plan->spec->to_be_made)
         return true;
     if (!ph_ledger_present(run->target, &present, err) ||
         (present && !ph_ledger_find(run->target, &plan->arena, plan->job_name, &job, err)))
@@ -83,30 +83,42 @@ static bool add_emptiness(struct ph_run *run, struct ph_err *err)
         *err = full;
         return false;
     }
-    int n = plan->n_obstacles;
-    struct ph_obstacle *all = ph_arena_calloc(&plan->arena, (size_t)n + 1, sizeof *all);
-    for (int i = 0; i < n; i++)
-        all[i] = plan->obstacles[i];
-    all[n].text = ph_arena_strdup(&plan->arena, full.text);
-    all[n].hint = full.hint[0] ? ph_arena_strdup(&plan->arena, full.hint) : NULL;
-    plan->obstacles = all;
-    plan->n_obstacles = n + 1;
+    ph_plan_obstacle(plan, full.text, full.hint);
+    return true;
+}
+
+/* Tables that --create will make are planned as if they were there. */
+static bool plan_only(struct ph_run *run, struct ph_err *err)
+{
+    const struct ph_job_spec *spec = run->opts->spec;
+    const char *counts = NULL;
+    if (!connect_both(run, err) ||
+        (spec->create && !ph_create_plan(run, &run->plan, &counts, err)) ||
+        (!run->plan && !ph_plan_make(&run->plan, spec, run->source, run->target, err)) ||
+        (spec->archive && !ph_plan_adopt_shards(run->plan, spec->archive, err)))
+        return ph_run_unchanged(err);
+    run->plan->creates = ph_arena_strdup(&run->plan->arena, counts);
     return true;
 }
 
 bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct ph_err *err)
 {
-    struct ph_run run = {.opts = opts, .phase = "planning"};
-    bool ok = ph_run_plan(&run, err);
+    struct ph_job_result ignored = {0};
+    struct ph_run run = {
+        .opts = opts, .result = &ignored, .arena = &ignored.arena, .phase = "planning"};
+    bool ok = plan_only(&run, err);
     /* a snapshot of our own, for the bounds only */
     ok = ok &&
-         (((!run.source ||
+         (((!run.source || opts->spec->no_rows ||
             (ph_conn_exec(run.source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) &&
              ph_plan_cut(run.plan, run.source, err))) &&
            add_emptiness(&run, err)) ||
           ph_run_unchanged(err));
     ph_conn_close(run.source);
     ph_conn_close(run.target);
+    ph_arena_fini(&ignored.arena);
+    if (ok)
+        run.plan->spec = opts->spec; /* and not what --create made of it */
     if (!ok) {
         ph_plan_free(run.plan);
         run.plan = NULL;
@@ -172,7 +184,9 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
     if (done && filled)
         result->shards_resumed = result->shards;
     if (!ok && !run.mover && ph_interrupt_at(opts.interrupt, 1))
-        ph_err_set(err, PH_INTERRUPTED, "interrupted before the job began; nothing was changed");
+        ph_err_set(err, PH_INTERRUPTED,
+                   run.creation ? "interrupted while the schema was made; the same command goes on"
+                                : "interrupted before the job began; nothing was changed");
     if (run.mover && !done)
         ph_run_remember_end(&run, ok, err);
     result->state = ok ? "completed" : err->code == PH_INTERRUPTED ? "pending" : "failed";

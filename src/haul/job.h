@@ -58,6 +58,13 @@ struct ph_job_sample {
     double place;
 };
 
+/* copy --create: what is made besides tables and rows, and how. */
+struct ph_create_opts {
+    const char *pg_bin; /* where pg_dump and pg_restore are; NULL: they are looked for */
+    bool no_owner, no_privileges, no_comments;
+    bool no_analyze, vacuum, refresh; /* refresh: of materialized views */
+};
+
 struct ph_job_opts {
     const struct ph_dsn *source, *target;
     const struct ph_job_spec *spec;
@@ -72,7 +79,8 @@ struct ph_job_opts {
     struct ph_rates rates;
     const struct ph_timetable *timetable; /* may be NULL */
     const struct ph_guard_limits *guards; /* likewise */
-    struct ph_spill_opts spill;           /* copy */
+    struct ph_create_opts create;
+    struct ph_spill_opts spill; /* copy */
     int64_t max_rejects; /* rows that the target's encoding has no characters for and that may be
                             left out */
     bool forget_spill;   /* what is spilled where no mover works is read again */
@@ -96,6 +104,11 @@ struct ph_job_table {
                        run */
 };
 
+struct ph_job_phase {
+    const char *name;
+    double seconds;
+};
+
 struct ph_job_result {
     struct ph_arena arena;
     const char *job;
@@ -113,6 +126,10 @@ struct ph_job_result {
     double tail_s;  /* from the first worker that ran dry to the end of the last shard */
     double source_share, target_share, self_share; /* of the workers' time; sum 1 or 0 */
     double stages[PH_N_STAGES];                    /* seconds of all workers */
+    const char *created; /* what --create has made, by kind: JSON; NULL: it was not asked for */
+    bool creating;       /* it failed while that was made */
+    const struct ph_job_phase *phases;
+    int n_phases;
     const char *limit;      /* what it was, in words; "" or NULL: not known */
     uint64_t spilled_bytes; /* of files, by this run; extract: of the archive */
     double throttled_s;     /* of workers, all together */

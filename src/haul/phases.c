@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "haul/progress.h"
 #include "haul/run.h"
 
@@ -171,9 +172,11 @@ static bool run_phase(struct ph_run *run, struct ph_err *err)
         return false;
     if (!ph_run_start_builders(run, err))
         ph_crew_fail(crew, err);
+    double begin_s = ph_clock_s();
     ph_progress_watch(run);
     ph_build_join(&run->build);
     ph_crew_join(crew);
+    ph_run_passed(run, "copying", begin_s);
     if (crew->has_fatal) {
         *err = crew->fatal;
         return false;

@@ -30,8 +30,26 @@ const char *ph_run_new_set(struct ph_run *run)
     return ph_arena_printf(run->arena, "%016" PRIx64 "%016" PRIx64, dice[0], dice[1]);
 }
 
+void ph_run_passed(struct ph_run *run, const char *phase, double begin_s)
+{
+    if (run->n_passed < (int)(sizeof run->passed / sizeof *run->passed))
+        run->passed[run->n_passed++] = (struct ph_job_phase){phase, ph_clock_s() - begin_s};
+}
+
+/* Where the time of the run went, in order. */
+static void keep_phases(struct ph_run *run)
+{
+    struct ph_job_phase *phases =
+        ph_arena_calloc(run->arena, (size_t)run->n_passed, sizeof *phases);
+    for (int i = 0; i < run->n_passed; i++)
+        phases[i] = run->passed[i];
+    run->result->phases = phases;
+    run->result->n_phases = run->n_passed;
+}
+
 void ph_run_fini(struct ph_run *run)
 {
+    keep_phases(run);
     run->result->seconds = ph_clock_s() - run->begin_s;
     run->result->cpu_s = ph_clock_cpu_s();
     run->result->max_rss = ph_clock_max_rss();

@@ -9,6 +9,7 @@
 
 #include "haul/crew.h"
 #include "haul/job.h"
+#include "ledger/creation.h"
 #include "ledger/pg.h"
 #include "ledger/step.h"
 #include "pg/snapshot.h"
@@ -25,8 +26,9 @@ struct ph_run {
     char host[256];
     int64_t job;
     int mover;
-    struct ph_steps steps;       /* of a new job: what there is to do besides rows */
-    struct ph_index_cover cover; /* what of the source's indexes and constraints is among them */
+    struct ph_creation *creation; /* --create: what was made before the job */
+    struct ph_steps steps;        /* of a new job: what there is to do besides rows */
+    struct ph_index_cover cover;  /* what of the source's indexes and constraints is among them */
     struct ph_ledger_snapshot *snapshot;
     struct ph_ledger_tab *tabs; /* as in the ledger when the phase began */
     int n_tabs;
@@ -45,12 +47,17 @@ struct ph_run {
     struct ph_gate gate;
     double begin_s;
     const char *phase;
+    struct ph_job_phase passed[8];
+    int n_passed;
 };
 
 enum { PH_WORKERS_MAX = 256 };
 enum { PH_KEEP_S = 15 * 60, PH_OUTAGE_S = 30 * 60 }; /* defaults */
 
 /* run.c */
+
+/* Notes for the result that a phase is over, which began then. */
+void ph_run_passed(struct ph_run *run, const char *phase, double begin_s);
 
 /* A run from its beginning; opts and result are borrowed. fini closes what is open, and says in the result what it took. */
 void ph_run_init(struct ph_run *run, const struct ph_job_opts *opts, struct ph_job_result *result);
@@ -108,11 +115,29 @@ bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
 /* begin.c: the ledger's tables are those of the plan, to the file and the column; sets run->tables. */
 bool ph_run_same_relations(struct ph_run *run, struct ph_err *err);
 
+/* begin.c: what stands in the plan's way is an error. */
+bool ph_run_refuse(const struct ph_run *run, const struct ph_plan *plan, struct ph_err *err);
+
 /* begin.c: what stands in the way is an error, and so is too little memory; warnings are logged. */
 bool ph_run_may_begin(struct ph_run *run, struct ph_err *err);
 
 /* begin.c: so many workers --memory has room for. */
 int ph_run_most_workers(const struct ph_run *run);
+
+/* create.c: makes the target's schema, or goes on with it; afterwards run->creation is made. The run is
+ * connected and has no plan yet. */
+bool ph_create_schema(struct ph_run *run, struct ph_err *err);
+
+/* create.c: for who changes nothing: the plan of a job whose tables are not there yet, with what stands in the
+ * way of making them; *plan is NULL when they were made. *counts: what is made, JSON. */
+bool ph_create_plan(struct ph_run *run, struct ph_plan **plan, const char **counts,
+                    struct ph_err *err);
+
+/* create_rest.c: adds what comes after the rows, and is not among the steps yet. */
+bool ph_create_steps(struct ph_run *run, struct ph_err *err);
+
+/* create_rest.c: sets every sequence that was made to where the source's is. The source can be reached. */
+bool ph_create_sequences(struct ph_run *run, struct ph_err *err);
 
 /* steps.c: plans the steps of a new job, or of a new round, into run->steps; they are written down with it. */
 bool ph_run_plan_steps(struct ph_run *run, struct ph_err *err);

@@ -244,6 +244,23 @@ CREATE TABLE pghaul.step (
 CREATE INDEX step_free ON pghaul.step (job, weight DESC, id) WHERE state = 'planned' AND mover IS NULL AND ready;
 CREATE INDEX step_in_hand ON pghaul.step (job, mover, slot) WHERE state = 'planned' AND mover IS NOT NULL;
 
+-- What --create has made in this database, or is making: restored from the dump in chunks, each in one transaction with its
+-- mark here. Without a job until that is written down; then it goes when the job does.
+CREATE TABLE pghaul.creation (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job         bigint REFERENCES pghaul.job ON DELETE CASCADE,
+    key         text NOT NULL UNIQUE, -- what is created, of which source, how: canonical JSON
+    major       int NOT NULL,         -- version of the pg_dump
+    dump        bytea NOT NULL,       -- so that any host can go on
+    chunks      text[] NOT NULL,      -- lists for pg_restore -L
+    chunks_done int NOT NULL DEFAULT 0,
+    rest        text NOT NULL,        -- likewise, for after the rows; steps by now, when there is a job
+    counts      text NOT NULL,        -- JSON: what is made, by kind
+    state       text NOT NULL DEFAULT 'making' CHECK (state IN ('making', 'made')),
+    created_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    made_at     timestamptz
+);
+
 -- What a verify that has not ended has proven so far: it goes on with the rest.
 CREATE TABLE pghaul.verified (
     job         bigint NOT NULL,

@@ -183,8 +183,9 @@ bool ph_scratch_drop(struct ph_conn *conn, const struct ph_scratch *scratch, str
 
 bool ph_scratch_end_job(struct ph_conn *conn, const char *job, struct ph_err *err)
 {
+    int restored = 0; /* a scratch table's job drops no index */
     for (double until = ph_clock_s() + PATIENCE_S;;) {
-        if (ph_ledger_clean(conn, job, err))
+        if (ph_ledger_clean(conn, job, &restored, err))
             return true;
         if (err->code != PH_HELD || ph_clock_s() > until)
             return false;

@@ -434,7 +434,7 @@ bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err)
                "DROP TABLE IF EXISTS pghaul.reject;"
                "DROP TYPE pghaul.claimed, pghaul.step_claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
-               "DROP TABLE pghaul.step, pghaul.verified, pghaul.receipt, pghaul.receipt_unlogged, "
+               "DROP TABLE pghaul.creation, pghaul.step, pghaul.verified, pghaul.receipt, pghaul.receipt_unlogged, "
                "pghaul.spill,"
                " pghaul.shard, pghaul.sample, pghaul.event, pghaul.control, pghaul.mover, "
                "pghaul.tab, "

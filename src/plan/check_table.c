@@ -413,12 +413,15 @@ void ph_check_tables(struct ph_make *make)
         check_rights(make, pair, table, told);
         check_row_security(make, PH_SOURCE, pair->source);
         check_row_security(make, PH_TARGET, pair->target);
+        check_persistence(make, pair, table);
+        if (make->plan->spec->create)
+            continue; /* whatever else is there was made by us, after the rows */
         check_triggers(make, pair, table);
         check_foreign_keys(make, pair, table, &members);
         check_indexes(make, pair, table);
-        check_persistence(make, pair, table);
         if (pair->target != pair->pick->target)
             check_sequences(make, pair->target, table);
     }
-    check_root_sequences(make);
+    if (!make->plan->spec->create)
+        check_root_sequences(make);
 }

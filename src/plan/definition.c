@@ -174,12 +174,16 @@ bool ph_definition_make(struct ph_make *make, struct ph_err *err)
                         route == PH_ROUTE_LOAD ? archive_json(plan->spec->archive->set)
                                                : side_json(&plan->source));
     json_object_set_new(json, "target",
-                        route == PH_ROUTE_EXTRACT ? archive_json(NULL) : side_json(&plan->target));
+                        route == PH_ROUTE_EXTRACT && !plan->spec->to_be_made
+                            ? archive_json(NULL)
+                            : side_json(&plan->target));
     json_object_set_new(json, "tables", tables_json(make));
     if (plan->spec->source_encoding)
         json_object_set_new(json, "source_encoding", text(plan->spec->source_encoding));
     if (plan->spec->large_objects)
         json_object_set_new(json, "large_objects", json_true());
+    if (plan->spec->no_rows)
+        json_object_set_new(json, "rows", json_false());
     char *dump = json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT);
     json_decref(json);
     if (!dump)

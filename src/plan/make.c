@@ -107,6 +107,26 @@ void ph_make_warning(struct ph_make *make, const char *fmt, ...)
     va_end(ap);
 }
 
+void ph_plan_warn(struct ph_plan *plan, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    ph_make_vwarn(&plan->arena, &plan->warnings, &plan->n_warnings, fmt, ap);
+    va_end(ap);
+}
+
+void ph_plan_obstacle(struct ph_plan *plan, const char *text, const char *hint)
+{
+    int n = plan->n_obstacles;
+    struct ph_obstacle *all = ph_arena_calloc(&plan->arena, (size_t)n + 1, sizeof *all);
+    for (int i = 0; i < n; i++)
+        all[i] = plan->obstacles[i];
+    all[n].text = ph_arena_strdup(&plan->arena, text);
+    all[n].hint = hint && *hint ? ph_arena_strdup(&plan->arena, hint) : NULL;
+    plan->obstacles = all;
+    plan->n_obstacles = n + 1;
+}
+
 void ph_make_table_warning(struct ph_make *make, struct ph_table *table, const char *fmt, ...)
 {
     va_list ap;

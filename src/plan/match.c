@@ -549,9 +549,9 @@ bool ph_match_table(struct ph_make *make, const struct ph_pair *pair, struct ph_
     match_columns(make, pair, table);
     write_numbers(make, pair, table);
     ph_match_identity(make, pair, table);
-    if (route == PH_ROUTE_EXTRACT)
+    if (route == PH_ROUTE_EXTRACT && !make->plan->spec->create)
         ph_extract_warn(make, pair, table);
-    else if (route == PH_ROUTE_LOAD)
+    if (route == PH_ROUTE_LOAD)
         ph_load_warn(make, pair, table);
     return true;
 }

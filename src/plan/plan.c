@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "pg/sql.h"
 #include "plan/make.h"
 #include "plan/split.h"
 
@@ -195,6 +196,35 @@ static bool open_sides(struct ph_make *make, struct ph_conn *source, struct ph_c
     return true;
 }
 
+/* create: the tables of the target are made up, but the server is there, and what it may stand in the way with. */
+static bool know_target(struct ph_make *make, struct ph_conn *target, struct ph_err *err)
+{
+    struct ph_catalog real;
+    if (!ph_catalog_open(&real, target, &make->plan->arena, err))
+        return false;
+    fill_side(&make->plan->target, &real, &make->plan->arena);
+    make->side[PH_TARGET].server = real.server;
+    return true;
+}
+
+static void list_left_out(struct ph_make *make)
+{
+    const struct ph_catalog *source = &make->side[PH_SOURCE];
+    struct ph_buf pattern = {0};
+    const char **list =
+        ph_arena_calloc(&make->plan->arena, (size_t)source->n_relations, sizeof *list);
+    for (int i = 0; i < source->n_relations; i++) {
+        const struct ph_relation *r = &source->relations[i];
+        if ((r->kind != 'r' && r->kind != 'p') || !ph_select_is_excluded(make, r))
+            continue;
+        ph_buf_clear(&pattern);
+        ph_sql_add(&pattern, "%I.%I", r->schema, r->name);
+        list[make->plan->n_left_out++] = ph_arena_strdup(&make->plan->arena, pattern.data);
+    }
+    make->plan->left_out = list;
+    ph_buf_fini(&pattern);
+}
+
 /* From what the user named to pairs of relations whose columns and types are known. */
 static bool make_pairs(struct ph_make *make, struct ph_err *err)
 {
@@ -221,6 +251,10 @@ static bool make_plan(struct ph_make *make, struct ph_conn *source, struct ph_co
     struct ph_plan *plan = make->plan;
     if (!open_sides(make, source, target, err) || !make_pairs(make, err))
         return false;
+    if (plan->spec->to_be_made && !know_target(make, target, err))
+        return false;
+    if (plan->spec->create)
+        list_left_out(make);
     ph_check_jobs(make, source, target);
     if (!make_tables(make, err))
         return false;

@@ -75,6 +75,10 @@ struct ph_job_spec {
     bool sequences;
     const char *source_encoding; /* of a source that has none itself (SQL_ASCII); NULL: not said */
     bool large_objects;          /* those of the whole database */
+    bool create;     /* copy: the target's tables are made as the source's are, and then loaded */
+    bool no_rows;    /* and stay empty */
+    bool to_be_made; /* create: they are not there yet; the route is EXTRACT, and what the target
+                        will have is made up from the source as an archive's is */
     bool defer_indexes; /* the targets' indexes are dropped, and built again after their rows */
     bool strict;
     bool verify; /* the plan is for looking: what would stand in the way of loading does not */
@@ -121,6 +125,10 @@ struct ph_plan {
     char fingerprint[33]; /* of the definition, hexadecimal */
     const char *definition; /* canonical JSON of the definition; no secret in it */
     const char *job_name;
+    const char *creates; /* create: what is made, by kind; JSON */
+    const char *const
+        *left_out; /* create: tables of the source that were excluded, as exact patterns */
+    int n_left_out;
     const char
         *catalog_json; /* extract: the archive's catalog, see plan/catalog_json.h; else NULL */
 
@@ -139,6 +147,10 @@ struct ph_plan {
  * PH_FAILED when the archive does not make sense. */
 bool ph_plan_make(struct ph_plan **out, const struct ph_job_spec *spec, struct ph_conn *source,
                   struct ph_conn *target, struct ph_err *err);
+
+/* For who finds out more about it than catalogs say. hint may be NULL. */
+void ph_plan_warn(struct ph_plan *plan, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void ph_plan_obstacle(struct ph_plan *plan, const char *text, const char *hint);
 
 /* Mode append without allow_nonempty: PH_WRONG when a target table has rows. Only for a new job or
  * round: a job that goes on has rows of its own there. */

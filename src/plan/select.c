@@ -376,8 +376,10 @@ static bool settle_picks(struct ph_make *make, struct ph_pick **taken, struct ph
         if (!settle_pick(make, pick, err))
             return false;
     }
-    if (make->n_picks || (make->plan->spec->large_objects && !make->plan->n_obstacles))
-        return true;
+    const struct ph_job_spec *spec = make->plan->spec;
+    if (make->n_picks || (spec->large_objects && !make->plan->n_obstacles) ||
+        (spec->create && !spec->n_requests && !make->plan->n_obstacles))
+        return true; /* a database without tables has a schema as well */
     if (make->plan->n_obstacles) {
         const struct ph_obstacle *first = &make->obstacles[0];
         ph_err_set(err, PH_WRONG, "%s", first->text);

@@ -1,0 +1,364 @@
+/* Making the schema, see create.h. Everything runs on a connection of its own, which has the lock. */
+#include "haul/create.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "pg/catalog.h"
+
+enum { CHUNK = 500, HOLD_WAIT_S = 5 };
+
+struct ph_dump_without ph_create_without(const struct ph_run *run)
+{
+    const struct ph_create_opts *opts = &run->opts->create;
+    return (struct ph_dump_without){
+        .owner = opts->no_owner, .privileges = opts->no_privileges, .comments = opts->no_comments};
+}
+
+/* The key: the same for the same command, whatever the order in which its parts were named. */
+
+static int order_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void add_texts(json_t *json, struct ph_run *run, const char *key, const char *const *items,
+                      int n)
+{
+    const char **sorted = ph_arena_calloc(run->arena, (size_t)n, sizeof *sorted);
+    json_t *array = json_array();
+    for (int i = 0; i < n; i++)
+        sorted[i] = items[i];
+    if (n)
+        qsort(sorted, (size_t)n, sizeof *sorted, order_texts);
+    for (int i = 0; i < n; i++)
+        json_array_append_new(array, json_stringn_nocheck(sorted[i], strlen(sorted[i])));
+    json_object_set_new(json, key, array);
+}
+
+/* Which database the source is. A role that may not ask for the system does without. */
+static bool add_source(json_t *json, struct ph_run *run, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    struct ph_err ignored;
+    if (ph_catalog_query(run->source, "SELECT system_identifier FROM pg_control_system()", &rows,
+                         &ignored))
+        json_object_set_new(json, "system", json_string(ph_rows_text(rows, 0, 0)));
+    ph_rows_free(rows);
+    rows = NULL;
+    if (!ph_catalog_query(run->source,
+                          "SELECT oid FROM pg_database WHERE datname = current_database()", &rows,
+                          err))
+        return false;
+    json_object_set_new(json, "database", json_string(ph_rows_text(rows, 0, 0)));
+    ph_rows_free(rows);
+    return true;
+}
+
+static bool make_key(struct ph_run *run, const char **key, struct ph_err *err)
+{
+    const struct ph_job_spec *spec = run->opts->spec;
+    const struct ph_dump_without without = ph_create_without(run);
+    const char **tables = ph_arena_calloc(run->arena, (size_t)spec->n_requests, sizeof *tables);
+    json_t *json = json_object();
+    for (int i = 0; i < spec->n_requests; i++)
+        tables[i] = spec->requests[i].pattern;
+    json_object_set_new(json, "all", json_boolean(spec->all));
+    add_texts(json, run, "tables", tables, spec->n_requests);
+    add_texts(json, run, "schemas", spec->schemas, spec->n_schemas);
+    add_texts(json, run, "exclude_tables", spec->exclude_tables, spec->n_exclude_tables);
+    add_texts(json, run, "exclude_schemas", spec->exclude_schemas, spec->n_exclude_schemas);
+    json_object_set_new(json, "owner", json_boolean(!without.owner));
+    json_object_set_new(json, "privileges", json_boolean(!without.privileges));
+    json_object_set_new(json, "comments", json_boolean(!without.comments));
+    bool ok = add_source(json, run, err);
+    char *text = ok ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(json);
+    *key = ph_arena_strdup(run->arena, text);
+    free(text);
+    return ok && (*key || ph_err_nomem(err));
+}
+
+static bool find(struct ph_run *run, struct ph_conn *conn, const char *key,
+                 struct ph_creation **out, struct ph_err *err)
+{
+    bool present = false;
+    *out = NULL;
+    return ph_ledger_present(conn, &present, err) &&
+           (!present || ph_creation_find(conn, run->arena, key, out, err));
+}
+
+/* Chunks. */
+
+/* Fills sql with the script of a list, with the settings in front. */
+static bool write_script(struct ph_run *run, const struct ph_tools *tools,
+                         const struct ph_buf *dump, const char *list, struct ph_buf *sql,
+                         struct ph_err *err)
+{
+    const struct ph_dump_without without = ph_create_without(run);
+    struct ph_buf script = {0};
+    bool ok = ph_dump_script(tools, dump, &without, list, &script, err);
+    ph_buf_clear(sql);
+    ph_buf_add(sql, "SET LOCAL lock_timeout = '60s';" PH_DUMP_SETTINGS);
+    ph_buf_add(sql, ph_buf_text(&script));
+    ph_buf_fini(&script);
+    return ok;
+}
+
+/* The first n lines of a list. */
+static char *first_lines(struct ph_run *run, const char *list, int n)
+{
+    const char *end = list;
+    for (int i = 0; i < n && *end; i++) {
+        end += strcspn(end, "\n");
+        end += *end == '\n';
+    }
+    return ph_arena_printf(run->arena, "%.*s", (int)(end - list), list);
+}
+
+static int count_lines(const char *list)
+{
+    int n = 0;
+    for (; *list; list++)
+        n += *list == '\n';
+    return n;
+}
+
+/* Which entry of a chunk fails, by halves; each attempt is rolled back. Its line's index, or -1. */
+static int find_culprit(struct ph_run *run, struct ph_conn *conn, const struct ph_tools *tools,
+                        const struct ph_buf *dump, const char *list)
+{
+    struct ph_err ignored;
+    struct ph_buf sql = {0};
+    int good = 0, bad = count_lines(list); /* the first `good` work, the first `bad` do not */
+    while (bad - good > 1) {
+        int middle = (good + bad) / 2;
+        if (!write_script(run, tools, dump, first_lines(run, list, middle), &sql, &ignored) ||
+            !ph_conn_exec(conn, "BEGIN", &ignored)) {
+            bad = 0;
+            break;
+        }
+        bool works = ph_conn_exec(conn, sql.data, &ignored);
+        if (!ph_conn_recover(conn)) {
+            bad = 0;
+            break;
+        }
+        *(works ? &good : &bad) = middle;
+    }
+    ph_buf_fini(&sql);
+    return bad - 1;
+}
+
+static bool blame(struct ph_run *run, struct ph_conn *conn, const struct ph_tools *tools,
+                  const struct ph_buf *dump, const char *list, struct ph_err *err)
+{
+    struct ph_toc_names names;
+    struct ph_toc toc;
+    struct ph_err ignored;
+    if (err->code == PH_CONNECTION || err->code == PH_INTERRUPTED || !ph_conn_recover(conn))
+        return false;
+    int culprit = find_culprit(run, conn, tools, dump, list);
+    if (culprit >= 0 && ph_create_names(run, &names, &ignored)) {
+        ph_toc_parse(&toc, run->arena, list, &names);
+        if (culprit < toc.n)
+            ph_err_prefix(err, "%s", ph_toc_shown(run->arena, &toc.items[culprit]));
+    }
+    return false;
+}
+
+static bool make_chunk(struct ph_run *run, struct ph_conn *conn, const struct ph_tools *tools,
+                       const struct ph_buf *dump, const struct ph_creation *creation, int i,
+                       struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    bool ok = write_script(run, tools, dump, creation->chunks[i], &sql, err) &&
+              ph_conn_exec(conn, "BEGIN;SET LOCAL synchronous_commit = on", err);
+    if (ok && !ph_conn_exec(conn, sql.data, err))
+        ok = blame(run, conn, tools, dump, creation->chunks[i], err);
+    ph_buf_fini(&sql);
+    if (ok && PH_FAULT("create.chunk"))
+        ok = ph_err_set(err, PH_FAILED, "fault point create.chunk");
+    ok = ok && ph_creation_mark(conn, creation, i + 1, err) && ph_conn_exec(conn, "COMMIT", err);
+    if (ok && PH_FAULT("create.chunk.done"))
+        ok = ph_err_set(err, PH_FAILED, "fault point create.chunk.done");
+    return ok;
+}
+
+static bool make_chunks(struct ph_run *run, struct ph_conn *conn, struct ph_creation *creation,
+                        struct ph_create_look *look, struct ph_err *err)
+{
+    run->phase = "creating the schema";
+    if (!look->tools.major &&
+        (!ph_tools_find(&look->tools, run->arena, run->opts->create.pg_bin, creation->major,
+                        "dump in the ledger", run->opts->interrupt, err) ||
+         !ph_creation_dump(conn, creation->id, &look->dump, err)))
+        return false;
+    for (int i = creation->chunks_done; i < creation->n_chunks; i++) {
+        if (ph_interrupt_at(run->opts->interrupt, 1))
+            return ph_err_set(err, PH_INTERRUPTED, "interrupted");
+        if (!make_chunk(run, conn, &look->tools, &look->dump, creation, i, err))
+            return false;
+    }
+    creation->chunks_done = creation->n_chunks;
+    creation->made = true;
+    return true;
+}
+
+/* A new one. */
+
+static const char *join(struct ph_run *run, const struct ph_toc *toc, int first, int end)
+{
+    struct ph_buf text = {0};
+    for (int i = first; i < end && i < toc->n; i++) {
+        ph_buf_add(&text, toc->items[i].line);
+        ph_buf_addc(&text, '\n');
+    }
+    const char *out = ph_arena_strdup(run->arena, ph_buf_text(&text));
+    ph_buf_fini(&text);
+    return out;
+}
+
+static void tell_warnings(const struct ph_run *run, const struct ph_create_look *look)
+{
+    enum { MOST = 20 };
+    int n = look->plan->n_warnings, first = look->first_warning;
+    for (int i = first; i < n && i < first + MOST; i++)
+        ph_log(run->opts->log, PH_LOG_WARN, "%s", look->plan->warnings[i]);
+    if (n > first + MOST)
+        ph_log(run->opts->log, PH_LOG_WARN, "and %d more warnings: pghaul plan shows them",
+               n - first - MOST);
+}
+
+static bool write_down(struct ph_run *run, struct ph_conn *conn, const char *key,
+                       struct ph_create_look *look, struct ph_creation **out, struct ph_err *err)
+{
+    struct ph_creation *c = ph_arena_alloc(run->arena, sizeof *c);
+    int n = (look->pre.n + CHUNK - 1) / CHUNK;
+    const char **chunks = ph_arena_calloc(run->arena, (size_t)n, sizeof *chunks);
+    for (int i = 0; i < n; i++)
+        chunks[i] = join(run, &look->pre, i * CHUNK, (i + 1) * CHUNK);
+    *c = (struct ph_creation){
+        .key = key,
+        .major = look->tools.major,
+        .chunks = chunks,
+        .n_chunks = n,
+        .rest = join(run, &look->post, 0, look->post.n),
+        .counts = look->counts,
+    };
+    *out = c;
+    return ph_ledger_begin(conn, true, err) && ph_creation_put(conn, c, &look->dump, err) &&
+           ph_ledger_commit(conn, err);
+}
+
+/* One mover at a time. *out: what it has made meanwhile, if it has. */
+static bool lock(struct ph_run *run, struct ph_conn *conn, struct ph_err *err)
+{
+    bool taken = false;
+    for (double until = ph_clock_s() + HOLD_WAIT_S;;) {
+        if (!ph_creation_lock(conn, &taken, err))
+            return false;
+        if (taken)
+            return true;
+        if (!run->opts->join && ph_clock_s() > until) {
+            ph_err_set(err, PH_HELD, "another live run is creating a schema in the target");
+            return ph_err_hint(err, "--join waits for it and works beside it");
+        }
+        if (!ph_interrupt_sleep(run->opts->interrupt, 1, 0.2))
+            return ph_err_set(err, PH_INTERRUPTED, "interrupted");
+    }
+}
+
+/* An error after something has been changed is no PH_WRONG. */
+static bool go_on(struct ph_run *run, struct ph_conn *conn, struct ph_creation *creation,
+                  struct ph_create_look *look, struct ph_err *err)
+{
+    bool ok = make_chunks(run, conn, creation, look, err);
+    run->result->creating = !ok;
+    if (ok || err->code == PH_INTERRUPTED)
+        return ok;
+    if (err->code != PH_HELD)
+        err->code = PH_FAILED;
+    ph_err_prefix(err, "creating the schema");
+    return *err->hint ? false
+                      : ph_err_hint(err, "mend the cause and run the same command again: it goes"
+                                         " on there");
+}
+
+static bool create(struct ph_run *run, struct ph_conn *conn, const char *key,
+                   struct ph_creation **out, struct ph_err *err)
+{
+    struct ph_create_look look = {0};
+    if (!lock(run, conn, err) || !find(run, conn, key, out, err))
+        return ph_run_unchanged(err);
+    bool ok = true;
+    if (!*out) {
+        run->phase = "reading the schema";
+        ok = ph_create_look(run, &look, err) && ph_run_refuse(run, look.plan, err);
+        if (ok)
+            tell_warnings(run, &look);
+        ok = (ok && write_down(run, conn, key, &look, out, err)) || ph_run_unchanged(err);
+        if (ok && PH_FAULT("create.written"))
+            ok = ph_err_set(err, PH_FAILED, "fault point create.written");
+    }
+    ok = ok && ((*out)->made || go_on(run, conn, *out, &look, err));
+    ph_create_look_fini(&look);
+    return ok;
+}
+
+bool ph_create_schema(struct ph_run *run, struct ph_err *err)
+{
+    const char *key;
+    struct ph_conn *conn = NULL;
+    double begin_s = ph_clock_s();
+    const struct ph_conn_opts how = {
+        .dsn = run->opts->target,
+        .application_name = "pghaul/create",
+        .encoding = run->encoding,
+        .interrupt = run->opts->interrupt,
+        .interrupt_level = 2,
+    };
+    if (!make_key(run, &key, err) || !find(run, run->target, key, &run->creation, err))
+        return ph_run_unchanged(err);
+    bool ok = run->creation && run->creation->made;
+    if (!ok) {
+        ok = ph_conn_open(&conn, &how, err) ? create(run, conn, key, &run->creation, err)
+                                            : ph_run_unchanged(err);
+        ph_conn_close(conn);
+        ph_run_passed(run, "creating the schema", begin_s);
+    }
+    run->result->created = run->creation ? run->creation->counts : NULL;
+    run->phase = "planning";
+    return ok;
+}
+
+bool ph_create_plan(struct ph_run *run, struct ph_plan **plan, const char **counts,
+                    struct ph_err *err)
+{
+    const char *key;
+    struct ph_creation *creation = NULL;
+    struct ph_create_look look = {0};
+    *plan = NULL;
+    *counts = NULL;
+    if (!make_key(run, &key, err) || !find(run, run->target, key, &creation, err))
+        return false;
+    if (creation) {
+        *counts = creation->counts;
+        if (creation->made)
+            return true;
+        ph_err_set(err, PH_WRONG, "the schema is in the making: %d of %d parts are there",
+                   creation->chunks_done, creation->n_chunks);
+        return ph_err_hint(err, "the same command without plan or --dry-run goes on with it");
+    }
+    bool ok = ph_create_look(run, &look, err);
+    if (ok) {
+        *counts = look.counts;
+        *plan = look.plan;
+        look.plan = NULL;
+    }
+    ph_create_look_fini(&look);
+    return ok;
+}

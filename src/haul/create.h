@@ -1,0 +1,49 @@
+/* copy --create: the target's schema is made as the source's is, by pg_dump and pg_restore.
+ *
+ *     create_look.c   what is to be made: dump, its table of contents, and what stands in the way
+ *     create_check.c  the questions to both servers behind that
+ *     create.c        it is made: before the rows, in chunks, each in one transaction with its mark
+ *     create_rest.c   what is made after the rows, as steps of the job; sequences
+ *
+ *     nothing ─look─► written down ─chunk─► ... ─chunk─► made ─plan─► the job: rows ─► steps ─► sequences
+ *                     (pghaul.creation)
+ *
+ * Everything in the way is found before anything is changed (PH_WRONG). After that a run that ends
+ * anyhow goes on at the chunk, also on another host.
+ */
+#ifndef PH_HAUL_CREATE_H
+#define PH_HAUL_CREATE_H
+
+#include "haul/run.h"
+#include "pg/dump.h"
+#include "plan/toc.h"
+
+/* What is to be made. */
+struct ph_create_look {
+    struct ph_plan *plan; /* what the job would be, with what stands in its way */
+    int first_warning;    /* of the plan's: this one and those behind it are of the schema */
+    struct ph_tools tools;
+    struct ph_buf dump;
+    struct ph_toc pre, post; /* what comes before the rows, and after them */
+    const char *counts;      /* JSON */
+};
+
+/* create_look.c: looks; what stands in the way becomes obstacles of look->plan. The run is connected. */
+bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
+void ph_create_look_fini(struct ph_create_look *look);
+
+/* create_check.c: likewise, one thing each; skip[i] is set for entries of look->pre that are there
+ * already and may be. */
+bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip,
+                     struct ph_err *err);
+
+/* The names by which a table of contents is taken apart. */
+bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_err *err);
+
+/* create_rest.c: whether an entry comes when all else is done: event triggers, which would see it. */
+bool ph_create_is_last(const struct ph_toc_entry *entry);
+
+/* create.c: what pg_restore is to leave out. */
+struct ph_dump_without ph_create_without(const struct ph_run *run);
+
+#endif

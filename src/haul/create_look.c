@@ -1,0 +1,180 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "haul/create.h"
+#include "pg/catalog.h"
+#include "pg/sql.h"
+
+/* Options for pg_dump, growing. */
+struct words {
+    struct ph_arena *arena;
+    const char **items;
+    int n, room;
+};
+
+static void add(struct words *words, const char *option, const char *value)
+{
+    if (words->n + 2 > words->room) {
+        int room = words->room ? words->room * 2 : 64;
+        const char **more = ph_arena_calloc(words->arena, (size_t)room, sizeof *more);
+        for (int i = 0; i < words->n; i++)
+            more[i] = words->items[i];
+        words->items = more;
+        words->room = room;
+    }
+    words->items[words->n++] = option;
+    words->items[words->n++] = value;
+}
+
+/* Single tables are named one by one, with what they are partitions of: pg_dump takes no trees. */
+static bool name_tables(struct ph_run *run, const struct ph_plan *plan, struct words *words,
+                        struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql, "SELECT DISTINCT format('%%s.%%s', quote_ident(n.nspname),"
+                     " quote_ident(c.relname)), n.nspname, c.relname"
+                     " FROM unnest('{");
+    for (int i = 0; i < plan->n_tables; i++)
+        ph_sql_add(&sql, "%s%u", i ? "," : "", plan->tables[i].source_oid);
+    ph_sql_add(&sql, "}'::oid[]) t, LATERAL (SELECT t AS relid UNION ALL"
+                     " SELECT p.relid FROM pg_partition_ancestors(t) p) a"
+                     " JOIN pg_class c ON c.oid = a.relid"
+                     " JOIN pg_namespace n ON n.oid = c.relnamespace");
+    bool ok = ph_catalog_query(run->source, sql.data, &rows, err);
+    for (int i = 0; i < ph_rows_count(rows); i++) {
+        ph_buf_clear(&sql);
+        ph_sql_add(&sql, "%I.%I", ph_rows_text(rows, i, 1), ph_rows_text(rows, i, 2));
+        add(words, "-t", ph_arena_strdup(run->arena, sql.data));
+    }
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+static bool select_objects(struct ph_run *run, const struct ph_plan *plan, struct words *words,
+                           struct ph_err *err)
+{
+    const struct ph_job_spec *spec = run->opts->spec;
+    if (!spec->all && !spec->n_schemas)
+        return name_tables(run, plan, words, err);
+    for (int i = 0; i < spec->n_schemas; i++)
+        add(words, "-n", spec->schemas[i]);
+    for (int i = 0; i < spec->n_exclude_schemas; i++)
+        add(words, "-N", spec->exclude_schemas[i]);
+    add(words, "-N", "pghaul"); /* of a source that was a target once */
+    for (int i = 0; i < plan->n_left_out; i++)
+        add(words, "-T", plan->left_out[i]);
+    return true;
+}
+
+static bool plan_first(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
+    struct ph_job_spec *spec = ph_arena_alloc(run->arena, sizeof *spec);
+    *spec = *run->opts->spec;
+    spec->route = PH_ROUTE_EXTRACT;
+    spec->to_be_made = true;
+    spec->archive_shown = ph_dsn_shown(run->opts->target);
+    if (!ph_plan_make(&look->plan, spec, run->source, run->target, err))
+        return false;
+    look->first_warning = look->plan->n_warnings;
+    return true;
+}
+
+static bool dump(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
+    const struct ph_plan *plan = look->plan;
+    struct words words = {.arena = run->arena};
+    bool newer = plan->source.version > plan->target.version;
+    int need = (newer ? plan->source.version : plan->target.version) / 10000;
+    return ph_tools_find(&look->tools, run->arena, run->opts->create.pg_bin, need,
+                         newer ? "source" : "target", run->opts->interrupt, err) &&
+           select_objects(run, plan, &words, err) &&
+           ph_dump_schema(&look->tools, run->opts->source, run->encoding, words.items, words.n,
+                          &look->dump, err);
+}
+
+static bool list(struct ph_run *run, struct ph_create_look *look, const char *section,
+                 const struct ph_toc_names *names, struct ph_toc *out, struct ph_err *err)
+{
+    struct ph_buf text = {0};
+    const struct ph_dump_without without = ph_create_without(run);
+    bool ok = ph_dump_list(&look->tools, &look->dump, &without, section, &text, err);
+    if (ok)
+        ph_toc_parse(out, run->arena, ph_buf_text(&text), names);
+    ph_buf_fini(&text);
+    return ok;
+}
+
+/* Where an entry comes among those that are made after the rows. */
+static int turn(const struct ph_toc_entry *e)
+{
+    if (ph_create_is_last(e))
+        return 2;
+    return ph_toc_is(e, "ACL");
+}
+
+/* Grants come late: what they take from the owner would be missed while rows are loaded, and nobody
+ * should read a table that is half there. What is there already is left out. */
+static void sort_out(struct ph_run *run, struct ph_create_look *look, const bool *skip)
+{
+    const struct ph_toc pre = look->pre, post = look->post;
+    size_t room = (size_t)pre.n + (size_t)post.n;
+    look->pre = (struct ph_toc){.items = ph_arena_calloc(run->arena, room, sizeof *pre.items)};
+    look->post = (struct ph_toc){.items = ph_arena_calloc(run->arena, room, sizeof *pre.items)};
+    for (int now = 0; now < 3; now++) {
+        for (int i = 0; i < pre.n; i++) {
+            struct ph_toc *to = now == 0 ? &look->pre : &look->post;
+            if (!skip[i] && turn(&pre.items[i]) == now)
+                to->items[to->n++] = pre.items[i];
+        }
+        for (int i = 0; i < post.n; i++)
+            if (turn(&post.items[i]) == now)
+                look->post.items[look->post.n++] = post.items[i];
+    }
+}
+
+/* What comes, but not as it might be thought. */
+static void warn(struct ph_run *run, struct ph_create_look *look)
+{
+    for (int i = 0; i < look->pre.n; i++) {
+        const struct ph_toc_entry *e = &look->pre.items[i];
+        const char *shown = ph_toc_shown(run->arena, e);
+        if (ph_toc_is(e, "FOREIGN TABLE"))
+            ph_plan_warn(look->plan, "%s: its definition comes, its rows stay where they are",
+                         shown);
+        else if (ph_toc_is(e, "MATERIALIZED VIEW") && !run->opts->create.refresh)
+            ph_plan_warn(look->plan, "%s comes without rows; --refresh-matviews fills it", shown);
+    }
+    for (int i = 0; i < look->post.n; i++)
+        if (ph_toc_is(&look->post.items[i], "SUBSCRIPTION"))
+            ph_plan_warn(look->plan, "%s comes disabled",
+                         ph_toc_shown(run->arena, &look->post.items[i]));
+}
+
+bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
+    struct ph_toc_names names;
+    *look = (struct ph_create_look){0};
+    if (!plan_first(run, look, err) || !dump(run, look, err) ||
+        !ph_create_names(run, &names, err) ||
+        !list(run, look, "pre-data", &names, &look->pre, err) ||
+        !list(run, look, "post-data", &names, &look->post, err))
+        return false;
+    bool *skip = ph_arena_calloc(run->arena, (size_t)look->pre.n + 1, sizeof *skip);
+    if (!ph_create_check(run, look, skip, err))
+        return false;
+    sort_out(run, look, skip);
+    warn(run, look);
+    const struct ph_toc *const both[] = {&look->pre, &look->post};
+    char *counts = ph_toc_counts(both, 2);
+    look->counts = ph_arena_strdup(run->arena, counts ? counts : "{}");
+    free(counts);
+    return true;
+}
+
+void ph_create_look_fini(struct ph_create_look *look)
+{
+    ph_plan_free(look->plan);
+    ph_buf_fini(&look->dump);
+}

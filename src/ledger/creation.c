@@ -1,0 +1,147 @@
+#include "ledger/creation.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pg/sql.h"
+
+static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
+{
+    bool ok = ph_conn_query(conn, ph_buf_text(sql), rows, err);
+    ph_buf_fini(sql);
+    return ok || ph_err_prefix(err, "ledger");
+}
+
+bool ph_creation_lock(struct ph_conn *conn, bool *taken, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    if (!ph_conn_query(conn, "SELECT pg_catalog.pg_try_advisory_lock(1885825122, 0)", &rows, err))
+        return false;
+    *taken = ph_rows_bool(rows, 0, 0);
+    ph_rows_free(rows);
+    return true;
+}
+
+static bool read_chunks(struct ph_creation *creation, struct ph_arena *arena, const char *text)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    creation->n_chunks = (int)json_array_size(json);
+    const char **chunks = ph_arena_calloc(arena, (size_t)creation->n_chunks, sizeof *chunks);
+    for (int i = 0; i < creation->n_chunks; i++)
+        chunks[i] = ph_arena_strdup(arena, json_string_value(json_array_get(json, (size_t)i)));
+    creation->chunks = chunks;
+    bool ok = json_is_array(json);
+    json_decref(json);
+    return ok;
+}
+
+bool ph_creation_find(struct ph_conn *conn, struct ph_arena *arena, const char *key,
+                      struct ph_creation **out, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    bool ok = true;
+    *out = NULL;
+    ph_sql_add(&sql,
+               "SELECT id, major, pg_catalog.array_to_json(chunks), chunks_done, rest, counts,"
+               " state OPERATOR(pg_catalog.=) 'made' FROM pghaul.creation"
+               " WHERE key OPERATOR(pg_catalog.=) %L",
+               key);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    if (ph_rows_count(rows) == 1) {
+        struct ph_creation *c = ph_arena_alloc(arena, sizeof *c);
+        *c = (struct ph_creation){
+            .id = ph_rows_int(rows, 0, 0),
+            .key = ph_arena_strdup(arena, key),
+            .major = (int)ph_rows_int(rows, 0, 1),
+            .chunks_done = (int)ph_rows_int(rows, 0, 3),
+            .rest = ph_arena_strdup(arena, ph_rows_text(rows, 0, 4)),
+            .counts = ph_arena_strdup(arena, ph_rows_text(rows, 0, 5)),
+            .made = ph_rows_bool(rows, 0, 6),
+        };
+        ok = read_chunks(c, arena, ph_rows_text(rows, 0, 2)) ||
+             ph_err_set(err, PH_FAILED, "ledger: a creation's chunks make no sense");
+        *out = c;
+    }
+    ph_rows_free(rows);
+    return ok;
+}
+
+bool ph_creation_put(struct ph_conn *conn, struct ph_creation *creation, const struct ph_buf *dump,
+                     struct ph_err *err)
+{
+    static const char digits[] = "0123456789abcdef";
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "INSERT INTO pghaul.creation (key, major, rest, counts, state, chunks, dump)"
+               " VALUES (%L, %d, %L, %L, %L, ARRAY[",
+               creation->key, creation->major, creation->rest, creation->counts,
+               creation->n_chunks ? "making" : "made");
+    for (int i = 0; i < creation->n_chunks; i++)
+        ph_sql_add(&sql, "%s%L", i ? ", " : "", creation->chunks[i]);
+    ph_buf_add(&sql, "]::pg_catalog.text[], E'\\\\x");
+    for (size_t i = 0; i < dump->len; i++) {
+        unsigned char byte = (unsigned char)dump->data[i];
+        ph_buf_addn(&sql, (char[]){digits[byte >> 4], digits[byte & 15]}, 2);
+    }
+    ph_buf_add(&sql, "') RETURNING id");
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    creation->id = ph_rows_int(rows, 0, 0);
+    creation->made = creation->n_chunks == 0;
+    ph_rows_free(rows);
+    return true;
+}
+
+static int digit(char c)
+{
+    return c <= '9' ? c - '0' : c - 'a' + 10;
+}
+
+bool ph_creation_dump(struct ph_conn *conn, int64_t id, struct ph_buf *dump, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.encode(dump, 'hex') FROM pghaul.creation"
+               " WHERE id OPERATOR(pg_catalog.=) %D",
+               id);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    for (const char *p = ph_rows_text(rows, 0, 0); p[0] && p[1]; p += 2)
+        ph_buf_addc(dump, (char)(digit(p[0]) << 4 | digit(p[1])));
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_creation_mark(struct ph_conn *conn, const struct ph_creation *creation, int chunks_done,
+                      struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "UPDATE pghaul.creation SET chunks_done = %d, state = %L,"
+               " made_at = pg_catalog.clock_timestamp() WHERE id OPERATOR(pg_catalog.=) %D"
+               " AND chunks_done OPERATOR(pg_catalog.=) %d",
+               chunks_done, chunks_done == creation->n_chunks ? "made" : "making", creation->id,
+               chunks_done - 1);
+    if (!run(conn, &sql, &rows, err))
+        return false;
+    bool ok = ph_rows_affected(rows) == 1 ||
+              ph_err_set(err, PH_FAILED, "somebody else has gone on with the schema");
+    ph_rows_free(rows);
+    return ok;
+}
+
+bool ph_creation_adopt(struct ph_conn *conn, int64_t id, int64_t job, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "UPDATE pghaul.creation SET job = %D WHERE id OPERATOR(pg_catalog.=) %D"
+               " AND job IS NULL",
+               job, id);
+    return run(conn, &sql, NULL, err);
+}

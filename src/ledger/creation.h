@@ -1,0 +1,46 @@
+/* What --create has made of a target, or is making: which objects, how far, and from what dump.
+ *
+ * The dump is kept in the ledger, so that any host can go on. It is restored in chunks, each in one
+ * transaction with its mark; what is left for later (see haul/create.h) is kept beside it. One mover
+ * at a time creates: it holds ph_creation_lock. A creation belongs to a job once that is written
+ * down, and goes with it.
+ */
+#ifndef PH_LEDGER_CREATION_H
+#define PH_LEDGER_CREATION_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "pg/conn.h"
+
+struct ph_creation {
+    int64_t id;
+    const char *key;           /* what is created, of which source, how: canonical JSON */
+    int major;                 /* of the pg_dump that made the dump */
+    const char *const *chunks; /* lists for pg_restore, in order */
+    int n_chunks, chunks_done;
+    const char *rest;   /* likewise, for after the rows */
+    const char *counts; /* JSON: what is made, by kind */
+    bool made;
+};
+
+/* The creation of that key; *out is NULL when there is none. There is a ledger. */
+bool ph_creation_find(struct ph_conn *conn, struct ph_arena *arena, const char *key,
+                      struct ph_creation **out, struct ph_err *err);
+
+/* Tries to take the lock; it lasts as long as the connection. */
+bool ph_creation_lock(struct ph_conn *conn, bool *taken, struct ph_err *err);
+
+/* [tx] Writes a new one down. */
+bool ph_creation_put(struct ph_conn *conn, struct ph_creation *creation, const struct ph_buf *dump,
+                     struct ph_err *err);
+
+bool ph_creation_dump(struct ph_conn *conn, int64_t id, struct ph_buf *dump, struct ph_err *err);
+
+/* [tx] One chunk more is done; the last one makes it `made`. */
+bool ph_creation_mark(struct ph_conn *conn, const struct ph_creation *creation, int chunks_done,
+                      struct ph_err *err);
+
+/* [tx] It is that job's. */
+bool ph_creation_adopt(struct ph_conn *conn, int64_t id, int64_t job, struct ph_err *err);
+
+#endif

@@ -1,0 +1,219 @@
+"""copy --create: a whole database, or a part of one, into a database that has nothing yet."""
+
+import difflib
+import os
+import subprocess
+import time
+
+import compare
+from cluster import bindir, ordinary_user, wait_for
+from story import story
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+WHOLE = os.path.join(HERE, "..", "support", "wholedb.sql")
+ROLES = "do $$begin %s end$$"
+ONE_ROLE = "if not exists (select from pg_roles where rolname = '%s') then create role %s; end if;"
+ALL = ("--all", "--create", "--refresh-matviews", "-j", 2)
+
+
+def make_roles(side):
+    """Roles are the cluster's, which other stories share: they stay."""
+    with side.cluster.session() as s:
+        s.query("select pg_advisory_lock(1)")
+        s.query(ROLES % " ".join(ONE_ROLE % (r, r) for r in ("wholedb_owner", "wholedb_reader")))
+
+
+def whole(t):
+    for side in (t.source, t.target):
+        make_roles(side)
+    with open(WHOLE) as f:
+        t.source.cluster.psql(t.source.name, "set client_min_messages = error;" + f.read())
+
+
+def schema_of(side, *options):
+    """What pg_dump says of it, without the words for psql that every dump has its own of."""
+    out = subprocess.run([bindir() + "/pg_dump", "-s", "-N", "pghaul", *options, "-d", side.dsn], check=True,
+                         stdout=subprocess.PIPE, text=True).stdout
+    return [l for l in out.splitlines() if not l.startswith(("\\restrict", "\\unrestrict"))]
+
+
+def same_schema(t, *options):
+    diff = list(difflib.unified_diff(schema_of(t.source, *options), schema_of(t.target, *options), "source",
+                                     "target", lineterm="", n=4))
+    assert not diff, "the schemas differ:\n" + "\n".join(diff[:80])
+
+
+TABLES = ("select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where relkind in "
+          "('r', 'm') and n.nspname not in ('pghaul', 'pg_catalog', 'information_schema') and c.relispopulated "
+          "and relnatts > 0 order by 1, 2")
+
+
+def same_rows(t):
+    tables = [tuple(row) for row in t.source.query(TABLES)]
+    assert len(tables) > 10, tables
+    compare.compare(t.source, t.target, tables)
+
+
+def sequences(side):
+    names = side.column("select quote_ident(schemaname) || '.' || quote_ident(sequencename) from pg_sequences"
+                        " where schemaname <> 'pghaul' order by 1")
+    return {n: side.query("select last_value, is_called from " + n)[0] for n in names}
+
+
+def same_whole(t):
+    same_schema(t)
+    same_rows(t)
+    assert sequences(t.source) == sequences(t.target)
+    t.check_ledger(complete=True)
+
+
+def untouched(t):
+    """Nothing but what the story itself has made is in the target: no ledger, no schema of the source's."""
+    found = t.target.column("select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in "
+                            "('information_schema', 'public', 'mine')")
+    assert not found, "the target was changed: %s" % found
+
+
+@story()
+def a_whole_database_moves_with_one_command_and_the_second_does_nothing(t):
+    whole(t)
+    plan = t.plan(*ALL)
+    assert plan["creates"]["tables"] > 12 and plan["creates"]["foreign keys"] >= 3, plan["creates"]
+    untouched(t)
+    result = t.copy(*ALL, "--json").expect(0, "foreign table odd schema.outside").json
+    assert result["created"] == plan["creates"] and result["job"] == plan["job"], result
+    names = [p["name"] for p in result["phases"]]
+    assert names[0] == "creating the schema" and "copying" in names, names
+    same_whole(t)
+    assert t.target.int("select count(*) from pg_stats where schemaname = 'shop' and tablename = 'item'") > 5
+    t.copy(*ALL).expect(0, "nothing to do")
+    t.run("verify", *t.ends(), "--all").expect(0)
+    same_whole(t)
+    t.nothing_left()
+
+
+@story()
+def a_killed_creation_goes_on_wherever_it_was(t):
+    whole(t)
+    killed = ["create.written", "create.chunk", "create.chunk.done"]
+    for fault in killed:
+        assert t.copy(*ALL, fault=fault + ":1:kill").rc == -9, fault
+    for fault in ("build.claimed", "build.sent", "build.done"):
+        t.copy(*ALL, fault=fault + ":4:kill")
+    t.copy(*ALL, fault="create.sequences:1:kill")
+    t.copy(*ALL).expect(0)
+    same_whole(t)
+
+
+@story()
+def an_error_in_the_schema_names_the_object_and_can_be_mended(t):
+    t.source.query("create schema s; create table s.a (id int primary key); create table s.b (id int);"
+                   "create view s.v as select 1 as one; insert into s.a select generate_series(1, 10)")
+    t.target.query("create function public.veto() returns event_trigger language plpgsql as $$begin"
+                   " if exists (select from pg_event_trigger_ddl_commands() where object_identity = 's.b')"
+                   " then raise exception 'no table b here'; end if; end$$;"
+                   "create event trigger veto on ddl_command_end execute function public.veto()")
+    t.copy("--all", "--create").expect(1, "table s.b", "raised an error", "same command")
+    assert t.target.one("select to_regclass('s.a')") is None, "half a chunk is there"
+    t.target.query("drop event trigger veto; drop function public.veto()")
+    t.copy("--all", "--create").expect(0)
+    same_schema(t)
+    t.whole(("s", "a"), ("s", "b"))
+
+
+@story()
+def what_stands_in_the_way_is_found_before_anything_is_changed(t):
+    t.source.query("create schema s; create table s.a (id int); create table s.c (id int); create table public.d()")
+    t.target.query("create schema mine; create table mine.a (id int); create table public.d ()")
+    args = ("--all", "--create")
+    t.copy(*args).expect(2, "table public.d", "leave out --create")
+    t.run("plan", *t.ends(), *args).expect(2, "table public.d")
+    t.target.query("drop table public.d")
+    t.copy(*args, "--pg-bin", t.directory).expect(2, "no pg_dump", "--pg-bin")
+    old = t.write("pg_dump", "#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.1'\n")
+    for name in (old, t.write("pg_restore", "#!/bin/sh\n")):
+        os.chmod(name, 0o755)
+    t.copy(*args, "--pg-bin", t.directory).expect(2, "9.6.1", "postgresql-client-")
+    t.copy(*args, "--mode", "replace").expect(2, "--create")
+    t.copy("-t", "s.a=s.b", "--create").expect(2, "own names")
+    t.copy(*args, "--data-only").expect(2, "exclude each other")
+    t.copy("--all", "--no-owner").expect(2, "--create")
+    role = "wholedb_only_here"
+    t.source.query(ROLES % (ONE_ROLE % (role, role)))
+    t.source.query("alter table s.a owner to %s; grant select on s.c to %s" % (role, role))
+    try:
+        if t.source.cluster is not t.target.cluster:
+            t.copy(*args).expect(2, role, "--no-owner")
+            untouched(t)
+        t.copy(*args, "--no-owner", "--no-privileges").expect(0)
+        t.whole(("s", "a"), ("s", "c"))
+    finally:
+        t.source.query("drop owned by %s; drop role %s" % (role, role))
+    assert t.target.one("select relowner::regrole::text from pg_class where oid = 's.c'::regclass") == "tester"
+
+
+@story()
+def an_extension_that_the_target_lacks_is_named_with_what_to_do(t):
+    t.source.query("create extension hstore; create schema s; create table s.a (id int, h hstore)")
+    t.copy("-t", "s.a", "--create").expect(2, "hstore", "create extension hstore")
+    untouched(t)
+    t.target.query("create extension hstore")
+    t.copy("--schema", "s", "--create").expect(0)
+    t.whole(("s", "a"))
+
+
+@story()
+def a_part_of_a_database_is_made_with_what_belongs_to_it(t):
+    t.source.query("create schema s; create table s.root (id serial, at int, primary key (id, at)) partition by range (at);"
+                   "create table s.low partition of s.root for values from (0) to (10);"
+                   "create table s.high partition of s.root for values from (10) to (20);"
+                   "create table s.other (id int); create table s.log (id int);"
+                   "insert into s.root (at) select g % 20 from generate_series(1, 1000) g; insert into s.log values (1)")
+    t.copy("-t", "s.low", "--create").expect(1, "schema")  # -t makes no schema, as pg_dump's
+    t.target.query("create schema s")
+    t.copy("-t", "s.root", "--create").expect(0)
+    t.same(("s", "root"))
+    assert t.target.int("select nextval('s.root_id_seq')") == 1001
+    assert t.target.one("select to_regclass('s.other')") is None
+
+
+@story()
+def a_schema_alone_has_no_rows_and_exclusions_stay_out(t):
+    t.source.query("create schema s; create table s.root (id int) partition by list (id);"
+                   "create table s.one partition of s.root for values in (1); create table s.a (id int primary key);"
+                   "create table s.b (id int references s.a); insert into s.a values (1); insert into s.b values (1);"
+                   "insert into s.root values (1)")
+    args = ("--schema", "s", "--exclude-table", "s.root", "--schema-only")
+    t.copy(*args).expect(0)
+    assert t.target.column("select relname from pg_class where relnamespace = 's'::regnamespace and relkind in "
+                           "('r', 'p') order by 1") == ["a", "b"]
+    assert t.target.int("select count(*) from s.a") == 0
+    assert t.target.int("select count(*) from pg_constraint where conrelid = 's.b'::regclass and convalidated") == 1
+    t.copy(*args).expect(0, "nothing to do")
+    t.nothing_left()
+
+
+@story(tcp=True)
+def the_password_is_in_no_argument_of_pg_dump(t):
+    t.source.query("create role hauler superuser login password 'Tr0ub4dor&3'; create table a (id int)")
+    seen = []
+    dsn = t.source.tcp_dsn("hauler")
+    with t.mover.start("copy", "-s", dsn, "-d", t.target.dsn, "--all", "--create", env={"PGPASSWORD": "Tr0ub4dor&3"}) as run:
+        while run.alive():
+            seen += all_arguments()
+        run.wait().expect(0)
+    assert any("pg_dump" in s for s in seen), "pg_dump was never seen"
+    assert not [s for s in seen if "Tr0ub4dor" in s], "the password is in an argument"
+    t.whole("a")
+
+
+def all_arguments():
+    out = []
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            try:
+                with open("/proc/%s/cmdline" % pid) as f:
+                    out.append(f.read().replace("\0", " "))
+            except OSError:
+                pass
+    return [s for s in out if "pg" in s]
