@@ -99,6 +99,11 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
         .sample_seed = (uint64_t)s->sample_seed,
         .recheck_s = s->recheck_s,
         .show_data = s->show_data,
+        .definitions = s->definitions || s->schema_only,
+        .rows_not = s->schema_only,
+        .no_owner = s->no_owner,
+        .no_privileges = s->no_privileges,
+        .no_comments = s->no_comments,
     };
     bool ok = ph_verify_run(&opts, &result, err);
     bool judged = ok || err->code == PH_DIFFERS;

@@ -188,7 +188,8 @@ const struct ph_option ph_options[] = {
      .help = "a table, repeatable; quoting and patterns as in psql's \\d, and the "
              "target's name where it differs"},
     {"schema", 0, "PATTERN", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0, F(schemas),
-     .help = "every table of these schemas, repeatable"},
+     .help = "every table of these schemas, repeatable; for verify, without a value: --definitions",
+     .bare = "definitions", .bare_for = PH_CMD_VERIFY},
     {"all", 'a', NULL, PH_OPT_FLAG, TABLES, PH_SECTION_TABLES, 0, F(all),
      .help = "every table of the source database"},
     {"exclude-table", 0, "PATTERN", PH_OPT_WORDS, TABLES, PH_SECTION_TABLES, 0, F(exclude_tables),
@@ -250,6 +251,18 @@ const struct ph_option ph_options[] = {
     {"recheck", 0, "TIME", PH_OPT_SPAN, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(recheck_s), .min = 0,
      .max = MONTH_S,
      .help = "look at differing tables again after so long: what is under way then does not count"},
+
+    {"definitions", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(definitions),
+     .help = "compare definitions too: columns, constraints, indexes, sequences, triggers, grants, "
+             "...; with --all those of the whole database. Also written --schema, without a value"},
+    {"schema-only", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(schema_only),
+     .help = "compare definitions, and no rows"},
+    {"no-owner", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(no_owner),
+     .help = "owners do not count"},
+    {"no-privileges", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(no_privileges),
+     .help = "grants do not count"},
+    {"no-comments", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(no_comments),
+     .help = "comments do not count"},
 
     {"jobs", 'j', "N", PH_OPT_INT, TABLES | PH_CMD_ARCHIVE, PH_SECTION_RUN, 0, F(jobs), .min = 1,
      .max = 256, .help = "workers, 1 to 256; default: what the servers and this machine have"},

@@ -107,6 +107,8 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         return ph_err_set(err, PH_WRONG, "--repair needs a level that compares all rows");
     if (command & PH_CMD_VERIFY && s->in_server && s->level != 1 + PH_VERIFY_SOURCE)
         return ph_err_set(err, PH_WRONG, "--in-server is a way of --level source");
+    if (command & PH_CMD_VERIFY && s->repair && s->schema_only)
+        return ph_err_set(err, PH_WRONG, "--repair mends rows, and --schema-only leaves them out");
     if (s->all && s->schemas.n > 0)
         return ph_err_set(err, PH_WRONG, "--all and --schema exclude each other");
     if (s->quiet && s->verbose)
