@@ -108,7 +108,7 @@ def every_kind_of_definition_that_differs_is_named_and_nothing_else(t):
     assert not [k for k in few if k[0] == "grant" or k[3] in ("owner", "comment")], few
     assert len(few) == len([k for k in found if k[0] != "grant" and k[3] not in ("owner", "comment")])
     result = t.run("verify", *t.ends(), "--all", "--schema-only", "--exclude-schema", "s").expect(3)
-    assert "extra   schema t (kind schema)" in result.out and "s.customer" not in result.out, result.out
+    assert "extra   schema t (kind schema)" in result.out and "column" not in result.out, result.out
 
 
 @story()
@@ -142,11 +142,9 @@ def renamed_tables_and_missing_ones_are_compared_by_their_definitions(t):
 
 
 @story()
-def a_thousand_tables_are_compared_quickly(t):
-    t.both("do $$ begin for i in 1..1000 loop execute format('create table t%s (id serial primary key, a int default %s, b text)', i, i); end loop; end $$")
-    before = t.source.int("select coalesce(sum(xact_commit), 0) from pg_stat_database where datname = current_database()")
+def hundreds_of_tables_are_compared_quickly(t):
+    t.both("do $$ begin for i in 1..400 loop execute format('create table t%s (id serial primary key, a int default %s, b text)', i, i); end loop; end $$")
     result = t.run("verify", *t.ends(), "--all", "--schema-only", "--json").expect(0).json
-    assert result["schema"]["objects"] > 4000 and result["seconds"] < 20, result
-    t.note("seconds %s, before %s" % (result["seconds"], before))
-    t.target.query("alter table t777 alter a set default 5; drop table t5")
-    assert set(schema(t, "--all", "--schema-only", rc=3)) == {("column", "public.t777.a", "changed", "default"), ("table", "public.t5", "missing", "kind")}
+    assert result["schema"]["objects"] > 1600 and result["seconds"] < 20, result
+    t.target.query("alter table t177 alter a set default 5; drop table t5")
+    assert set(schema(t, "--all", "--schema-only", rc=3)) == {("column", "public.t177.a", "changed", "default"), ("table", "public.t5", "missing", "kind")}
