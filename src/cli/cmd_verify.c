@@ -100,6 +100,7 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
         .recheck_s = s->recheck_s,
         .show_data = s->show_data,
         .definitions = s->definitions || s->schema_only,
+        .sums = s->sums,
         .rows_not = s->schema_only,
         .no_owner = s->no_owner,
         .no_privileges = s->no_privileges,

@@ -252,6 +252,8 @@ const struct ph_option ph_options[] = {
      .max = MONTH_S,
      .help = "look at differing tables again after so long: what is under way then does not count"},
 
+    {"sums", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(sums),
+     .help = "compare exact sums, extremes and null counts of numeric and time columns, too"},
     {"definitions", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(definitions),
      .help = "compare definitions too: columns, constraints, indexes, sequences, triggers, grants, "
              "...; with --all those of the whole database. Also written --schema, without a value"},

@@ -122,6 +122,27 @@ static void add_definitions(struct ph_buf *out, const struct ph_verify_definitio
     }
 }
 
+static void add_sums(struct ph_buf *out, const struct ph_verify_sums *sums)
+{
+    ph_buf_addf(out, "\nsums: %d figures, %s\n", sums->n, sums->equal ? "equal" : "DIFFERENT");
+    for (int i = 0; i < sums->n; i++) {
+        const struct ph_verify_sum *s = &sums->items[i];
+        if (s->equal)
+            continue;
+        ph_buf_add(out, "  ");
+        ph_term_safe(out, s->table);
+        if (s->column)
+            ph_buf_addc(out, '.');
+        ph_term_safe(out, s->column ? s->column : "");
+        ph_buf_addf(out, ": %s ", s->property);
+        if (s->hidden)
+            ph_buf_add(out, "differs\n");
+        else
+            ph_buf_addf(out, "%s \xe2\x86\x92 %s\n", s->source ? s->source : "null",
+                        s->target ? s->target : "null");
+    }
+}
+
 static void table_row(struct ph_grid *grid, const struct ph_verify_table *t)
 {
     char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
@@ -170,6 +191,8 @@ void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *r,
         if (t->repaired)
             ph_buf_addf(out, "  mended: %s rows\n", ph_num_show_count(a, t->repaired));
     }
+    if (r->sums.compared)
+        add_sums(out, &r->sums);
     ph_buf_addf(out, "\nread %s rows, %s in %s\n", ph_num_show_count(a, r->rows),
                 ph_num_show_bytes(b, (double)r->bytes), ph_num_show_duration(c, r->seconds));
 }
@@ -282,6 +305,27 @@ static json_t *definitions_json(const struct ph_verify_definitions *d)
     return o;
 }
 
+static json_t *sums_json(const struct ph_verify_sums *sums)
+{
+    json_t *o = json_object(), *list = json_array();
+    json_object_set_new(o, "equal", json_boolean(sums->equal));
+    for (int i = 0; i < sums->n; i++) {
+        const struct ph_verify_sum *s = &sums->items[i];
+        json_t *one = json_object();
+        json_object_set_new(one, "table", ph_json_text(s->table));
+        json_object_set_new(one, "column", ph_json_text(s->column));
+        json_object_set_new(one, "property", json_string(s->property));
+        json_object_set_new(one, "equal", json_boolean(s->equal));
+        if (!s->hidden) {
+            json_object_set_new(one, "source", ph_json_text(s->source));
+            json_object_set_new(one, "target", ph_json_text(s->target));
+        }
+        json_array_append_new(list, one);
+    }
+    json_object_set_new(o, "figures", list);
+    return o;
+}
+
 json_t *ph_render_verify_json(const struct ph_verify_result *r)
 {
     json_t *o = json_object(), *tables = json_array();
@@ -295,6 +339,8 @@ json_t *ph_render_verify_json(const struct ph_verify_result *r)
     json_object_set_new(o, "tables", tables);
     if (r->definitions.compared)
         json_object_set_new(o, "schema", definitions_json(&r->definitions));
+    if (r->sums.compared)
+        json_object_set_new(o, "sums", sums_json(&r->sums));
     if (r->rows_why_not)
         json_object_set_new(o, "rows_not_compared", ph_json_text(r->rows_why_not));
     json_object_set_new(o, "rows", json_integer((json_int_t)r->rows));

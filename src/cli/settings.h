@@ -72,6 +72,7 @@ struct ph_settings {
     bool in_server, exact, repair, verify;
     int max_delete, max_differences, sample_rows, sample_seed;
     double recheck_s;
+    bool sums;
     bool definitions, schema_only, no_owner, no_privileges, no_comments;
 
     const char *write_file;

@@ -397,7 +397,9 @@ static bool run_rows(struct ph_verify *v, struct ph_err *err)
     for (int i = 0; i < v->n_units && !v->opts->dry_run; i++)
         if (!mark_unit(v, &v->units[i]))
             break;
-    return true;
+    if (!v->opts->sums)
+        return true;
+    return ph_verify_add_up(v, err);
 }
 
 static bool run_all(struct ph_verify *v, struct ph_err *err)
@@ -412,7 +414,8 @@ static bool run_all(struct ph_verify *v, struct ph_err *err)
         return false;
     if (!o->rows_not && !run_rows(v, err))
         return false;
-    r->equal = r->equal && (!o->definitions || r->definitions.equal);
+    r->equal = r->equal && (!o->definitions || r->definitions.equal) &&
+               (!r->sums.compared || r->sums.equal);
     return true;
 }
 
@@ -431,6 +434,8 @@ static bool say_differs(const struct ph_verify_result *r, struct ph_err *err)
         ph_err_set(err, PH_DIFFERS, "definitions differ in %d thing%s, %s %s among them",
                    d->n_differences, d->n_differences == 1 ? "" : "s", d->differences[0].type,
                    d->differences[0].object);
+    else if (differing == 0)
+        ph_err_set(err, PH_DIFFERS, "sums of source and target differ");
     else if (differing == 1)
         ph_err_set(err, PH_DIFFERS, "source and target differ in %s", name);
     else

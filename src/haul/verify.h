@@ -41,6 +41,7 @@ struct ph_verify_opts {
     bool show_data;       /* values of changed columns, too */
     bool definitions;     /* compare definitions too */
     bool rows_not;        /* and no rows */
+    bool sums;            /* figures of numeric and time columns, too */
     bool no_owner, no_privileges, no_comments; /* these of them do not count */
 };
 
@@ -98,6 +99,19 @@ struct ph_verify_definitions {
     int n_differences;
 };
 
+/* A figure of a column that both servers have reckoned; `rows` of a table has no column. */
+struct ph_verify_sum {
+    const char *table, *column, *property; /* rows, nulls, sum, min, max */
+    const char *source, *target;           /* NULL: null, or a value of a row (hidden) */
+    bool equal, hidden;
+};
+
+struct ph_verify_sums {
+    bool compared, equal;
+    struct ph_verify_sum *items;
+    int n;
+};
+
 struct ph_verify_result {
     struct ph_arena arena;
     struct ph_plan *plan; /* names in the result belong to it */
@@ -108,6 +122,7 @@ struct ph_verify_result {
     struct ph_verify_table *tables;
     int n_tables;
     struct ph_verify_definitions definitions;
+    struct ph_verify_sums sums;
     const char *rows_why_not; /* rows were to be compared and cannot be, definitions differing */
     uint64_t rows, bytes;     /* that were read */
     double seconds, cpu_s;
