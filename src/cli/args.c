@@ -41,6 +41,15 @@ static bool is_known_option(const char *arg)
     return ph_option_find(name) != NULL;
 }
 
+/* What an option means that stands without a value: another one, for some commands. */
+static const struct ph_option *bare(const struct parser *p, const struct ph_option *o)
+{
+    const char *next = p->at + 1 < p->argc ? p->argv[p->at + 1] : NULL;
+    const struct ph_command *command = p->n_operands ? ph_command_find(p->operand[0]) : NULL;
+    bool alone = !next || next[0] == '-';
+    return o->bare && alone && command && command->bit & o->bare_for ? ph_option_find(o->bare) : o;
+}
+
 /* Takes over option o, shown to the user as `shown`; value is what stuck to it, or NULL. */
 static bool take(struct parser *p, const struct ph_option *o, const char *shown, char *value,
                  struct ph_err *err)
@@ -85,7 +94,7 @@ static bool take_long(struct parser *p, char *arg, struct ph_err *err)
         return ph_opts_hint_near(err, name, PH_CMD_ALL, false, "try pghaul --help");
     }
     const char *shown = ph_arena_printf(&p->s->arena, "--%s", o->name);
-    return take(p, o, shown, eq ? eq + 1 : NULL, err);
+    return take(p, eq ? o : bare(p, o), shown, eq ? eq + 1 : NULL, err);
 }
 
 static bool take_letters(struct parser *p, char *letters, struct ph_err *err)

@@ -83,6 +83,8 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
     struct ph_job_opts job;
     struct ph_verify_result result = {0};
     struct ph_term term;
+    bool rows_not = s->schema_only; /* for copy that word means --create, too */
+    s->schema_only = false;
     if ((s->job && names_no_table(s) && !tables_of_job(cli, err)) ||
         !ph_cli_job(cli, &spec, &job, err))
         return false;
@@ -99,6 +101,12 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
         .sample_seed = (uint64_t)s->sample_seed,
         .recheck_s = s->recheck_s,
         .show_data = s->show_data,
+        .definitions = s->definitions || rows_not,
+        .sums = s->sums,
+        .rows_not = rows_not,
+        .no_owner = s->no_owner,
+        .no_privileges = s->no_privileges,
+        .no_comments = s->no_comments,
     };
     bool ok = ph_verify_run(&opts, &result, err);
     bool judged = ok || err->code == PH_DIFFERS;

@@ -92,6 +92,8 @@ struct ph_option {
     int64_t min, max;
     bool (*check)(const char *value, struct ph_err *err);
     const char *help;
+    const char *bare; /* the flag that it is for `bare_for` when no value follows; or NULL */
+    unsigned bare_for;
 };
 
 extern const struct ph_option ph_options[];

@@ -82,6 +82,67 @@ static void add_differences(struct ph_buf *out, const struct ph_verify_table *t)
         ph_buf_addf(out, "  not mended: %s\n", t->repair_refused);
 }
 
+/* A long text shows where it begins to differ. */
+static void add_text(struct ph_buf *out, const char *text, const char *other)
+{
+    enum { SHOWN = 100, BEFORE = 20 };
+    size_t n = text ? strlen(text) : 0, same = 0;
+    while (other && same < n && text[same] == other[same])
+        same++;
+    if (!text) {
+        ph_buf_add(out, "none");
+        return;
+    }
+    size_t from = n <= SHOWN || same <= BEFORE ? 0 : same - BEFORE;
+    while (from > 0 && ((unsigned char)text[from] & 0xc0) == 0x80)
+        from--; /* not within a character */
+    struct ph_buf part = {0};
+    ph_buf_addf(&part, "%s%.*s%s", from ? "..." : "", SHOWN, text + from,
+                n - from > SHOWN ? "..." : "");
+    ph_term_safe(out, ph_buf_text(&part));
+    ph_buf_fini(&part);
+}
+
+static void add_definitions(struct ph_buf *out, const struct ph_verify_definitions *d)
+{
+    char a[PH_NUM_TEXT];
+    ph_buf_addf(out, "\ndefinitions of %s objects: %s\n",
+                ph_num_show_count(a, (uint64_t)d->objects), d->equal ? "equal" : "DIFFERENT");
+    for (int i = 0; i < d->n_differences; i++) {
+        const struct ph_definition *x = &d->differences[i];
+        ph_buf_addf(out, "  %-8s%s ", ph_difference_kind_name(x->kind), x->type);
+        ph_term_safe(out, x->object);
+        ph_buf_addf(out, x->kind == PH_CHANGED ? ": %s " : " (%s ", x->property);
+        add_text(out, x->kind == PH_EXTRA ? x->target : x->source, x->target);
+        if (x->kind == PH_CHANGED) {
+            ph_buf_add(out, " \xe2\x86\x92 ");
+            add_text(out, x->target, x->source);
+        }
+        ph_buf_add(out, x->kind == PH_CHANGED ? "\n" : ")\n");
+    }
+}
+
+static void add_sums(struct ph_buf *out, const struct ph_verify_sums *sums)
+{
+    ph_buf_addf(out, "\nsums: %d figures, %s\n", sums->n, sums->equal ? "equal" : "DIFFERENT");
+    for (int i = 0; i < sums->n; i++) {
+        const struct ph_verify_sum *s = &sums->items[i];
+        if (s->equal)
+            continue;
+        ph_buf_add(out, "  ");
+        ph_term_safe(out, s->table);
+        if (s->column)
+            ph_buf_addc(out, '.');
+        ph_term_safe(out, s->column ? s->column : "");
+        ph_buf_addf(out, ": %s ", s->property);
+        if (s->hidden)
+            ph_buf_add(out, "differs\n");
+        else
+            ph_buf_addf(out, "%s \xe2\x86\x92 %s\n", s->source ? s->source : "null",
+                        s->target ? s->target : "null");
+    }
+}
+
 static void table_row(struct ph_grid *grid, const struct ph_verify_table *t)
 {
     char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
@@ -106,7 +167,13 @@ void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *r,
     struct ph_grid grid = {.align = "llrrlrll"};
     char a[PH_NUM_TEXT], b[PH_NUM_TEXT], c[PH_NUM_TEXT];
     (void)term;
-    ph_buf_addf(out, "job %s: %s\n\n", r->job ? r->job : "?", r->equal ? "equal" : "different");
+    if (r->job)
+        ph_buf_addf(out, "job %s: %s\n", r->job, r->equal ? "equal" : "different");
+    if (r->definitions.compared)
+        add_definitions(out, &r->definitions);
+    if (r->n_tables == 0)
+        return;
+    ph_buf_addc(out, '\n');
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         ph_grid_cell(&grid, "%s", heads[i]);
     for (int i = 0; i < r->n_tables; i++)
@@ -124,6 +191,8 @@ void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *r,
         if (t->repaired)
             ph_buf_addf(out, "  mended: %s rows\n", ph_num_show_count(a, t->repaired));
     }
+    if (r->sums.compared)
+        add_sums(out, &r->sums);
     ph_buf_addf(out, "\nread %s rows, %s in %s\n", ph_num_show_count(a, r->rows),
                 ph_num_show_bytes(b, (double)r->bytes), ph_num_show_duration(c, r->seconds));
 }
@@ -216,6 +285,47 @@ static json_t *table_json(const struct ph_verify_table *t)
     return o;
 }
 
+static json_t *definitions_json(const struct ph_verify_definitions *d)
+{
+    json_t *o = json_object(), *list = json_array();
+    json_object_set_new(o, "equal", json_boolean(d->equal));
+    json_object_set_new(o, "objects", json_integer(d->objects));
+    for (int i = 0; i < d->n_differences; i++) {
+        const struct ph_definition *x = &d->differences[i];
+        json_t *one = json_object();
+        json_object_set_new(one, "object", ph_json_text(x->object));
+        json_object_set_new(one, "type", ph_json_text(x->type));
+        json_object_set_new(one, "kind", json_string(ph_difference_kind_name(x->kind)));
+        json_object_set_new(one, "property", ph_json_text(x->property));
+        json_object_set_new(one, "source", ph_json_text(x->source));
+        json_object_set_new(one, "target", ph_json_text(x->target));
+        json_array_append_new(list, one);
+    }
+    json_object_set_new(o, "differences", list);
+    return o;
+}
+
+static json_t *sums_json(const struct ph_verify_sums *sums)
+{
+    json_t *o = json_object(), *list = json_array();
+    json_object_set_new(o, "equal", json_boolean(sums->equal));
+    for (int i = 0; i < sums->n; i++) {
+        const struct ph_verify_sum *s = &sums->items[i];
+        json_t *one = json_object();
+        json_object_set_new(one, "table", ph_json_text(s->table));
+        json_object_set_new(one, "column", ph_json_text(s->column));
+        json_object_set_new(one, "property", json_string(s->property));
+        json_object_set_new(one, "equal", json_boolean(s->equal));
+        if (!s->hidden) {
+            json_object_set_new(one, "source", ph_json_text(s->source));
+            json_object_set_new(one, "target", ph_json_text(s->target));
+        }
+        json_array_append_new(list, one);
+    }
+    json_object_set_new(o, "figures", list);
+    return o;
+}
+
 json_t *ph_render_verify_json(const struct ph_verify_result *r)
 {
     json_t *o = json_object(), *tables = json_array();
@@ -227,6 +337,12 @@ json_t *ph_render_verify_json(const struct ph_verify_result *r)
     for (int i = 0; i < r->n_tables; i++)
         json_array_append_new(tables, table_json(&r->tables[i]));
     json_object_set_new(o, "tables", tables);
+    if (r->definitions.compared)
+        json_object_set_new(o, "schema", definitions_json(&r->definitions));
+    if (r->sums.compared)
+        json_object_set_new(o, "sums", sums_json(&r->sums));
+    if (r->rows_why_not)
+        json_object_set_new(o, "rows_not_compared", ph_json_text(r->rows_why_not));
     json_object_set_new(o, "rows", json_integer((json_int_t)r->rows));
     json_object_set_new(o, "bytes", json_integer((json_int_t)r->bytes));
     json_object_set_new(o, "seconds", json_real(r->seconds));

@@ -144,6 +144,10 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         return ph_err_set(err, PH_WRONG, "--in-server is a way of --level source");
     if (!check_create(s, command, err))
         return false;
+    if (command & PH_CMD_VERIFY && s->repair && s->schema_only)
+        return ph_err_set(err, PH_WRONG, "--repair mends rows, and --schema-only leaves them out");
+    if (command & PH_CMD_VERIFY && s->sums && s->schema_only)
+        return ph_err_set(err, PH_WRONG, "--sums are of rows, and --schema-only leaves them out");
     if (s->all && s->schemas.n > 0)
         return ph_err_set(err, PH_WRONG, "--all and --schema exclude each other");
     if (s->defer_indexes && s->mode == PH_UPSERT)

@@ -80,6 +80,8 @@ struct ph_settings {
     const char *source_encoding, *reject_file;
     int max_rejects, max_delete, max_differences, sample_rows, sample_seed;
     double recheck_s;
+    bool sums;
+    bool definitions;
 
     const char *write_file;
     struct ph_words

@@ -1,4 +1,4 @@
-/* Verify from beginning to end.
+/* Verify from beginning to end; definitions come first, where they are asked for.
  *
  *     plan ─► look at the target ─► units ─┬─ receipt ───────────────────► settled
  *                                          ├─ readback ─┬─ equal ────────► settled
@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "haul/definitions.h"
 #include "haul/verify_run.h"
 #include "pg/sql.h"
 #include "pg/tag.h"
@@ -120,7 +121,7 @@ struct ph_readout_opts ph_verify_readout(struct ph_verify *v)
 
 /* Stages. */
 
-static bool connect_and_plan(struct ph_verify *v, struct ph_err *err)
+static bool connect(struct ph_verify *v, struct ph_err *err)
 {
     struct ph_run *run = &v->run;
     if (v->spec.source_encoding)
@@ -129,8 +130,13 @@ static bool connect_and_plan(struct ph_verify *v, struct ph_err *err)
         return ph_run_unchanged(err);
     if (!*run->encoding)
         snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
-    if (!ph_run_connect(run, true, err) ||
-        !ph_plan_make(&run->plan, &v->spec, run->source, run->target, err))
+    return ph_run_connect(run, true, err) || ph_run_unchanged(err);
+}
+
+static bool make_plan(struct ph_verify *v, struct ph_err *err)
+{
+    struct ph_run *run = &v->run;
+    if (!ph_plan_make(&run->plan, &v->spec, run->source, run->target, err))
         return ph_run_unchanged(err);
     const struct ph_plan *plan = run->plan;
     if (plan->n_obstacles > 0) {
@@ -366,14 +372,27 @@ static bool judge_all(struct ph_verify *v, struct ph_err *err)
     return ok;
 }
 
-static bool run_all(struct ph_verify *v, struct ph_err *err)
+/* Definitions that differ explain why rows cannot be compared: then that is the verdict, no error. */
+static bool plan_rows(struct ph_verify *v, struct ph_err *err)
 {
     struct ph_verify_result *r = v->result;
-    if (!connect_and_plan(v, err) || !ph_verify_look(v, PH_READ_TARGET, err) ||
-        !ph_unit_make(v, err) || !judge_all(v, err))
+    if (make_plan(v, err))
+        return true;
+    if (err->code == PH_WRONG && r->definitions.compared && !r->definitions.equal)
+        r->rows_why_not = ph_arena_strdup(v->arena, err->text);
+    return r->rows_why_not != NULL;
+}
+
+static bool run_rows(struct ph_verify *v, struct ph_err *err)
+{
+    struct ph_verify_result *r = v->result;
+    if (!plan_rows(v, err))
+        return false;
+    if (r->rows_why_not)
+        return true;
+    if (!ph_verify_look(v, PH_READ_TARGET, err) || !ph_unit_make(v, err) || !judge_all(v, err))
         return false;
     ph_verify_look_away(v);
-    r->equal = true;
     for (int i = 0; i < r->n_tables; i++) {
         add_columns_verdict(&r->tables[i]);
         r->equal = r->equal && r->tables[i].equal;
@@ -381,6 +400,25 @@ static bool run_all(struct ph_verify *v, struct ph_err *err)
     for (int i = 0; i < v->n_units && !v->opts->dry_run; i++)
         if (!mark_unit(v, &v->units[i]))
             break;
+    if (!v->opts->sums)
+        return true;
+    return ph_verify_add_up(v, err);
+}
+
+static bool run_all(struct ph_verify *v, struct ph_err *err)
+{
+    struct ph_verify_result *r = v->result;
+    const struct ph_verify_opts *o = v->opts;
+    if (!connect(v, err))
+        return false;
+    r->equal = true;
+    if (o->definitions && !ph_definitions_compare(o, &v->spec, v->run.source, v->run.target,
+                                                  v->arena, &r->definitions, err))
+        return false;
+    if (!o->rows_not && !run_rows(v, err))
+        return false;
+    r->equal = r->equal && (!o->definitions || r->definitions.equal) &&
+               (!r->sums.compared || r->sums.equal);
     return true;
 }
 
@@ -388,17 +426,26 @@ static bool say_differs(const struct ph_verify_result *r, struct ph_err *err)
 {
     int differing = 0;
     const char *name = "", *refused = NULL;
+    const struct ph_verify_definitions *d = &r->definitions;
     for (int i = 0; i < r->n_tables; i++)
         if (!r->tables[i].equal) {
             differing++;
             name = *name ? name : r->tables[i].source;
             refused = refused ? refused : r->tables[i].repair_refused;
         }
-    if (differing == 1)
+    if (d->n_differences > 0 && differing == 0)
+        ph_err_set(err, PH_DIFFERS, "definitions differ in %d thing%s, %s %s among them",
+                   d->n_differences, d->n_differences == 1 ? "" : "s", d->differences[0].type,
+                   d->differences[0].object);
+    else if (differing == 0)
+        ph_err_set(err, PH_DIFFERS, "sums of source and target differ");
+    else if (differing == 1)
         ph_err_set(err, PH_DIFFERS, "source and target differ in %s", name);
     else
         ph_err_set(err, PH_DIFFERS, "source and target differ in %d of %d tables, %s among them",
                    differing, r->n_tables, name);
+    if (r->rows_why_not)
+        ph_err_hint(err, "rows cannot be compared: %s", r->rows_why_not);
     if (refused)
         ph_err_hint(err, "%s", refused);
     return false;

@@ -13,6 +13,8 @@
  * types are a database's own; the fingerprints differ) is compared with the source, and the result
  * says so. Differences are named by key: they come from comparing both sides, never from receipts.
  *
+ * Beside the rows, or instead of them, definitions can be compared (see definitions.h).
+ *
  * ph_verify_run() neither prints nor exits; one call at a time, no other threads.
  */
 #ifndef PH_HAUL_VERIFY_H
@@ -37,6 +39,10 @@ struct ph_verify_opts {
     uint64_t sample_seed; /* 0: chosen */
     double recheck_s;     /* differences are looked at again after so long; 0: they are not */
     bool show_data;       /* values of changed columns, too */
+    bool definitions;     /* compare definitions too */
+    bool rows_not;        /* and no rows */
+    bool sums;            /* figures of numeric and time columns, too */
+    bool no_owner, no_privileges, no_comments; /* these of them do not count */
 };
 
 enum ph_difference_kind { PH_MISSING, PH_EXTRA, PH_CHANGED };
@@ -76,6 +82,36 @@ struct ph_verify_table {
     const char *repair_refused; /* why nothing, or not all, was mended; NULL: no reason */
 };
 
+/* A difference of definitions: an object that one side lacks, or a property of it. */
+struct ph_definition {
+    enum ph_difference_kind kind;
+    const char *type;     /* "table", "column", "index", ... */
+    const char *object;   /* public.orders, public.orders.total, orders_pkey on public.orders */
+    const char *table;    /* that it belongs to, or "" */
+    const char *property; /* missing, extra: what `source` or `target` tells of it */
+    const char *source, *target; /* NULL: none */
+};
+
+struct ph_verify_definitions {
+    bool compared, equal;
+    int objects; /* that were looked at */
+    struct ph_definition *differences;
+    int n_differences;
+};
+
+/* A figure of a column that both servers have reckoned; `rows` of a table has no column. */
+struct ph_verify_sum {
+    const char *table, *column, *property; /* rows, nulls, sum, min, max */
+    const char *source, *target;           /* NULL: null, or a value of a row (hidden) */
+    bool equal, hidden;
+};
+
+struct ph_verify_sums {
+    bool compared, equal;
+    struct ph_verify_sum *items;
+    int n;
+};
+
 struct ph_verify_result {
     struct ph_arena arena;
     struct ph_plan *plan; /* names in the result belong to it */
@@ -85,7 +121,10 @@ struct ph_verify_result {
     bool in_server;
     struct ph_verify_table *tables;
     int n_tables;
-    uint64_t rows, bytes; /* that were read */
+    struct ph_verify_definitions definitions;
+    struct ph_verify_sums sums;
+    const char *rows_why_not; /* rows were to be compared and cannot be, definitions differing */
+    uint64_t rows, bytes;     /* that were read */
     double seconds, cpu_s;
     uint64_t max_rss;
     int jobs;

@@ -10,6 +10,7 @@
  *     verify_repair.c   rows that differ → mended
  *     verify_sample.c   some rows, field by field
  *     verify_server.c   sums in buckets, made by the servers themselves
+ *     verify_sums.c     figures of columns, for --sums
  */
 #ifndef PH_HAUL_VERIFY_RUN_H
 #define PH_HAUL_VERIFY_RUN_H
@@ -142,6 +143,9 @@ bool ph_verify_repair(struct ph_verify *v, struct ph_unit *unit, struct ph_odds 
 
 /* verify_sample.c */
 bool ph_verify_sample(struct ph_verify *v, struct ph_err *err);
+
+/* verify_sums.c: fills result->sums. */
+bool ph_verify_add_up(struct ph_verify *v, struct ph_err *err);
 
 /* verify_server.c: the survey of one unit by the servers; *done is false where they cannot. */
 bool ph_verify_in_server(struct ph_verify *v, struct ph_unit *unit, bool *done, struct ph_err *err);

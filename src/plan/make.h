@@ -8,6 +8,7 @@
  *     check.c, check_table.c   what stands in the way, all of it at once
  *     objects.c   large objects
  *     definition.c   what the job is, canonically
+ *     scope.c     what verify compares the definitions of, in another run than the plan's
  *     extract.c, load.c   what is otherwise when an archive stands in for one of the servers
  *
  * Everything lives in the plan's arena.
@@ -64,6 +65,7 @@ struct ph_make {
     struct ph_pattern *exclude_tables, *exclude_schemas; /* as many as the spec has */
     struct ph_pick *picks;
     int n_picks, room_picks;
+    bool half_picks;       /* a target that is not there is NULL, and no obstacle: see scope.h */
     struct ph_pair *pairs; /* after ph_select_pairs; reordered with plan->tables */
     int n_pairs, room_pairs;
     struct ph_obstacle *obstacles; /* growing; the plan's own are set at the end */
@@ -102,6 +104,11 @@ bool ph_select_tables(struct ph_make *make, struct ph_err *err);
 
 /* select.c: whether --exclude-table or --exclude-schema leave a source relation out. */
 bool ph_select_is_excluded(const struct ph_make *make, const struct ph_relation *relation);
+
+/* select.c: the same of a relation of that side; and of a whole schema. */
+bool ph_select_is_excluded_of(const struct ph_make *make, int side,
+                              const struct ph_relation *relation);
+bool ph_select_is_excluded_schema(const struct ph_make *make, const char *schema);
 
 /* select.c: the name that the user gave the target of a pick: schema NULL when it has none. */
 bool ph_select_target(struct ph_make *make, const struct ph_pick *pick, struct ph_pattern *out,

@@ -53,23 +53,33 @@ static bool matches(const struct ph_catalog *catalog, const struct ph_pattern *p
     return pattern->schema.text || ph_catalog_visible(catalog, r->name) == r;
 }
 
-static bool is_named_out(const struct ph_make *make, const struct ph_relation *relation)
+bool ph_select_is_excluded_schema(const struct ph_make *make, const char *schema)
 {
-    const struct ph_job_spec *spec = make->plan->spec;
-    for (int i = 0; i < spec->n_exclude_tables; i++)
-        if (matches(&make->side[PH_SOURCE], &make->exclude_tables[i], relation))
-            return true;
-    for (int i = 0; i < spec->n_exclude_schemas; i++)
-        if (ph_pattern_matches(&make->exclude_schemas[i].name, relation->schema))
+    for (int i = 0; i < make->plan->spec->n_exclude_schemas; i++)
+        if (ph_pattern_matches(&make->exclude_schemas[i].name, schema))
             return true;
     return false;
 }
 
-/* Who leaves a partitioned table out means its partitions too. */
+static bool is_named_out(const struct ph_make *make, int side, const struct ph_relation *relation)
+{
+    for (int i = 0; i < make->plan->spec->n_exclude_tables; i++)
+        if (matches(&make->side[side], &make->exclude_tables[i], relation))
+            return true;
+    return ph_select_is_excluded_schema(make, relation->schema);
+}
+
 bool ph_select_is_excluded(const struct ph_make *make, const struct ph_relation *relation)
 {
-    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
-    while (relation && !is_named_out(make, relation))
+    return ph_select_is_excluded_of(make, PH_SOURCE, relation);
+}
+
+/* Who leaves a partitioned table out means its partitions too. */
+bool ph_select_is_excluded_of(const struct ph_make *make, int side,
+                              const struct ph_relation *relation)
+{
+    const struct ph_catalog *catalog = &make->side[side];
+    while (relation && !is_named_out(make, side, relation))
         relation = relation->is_partition
                        ? ph_catalog_relation(catalog, ph_catalog_parent(catalog, relation->oid))
                        : NULL;
@@ -349,7 +359,7 @@ static bool below_a_pick(const struct ph_catalog *catalog, struct ph_pick *const
 static bool settle_pick(struct ph_make *make, struct ph_pick *pick, struct ph_err *err)
 {
     struct ph_err missing;
-    if (!find_target(make, pick, &missing)) {
+    if (!find_target(make, pick, &missing) && !make->half_picks) {
         if (!pick->by_wildcard) {
             *err = missing;
             return false;
@@ -377,7 +387,7 @@ static bool settle_picks(struct ph_make *make, struct ph_pick **taken, struct ph
             return false;
     }
     const struct ph_job_spec *spec = make->plan->spec;
-    if (make->n_picks || (spec->large_objects && !make->plan->n_obstacles) ||
+    if (make->n_picks || make->half_picks || (spec->large_objects && !make->plan->n_obstacles) ||
         (spec->create && !spec->n_requests && !make->plan->n_obstacles))
         return true; /* a database without tables has a schema as well */
     if (make->plan->n_obstacles) {
