@@ -180,7 +180,10 @@ static void fill_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
         .canary_limit = s->canary_limit ? strtod(s->canary_limit, NULL) : 0,
         .pause_query = s->pause_query,
         .pause_file = s->pause_file,
+        .pause_url = s->pause_url,
     };
+    if (s->max_checkpoints) /* likewise */
+        ph_guard_often(s->max_checkpoints, &guards->max_checkpoints, &guards->checkpoints_s, NULL);
     *opts = (struct ph_job_opts){
         .guards = guards,
         .source = cli->source,

@@ -153,18 +153,18 @@ static bool run(struct ph_cli *cli,
         return false;
     if (cli->settings->dry_run)
         return dry_run(cli, &opts, err);
-    if (!may_write_rejects(cli, err))
+    struct audience audience = {0};
+    if (!may_write_rejects(cli, err) ||
+        !ph_metrics_open(&audience.metrics, cli->log, cli->settings->metrics_file,
+                         cli->settings->metrics_listen, err))
         return false;
-    struct audience audience = {
-        .view = ph_view_new(cli->log, cli->settings, cli->interrupt),
-        .metrics = ph_metrics_new(cli->log, cli->settings->metrics_file),
-    };
+    audience.view = ph_view_new(cli->log, cli->settings, cli->interrupt);
     opts.progress = tick;
     opts.arg = &audience;
     bool ok = job(&opts, &result, err);
     ph_view_free(audience.view);
     ph_metrics_end(audience.metrics, &result);
-    ph_metrics_free(audience.metrics);
+    ph_metrics_close(audience.metrics);
     if (!ok && err->code == PH_CONNECTION && !result.job)
         err->code = PH_WRONG; /* no server at all: nothing was changed */
     struct ph_err unwritten;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "cli/listener.h"
 #include "cli/names.h"
 #include "cli/whole_file.h"
 
@@ -122,11 +123,13 @@ void ph_metrics_render(struct ph_buf *out, const struct ph_metrics_values *v)
     add_table_figure(out, v, "table_shards_parked", "Parked shards by table.", PARKED);
 }
 
-/* The file. */
+/* The file, and the page. */
 
 struct ph_metrics {
     struct ph_log *log;
     const char *path;
+    struct ph_listener *listener;
+    const struct ph_progress *now; /* within a tick */
     double next_s;
     bool said;
     bool snapshot_held;
@@ -135,21 +138,37 @@ struct ph_metrics {
     int n_tables;
 };
 
-struct ph_metrics *ph_metrics_new(struct ph_log *log, const char *path)
+static void page(void *metrics, struct ph_buf *out);
+
+bool ph_metrics_open(struct ph_metrics **metrics, struct ph_log *log, const char *path,
+                     const char *listen, struct ph_err *err)
 {
-    struct ph_metrics *m = path ? calloc(1, sizeof *m) : NULL;
-    if (m) {
-        m->log = log;
-        m->path = path;
+    *metrics = NULL;
+    if (!path && !listen)
+        return true;
+    struct ph_metrics *m = calloc(1, sizeof *m);
+    if (!m)
+        return ph_err_nomem(err);
+    m->log = log;
+    m->path = path;
+    if (listen && !ph_listener_open(&m->listener, listen, page, m, err)) {
+        free(m);
+        return false;
     }
-    return m;
+    if (listen)
+        ph_log_event(log, PH_LOG_INFO, &(struct ph_log_fields){.event = "metrics"},
+                     "metrics are at %s", ph_listener_url(m->listener));
+    *metrics = m;
+    return true;
 }
 
-void ph_metrics_free(struct ph_metrics *metrics)
+void ph_metrics_close(struct ph_metrics *m)
 {
-    if (metrics)
-        ph_arena_fini(&metrics->arena);
-    free(metrics);
+    if (!m)
+        return;
+    ph_listener_close(m->listener);
+    ph_arena_fini(&m->arena);
+    free(m);
 }
 
 static double unix_time(void)
@@ -159,13 +178,18 @@ static double unix_time(void)
     return (double)now.tv_sec + (double)(now.tv_nsec / 1000000) / 1e3;
 }
 
+static void render(struct ph_buf *out, struct ph_metrics_values *v)
+{
+    v->time = unix_time();
+    v->cpu_s = ph_clock_cpu_s();
+    ph_metrics_render(out, v);
+}
+
 static void write_out(struct ph_metrics *m, struct ph_metrics_values *v)
 {
     struct ph_buf text = {0};
     struct ph_err err;
-    v->time = unix_time();
-    v->cpu_s = ph_clock_cpu_s();
-    ph_metrics_render(&text, v);
+    render(&text, v);
     bool ok = ph_whole_file(m->path, "metrics file", &text, false, &err);
     if (!ok && !m->said)
         ph_log_event(m->log, PH_LOG_WARN, &(struct ph_log_fields){.event = "metrics"},
@@ -183,11 +207,8 @@ static struct ph_metrics_table *room(struct ph_metrics *m, int n)
     return m->tables;
 }
 
-void ph_metrics_tick(struct ph_metrics *m, const struct ph_progress *now)
+static struct ph_metrics_values values_of(struct ph_metrics *m, const struct ph_progress *now)
 {
-    if (!m || now->seconds < m->next_s)
-        return;
-    m->next_s = now->seconds + interval_s;
     struct ph_metrics_table *tables = room(m, now->n_tables);
     struct ph_metrics_values v = {.job = now->job,
                                   .running = true,
@@ -219,12 +240,33 @@ void ph_metrics_tick(struct ph_metrics *m, const struct ph_progress *now)
         v.landed += t->shards_landed;
     }
     m->snapshot_held = v.snapshot_held;
+    return v;
+}
+
+static void page(void *metrics, struct ph_buf *out)
+{
+    struct ph_metrics *m = metrics;
+    struct ph_metrics_values v = values_of(m, m->now);
+    render(out, &v);
+}
+
+void ph_metrics_tick(struct ph_metrics *m, const struct ph_progress *now)
+{
+    if (!m)
+        return;
+    m->now = now;
+    ph_listener_serve(m->listener);
+    m->now = NULL;
+    if (!m->path || now->seconds < m->next_s)
+        return;
+    m->next_s = now->seconds + interval_s;
+    struct ph_metrics_values v = values_of(m, now);
     write_out(m, &v);
 }
 
 void ph_metrics_end(struct ph_metrics *m, const struct ph_job_result *r)
 {
-    if (!m || !r->job)
+    if (!m || !m->path || !r->job)
         return;
     bool complete = r->state && !strcmp(r->state, "completed");
     struct ph_metrics_table *tables = room(m, r->n_tables);

@@ -1,10 +1,10 @@
-/* Figures of a run for Prometheus: a file in its text format that is replaced every few seconds, as node_exporter's textfile
- * collector reads it.
+/* Figures of a run for Prometheus, in its text format: a file that is replaced every few seconds, as node_exporter's textfile
+ * collector reads it; and a page on loopback (listener.h) for who asks.
  *
- *     struct ph_metrics *m = ph_metrics_new(log, path);     path NULL: does nothing
- *     ph_metrics_tick(m, progress) … ;  ph_metrics_end(m, result);  ph_metrics_free(m);
+ *     ph_metrics_open → ph_metrics_tick(progress) … → ph_metrics_end(result) → ph_metrics_close
  *
- * A file that cannot be written is said once, and tried again; the job does not care.
+ * A file that cannot be written is said once, and tried again; the job does not care. A port that is taken is an error, as it is
+ * known before anything has begun.
  */
 #ifndef PH_CLI_METRICS_H
 #define PH_CLI_METRICS_H
@@ -15,10 +15,12 @@
 
 struct ph_metrics;
 
-struct ph_metrics *ph_metrics_new(struct ph_log *log, const char *path);
-void ph_metrics_free(struct ph_metrics *metrics);
+/* path, listen: NULL: none; without both *metrics is NULL, with which the others do nothing. PH_WRONG. */
+bool ph_metrics_open(struct ph_metrics **metrics, struct ph_log *log, const char *path,
+                     const char *listen, struct ph_err *err);
+void ph_metrics_close(struct ph_metrics *metrics);
 
-/* Writes when it is time to. */
+/* Writes when it is time to, and answers who has asked. */
 void ph_metrics_tick(struct ph_metrics *metrics, const struct ph_progress *now);
 
 /* Writes how it has ended. */

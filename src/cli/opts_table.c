@@ -5,6 +5,8 @@
 #include "archive/place.h"
 #include "base/timetable.h"
 #include "cli/dsntext.h"
+#include "cli/listener.h"
+#include "haul/guard.h"
 #include "haul/spill.h"
 
 static const char *const jobs_words[] = {"auto", NULL}; /* PH_JOBS_AUTO */
@@ -177,6 +179,13 @@ static bool check_times(const char *text, struct ph_err *err)
     double times = strtod(text, &end);
     return (end != text && !*end && times >= 1 && times <= 1000) ||
            ph_err_set(err, PH_WRONG, "\"%.40s\" is not between 1 and 1000", text);
+}
+
+static bool check_often(const char *text, struct ph_err *err)
+{
+    int n;
+    double within_s;
+    return ph_guard_often(text, &n, &within_s, err);
 }
 
 #define F(name) offsetof(struct ph_settings, name)
@@ -418,6 +427,10 @@ const struct ph_option ph_options[] = {
     {"min-free", 0, "SIZE", PH_OPT_SIZE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
      F(min_free),
      .help = "pause while the target has less room for files; known when it is on this host"},
+    {"max-checkpoints", 0, "N/TIME", PH_OPT_TEXT, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
+     F(max_checkpoints), .check = check_often,
+     .help = "pause while the target had more checkpoints that were requested (too much WAL for "
+             "max_wal_size) within that time, like 3/10m"},
     {"canary", 0, "SQL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary),
      .help = "work less while this query is answered slower than before the run; it is asked of "
              "the target, or "
@@ -429,6 +442,10 @@ const struct ph_option ph_options[] = {
      .help = "pause while this query says true, likewise"},
     {"pause-file", 0, "FILE", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, PH_OPT_PATH, F(pause_file),
      .help = "pause while this file is there"},
+    {"pause-url", 0, "URL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(pause_url),
+     .check = ph_http_check,
+     .help = "pause while this URL (http, https) answers 429 or 503; 200 is go on, and anything "
+             "else or none pauses after 4 s"},
 
     {"format", 0, "FORMAT", PH_OPT_CHOICE, PH_CMD_ARCHIVE, PH_SECTION_OUTPUT, 0, F(cat_format),
      cat_formats, .help = "of archive cat: binary (default), text or csv"},
@@ -444,6 +461,10 @@ const struct ph_option ph_options[] = {
          "where the report goes, default JOB.html; of tune, default none; - is standard output"},
     {"metrics-file", 0, "FILE", PH_OPT_TEXT, RUN, PH_SECTION_OUTPUT, PH_OPT_PATH, F(metrics_file),
      .help = "figures of the run for Prometheus, replaced every 5 s: a textfile of node_exporter"},
+    {"metrics-listen", 0, "[HOST:]PORT", PH_OPT_TEXT, RUN, PH_SECTION_OUTPUT, 0, F(metrics_listen),
+     .check = ph_listener_check,
+     .help = "the same figures at http://127.0.0.1:PORT/metrics, on loopback only; port 0 is one "
+             "that is free, and -v says which"},
     {"shards", 0, NULL, PH_OPT_FLAG, PH_CMD_STATUS, PH_SECTION_OUTPUT, PH_OPT_NOT_FILE, F(shards),
      .help = "list the shards"},
     {"watch", 0, NULL, PH_OPT_FLAG, PH_CMD_STATUS, PH_SECTION_OUTPUT, PH_OPT_NOT_FILE, F(watch),

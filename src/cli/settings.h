@@ -61,7 +61,7 @@ struct ph_settings {
     struct ph_words lag_of;
     int max_load;
     uint64_t max_slot_wal, min_free;
-    const char *canary, *canary_limit, *pause_query, *pause_file;
+    const char *canary, *canary_limit, *pause_query, *pause_file, *pause_url, *max_checkpoints;
     uint64_t max_rows, source_max_rows, target_max_rows; /* rows a second */
 
     bool join, again, dry_run;
@@ -89,7 +89,7 @@ struct ph_settings {
     bool keep;
     int cat_format;     /* 0 binary, 1 text, 2 csv */
     const char *output; /* of report */
-    const char *metrics_file;
+    const char *metrics_file, *metrics_listen;
     bool shards, watch, yes;
     bool help, version;
     int generate; /* 1 man, 2 bash */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/num.h"
 
 static const double pace_s = 0.5, canary_pace_s = 0.05;
 static const uint64_t silence_ns = 4000000000; /* after so long its signal is lost */
@@ -16,6 +17,27 @@ bool ph_guard_side(const char *text, bool *source, const char **sql)
     *source = given && *text == 's';
     *sql = given ? text + 7 : text;
     return given;
+}
+
+bool ph_guard_often(const char *text, int *n, double *within_s, struct ph_err *err)
+{
+    const char *slash = strchr(text, '/');
+    char count[16];
+    int64_t most;
+    if (!slash)
+        return ph_err_set(err, PH_WRONG, "it is not a number within a time, like 3/10m");
+    snprintf(count, sizeof count, "%.*s", (int)(slash - text), text);
+    if (!ph_num_int(count, 1, PH_WINDOW_MOST - 1, &most, err) ||
+        !ph_num_duration(slash + 1, within_s, err))
+        return false;
+    *n = (int)most;
+    return *within_s > 0 || ph_err_set(err, PH_WRONG, "no time is too short to count in");
+}
+
+/* What it asks is not a server. */
+static bool is_elsewhere(const struct ph_guard *g)
+{
+    return g->hold.kind == PH_HOLD_FILE || g->hold.kind == PH_HOLD_URL;
 }
 
 static bool add(struct ph_guards *all, enum ph_hold_kind kind, bool source, const char *sql,
@@ -31,6 +53,10 @@ static bool add(struct ph_guards *all, enum ph_hold_kind kind, bool source, cons
     if (kind == PH_HOLD_LAG) {
         g->lag = calloc(1, sizeof *g->lag);
         return g->lag || ph_err_nomem(err);
+    }
+    if (kind == PH_HOLD_CHECKPOINTS) {
+        g->window = calloc(1, sizeof *g->window);
+        return g->window || ph_err_nomem(err);
     }
     return true;
 }
@@ -69,15 +95,19 @@ bool ph_guards_init(struct ph_guards *all, const struct ph_guards_opts *opts, st
            add_both(all, l->max_xact_age_s > 0, PH_HOLD_XACT_AGE, err) &&
            add_both(all, l->max_slot_wal > 0, PH_HOLD_SLOT_WAL, err) &&
            (!l->min_free || !opts->target || add(all, PH_HOLD_FREE, false, NULL, err)) &&
+           (!l->max_checkpoints || !opts->target ||
+            add(all, PH_HOLD_CHECKPOINTS, false, NULL, err)) &&
            add_sql(all, PH_HOLD_CANARY, l->canary, err) &&
            add_sql(all, PH_HOLD_QUERY, l->pause_query, err) &&
-           (!l->pause_file || add(all, PH_HOLD_FILE, false, NULL, err));
+           (!l->pause_file || add(all, PH_HOLD_FILE, false, NULL, err)) &&
+           (!l->pause_url || add(all, PH_HOLD_URL, false, NULL, err));
 }
 
 void ph_guards_fini(struct ph_guards *all)
 {
     for (int i = 0; i < all->n; i++) {
         free(all->guard[i].lag);
+        free(all->guard[i].window);
         pthread_mutex_destroy(&all->guard[i].lock);
     }
     all->n = 0;
@@ -87,15 +117,14 @@ void ph_guards_fini(struct ph_guards *all)
 
 static unsigned sides_of(const struct ph_guard *g)
 {
-    if (g->hold.kind == PH_HOLD_FILE || g->hold.kind == PH_HOLD_QUERY ||
-        g->hold.kind == PH_HOLD_CANARY)
+    if (is_elsewhere(g) || g->hold.kind == PH_HOLD_QUERY || g->hold.kind == PH_HOLD_CANARY)
         return PH_AT_BOTH;
     return g->source ? PH_AT_SOURCE : PH_AT_TARGET;
 }
 
 static const char *server_of(const struct ph_guard *g)
 {
-    return g->hold.kind == PH_HOLD_FILE ? "" : g->source ? " of the source" : " of the target";
+    return is_elsewhere(g) ? "" : g->source ? " of the source" : " of the target";
 }
 
 void ph_guard_judge(struct ph_guard *g, double value, double limit, const char *fmt, ...)
@@ -145,6 +174,8 @@ void ph_guards_look(struct ph_guards *all)
 static bool connect(struct ph_guard *g, struct ph_err *err)
 {
     struct ph_guards *all = g->all;
+    if (g->hold.kind == PH_HOLD_URL)
+        return g->http || ph_http_open(&g->http, all->opts.limits->pause_url, &all->end, err);
     if (g->hold.kind == PH_HOLD_FILE || (g->conn && ph_conn_ok(g->conn)))
         return true;
     ph_conn_close(g->conn);
@@ -188,6 +219,8 @@ static void *guard_main(void *arg)
     }
     ph_conn_close(g->conn);
     g->conn = NULL;
+    ph_http_close(g->http);
+    g->http = NULL;
     return NULL;
 }
 

@@ -1,7 +1,7 @@
 /* Guards: what they watch makes a run pause or slow down, so that whoever else works on the two servers is served.
  *
- *     hard   lag of standbys, age of others' transactions, WAL that slots keep, free space, a query, a file:
- *            nobody touches that server (or, of a query or a file, either of them) until it is well again
+ *     hard   lag of standbys, age of others' transactions, WAL that slots keep, free space, requested checkpoints, a query, a file, a
+ *            URL: nobody touches that server (or, of the last three, either of them) until it is well again
  *     soft   others' active backends, latency of a canary: fewer workers, and less of the last one's time
  *
  * Each guard is a thread with a connection of its own, and asks twice a second (a canary oftener). It fails closed: until its first
@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "haul/judge.h"
 #include "haul/throttle.h"
+#include "io/http.h"
 #include "pg/conn.h"
 
 /* All zero: nothing is guarded. Texts are borrowed. */
@@ -28,31 +29,39 @@ struct ph_guard_limits {
     int max_load; /* active backends of others */
     double max_xact_age_s;
     uint64_t max_slot_wal, min_free;
+    int max_checkpoints; /* that were asked for, within checkpoints_s */
+    double checkpoints_s;
     const char *canary;      /* SQL, "source:" or "target:" (default) in front */
     double canary_limit;     /* times its baseline; 0: 2 */
     const char *pause_query; /* SQL, likewise */
     const char *pause_file;
+    const char *pause_url; /* 200: go on; 429 or 503: pause; else it was no answer */
 };
+
+/* "3/10m": so many within so long. PH_WRONG. */
+bool ph_guard_often(const char *text, int *n, double *within_s, struct ph_err *err);
 
 /* Whether SQL for a guard begins with a side, and which; *sql is what follows. */
 bool ph_guard_side(const char *text, bool *source, const char **sql);
 
-enum { PH_GUARDS_MAX = 12, PH_STANDBYS_MAX = 32 };
+enum { PH_GUARDS_MAX = 14, PH_STANDBYS_MAX = 32 };
 
 struct ph_guard {
     struct ph_guards *all;
     struct ph_hold hold;
-    bool source; /* the server that it asks; not of a file */
+    bool source; /* the server that it asks; not of a file or a URL */
     const char *sql;
     pthread_t thread;
     bool started;
     struct ph_conn *conn;
+    struct ph_http *http;
     _Atomic uint64_t heard_ns; /* its last good answer; 0: none yet */
     _Atomic bool off;          /* there is nothing that it could know */
     struct ph_judge_hard hard;
     struct ph_judge_soft soft;
     struct ph_judge_canary canary;
     struct ph_judge_lag *lag;
+    struct ph_judge_window *window;
     char standby[PH_STANDBYS_MAX][64]; /* that were seen */
     int n_standbys;
     pthread_mutex_t lock; /* of the error */

@@ -132,6 +132,10 @@ static const char slot_sql[] =
     " ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)), 0)"
     " FROM pg_catalog.pg_replication_slots";
 
+static const char checkpoints_sql[] = "SELECT checkpoints_req FROM pg_catalog.pg_stat_bgwriter";
+static const char checkpoints_sql_17[] =
+    "SELECT num_requested FROM pg_catalog.pg_stat_checkpointer";
+
 /* Directories that the target writes to; missing_ok: where the role may not see the setting. */
 static const char directories_sql[] =
     "SELECT pg_catalog.current_setting('data_directory', true) UNION ALL"
@@ -187,6 +191,14 @@ static bool judge_value(struct ph_guard *g, const struct ph_rows *rows)
                        "slots keep %s of WAL on the %s, limit %s", ph_num_show_bytes(a, value),
                        side_of(g), ph_num_show_bytes(b, (double)l->max_slot_wal));
         break;
+    case PH_HOLD_CHECKPOINTS: {
+        unsigned n =
+            ph_judge_window(g->window, ph_rows_uint(rows, 0, 0), l->checkpoints_s, ph_clock_s());
+        ph_guard_judge(g, n, l->max_checkpoints, "%u were requested on the %s within %s, limit %d",
+                       n, side_of(g), ph_num_show_duration(a, l->checkpoints_s),
+                       l->max_checkpoints);
+        break;
+    }
     default: /* a query of the user's: true, or not */
         g->hard = (struct ph_judge_hard){.below_since_s = -1};
         ph_guard_judge(g, ph_rows_count(rows) > 0 && ph_rows_bool(rows, 0, 0), 0.5,
@@ -206,6 +218,22 @@ static bool judge_file(struct ph_guard *g, struct ph_err *err)
                           strerror(errno));
     g->hard = (struct ph_judge_hard){.below_since_s = -1};
     ph_guard_judge(g, there, 0.5, "%s is there", path);
+    return true;
+}
+
+/* A URL. What is neither yes nor no is no answer: whoever speaks may be a proxy, or another program. */
+static bool judge_url(struct ph_guard *g, struct ph_err *err)
+{
+    char shown[PH_HTTP_SHOWN];
+    int status;
+    ph_http_show(shown, g->all->opts.limits->pause_url);
+    if (!ph_http_ask(g->http, &status, err))
+        return ph_err_prefix(err, "%s", shown);
+    if (status != 200 && status != 429 && status != 503)
+        return ph_err_set(err, PH_FAILED, "%s answers %d, which is neither 200 nor 429", shown,
+                          status);
+    g->hard = (struct ph_judge_hard){.below_since_s = -1};
+    ph_guard_judge(g, status != 200, 0.5, "%s answers %d", shown, status);
     return true;
 }
 
@@ -235,12 +263,16 @@ bool ph_guard_ask(struct ph_guard *g, struct ph_err *err)
     enum ph_hold_kind kind = g->hold.kind;
     if (kind == PH_HOLD_FILE)
         return judge_file(g, err);
+    if (kind == PH_HOLD_URL)
+        return judge_url(g, err);
     sql = kind == PH_HOLD_LAG        ? lag_sql
           : kind == PH_HOLD_LOAD     ? load_sql
           : kind == PH_HOLD_XACT_AGE ? age_sql
           : kind == PH_HOLD_SLOT_WAL ? slot_sql
           : kind == PH_HOLD_FREE     ? directories_sql
-                                     : sql;
+          : kind == PH_HOLD_CHECKPOINTS
+              ? ph_conn_server_version(g->conn) < 170000 ? checkpoints_sql : checkpoints_sql_17
+              : sql;
     double before = ph_clock_s();
     if (!ph_conn_query(g->conn, sql, &rows, err))
         return false;

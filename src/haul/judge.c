@@ -54,6 +54,19 @@ double ph_judge_lag(const struct ph_judge_lag *j, uint64_t replayed, double now_
     return 0;
 }
 
+unsigned ph_judge_window(struct ph_judge_window *j, uint64_t counter, double window_s, double now_s)
+{
+    uint64_t more = !j->known ? 0 : counter < j->counter ? counter : counter - j->counter;
+    j->known = true;
+    j->counter = counter;
+    for (uint64_t i = 0; i < more && i < PH_WINDOW_MOST; i++)
+        j->at_s[j->n++ % PH_WINDOW_MOST] = now_s;
+    unsigned kept = j->n < PH_WINDOW_MOST ? j->n : PH_WINDOW_MOST, within = 0;
+    for (unsigned i = j->n - kept; i != j->n; i++)
+        within += now_s - j->at_s[i % PH_WINDOW_MOST] < window_s;
+    return within;
+}
+
 static int by_size(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;

@@ -6,6 +6,7 @@
  *     lag     how far a standby is behind, by when the server's WAL had grown beyond what the standby has replayed. By our own
  *             monotonic clock: no server's clock, and no standby's good will, comes in.
  *     p99     of the last answers of a canary
+ *     window  how often a counter of the server's has grown within the last so many seconds
  */
 #ifndef PH_HAUL_JUDGE_H
 #define PH_HAUL_JUDGE_H
@@ -37,6 +38,18 @@ struct ph_judge_lag {
 void ph_judge_lag_note(struct ph_judge_lag *judge, uint64_t lsn, double now_s);
 /* Seconds that a standby which has replayed so much is behind; as far back as the samples go. */
 double ph_judge_lag(const struct ph_judge_lag *judge, uint64_t replayed, double now_s);
+
+enum { PH_WINDOW_MOST = 512 }; /* that are told apart; more are as many */
+struct ph_judge_window {
+    bool known;
+    uint64_t counter;
+    double at_s[PH_WINDOW_MOST]; /* when it grew; a ring */
+    unsigned n;
+};
+/* Notes what the counter says now, and returns how often it has grown within window_s. One that is smaller than before was
+ * reset: what it shows has happened since. What was before the first look is not known, and does not count. */
+unsigned ph_judge_window(struct ph_judge_window *judge, uint64_t counter, double window_s,
+                         double now_s);
 
 enum { PH_CANARY_WINDOW = 64, PH_CANARY_BASE = 32 };
 struct ph_judge_canary {

@@ -38,9 +38,11 @@ enum ph_hold_kind {
     PH_HOLD_XACT_AGE,
     PH_HOLD_SLOT_WAL,
     PH_HOLD_FREE,
+    PH_HOLD_CHECKPOINTS,
     PH_HOLD_CANARY,
     PH_HOLD_QUERY,
     PH_HOLD_FILE,
+    PH_HOLD_URL,
     PH_N_HOLDS,
 };
 

@@ -1,7 +1,9 @@
 """Each guard is provoked once, on real servers: the run pauses or slows down, says why, and goes on when all is well again."""
 
+import http.server
 import os
 import signal
+import threading
 import time
 
 import data
@@ -108,6 +110,59 @@ def a_query_a_file_and_a_slot_pause_while_they_say_so(t):
         goes_on(t)
         result = finish(t, run, "paused: query", "paused: slot_wal")
     assert "its signal is lost" not in result.err, result
+
+
+class Oracle(http.server.ThreadingHTTPServer):
+    """Answers every GET with its status; 0: takes the question and says nothing."""
+    daemon_threads, status = True, 200
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.url = "http://127.0.0.1:%d/go" % self.server_port
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        while self.server.status == 0:
+            time.sleep(0.1)
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@story()
+def a_url_pauses_while_it_says_so_and_while_it_says_anything_else_or_nothing(t):
+    data.blob(t, 14)
+    with Oracle() as oracle:
+        oracle.status = 404
+        url = oracle.url + "?token=sesame"
+        with t.start_copy(*SLOW, "--pause-url", url, "--max-checkpoints", "2/2s", "-v") as run:
+            wait_for(lambda: t.target.one("select to_regclass('pghaul.live') is not null") == "t", "the ledger")
+            held_by(t, "url: not known yet: %s answers 404" % oracle.url)
+            assert t.landed() == 0
+            oracle.status = 200
+            t.when_landed(1, run)
+            for status in 429, 503:
+                oracle.status = status
+                held_by(t, "url: %s answers %d" % (oracle.url, status))
+                nothing_moves(t)
+                oracle.status = 200
+                goes_on(t)
+            for _ in range(3):
+                t.target.query("checkpoint")
+            held_by(t, "checkpoints: 3 were requested on the target within 2.0 s, limit 2")
+            goes_on(t)
+            oracle.status = 0
+            held_by(t, "url: its signal is lost: %s: " % oracle.url, timeout=12)
+            nothing_moves(t)
+            oracle.status = 200
+            goes_on(t)
+            result = finish(t, run, "paused: url: ", "it goes on")
+        assert "sesame" not in result.err, result
+    t.copy(*SLOW, "--pause-url", "http://me:sesame@localhost/").expect(2, "netrc")
 
 
 @story()

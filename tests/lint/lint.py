@@ -67,6 +67,10 @@ def layers():
                 yield f"{where}: src/io/ring.c is the one door to io_uring"
             if name.startswith("lz4") and rel(path) != "src/io/frame.c":
                 yield f"{where}: src/io/frame.c is the one door to lz4"
+            if name.startswith("curl/") and rel(path) != "src/io/http.c":
+                yield f"{where}: src/io/http.c is the one door to libcurl"
+            if name == "microhttpd.h" and rel(path) != "src/cli/listener.c":
+                yield f"{where}: src/cli/listener.c is the one door to libmicrohttpd"
             if not quoted or name.startswith("pghaul/"):
                 continue
             folder = name.split("/")[0]

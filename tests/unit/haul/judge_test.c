@@ -87,12 +87,27 @@ TEST(a_baseline_of_microseconds_is_taken_for_a_millisecond)
     assert_true(j.base_s == 0.001);
 }
 
+TEST(what_a_counter_grew_by_counts_for_as_long_as_its_window)
+{
+    struct ph_judge_window *j = calloc(1, sizeof *j);
+    assert_int_equal(ph_judge_window(j, 100, 10, 0), 0); /* before we looked */
+    assert_int_equal(ph_judge_window(j, 101, 10, 1), 1);
+    assert_int_equal(ph_judge_window(j, 103, 10, 5), 3);
+    assert_int_equal(ph_judge_window(j, 103, 10, 10.5), 3);
+    assert_int_equal(ph_judge_window(j, 103, 10, 11), 2);
+    assert_int_equal(ph_judge_window(j, 2, 10, 12), 4); /* it was reset */
+    assert_int_equal(ph_judge_window(j, 2, 10, 22), 0);
+    assert_int_equal(ph_judge_window(j, 1u << 30, 10, 23), PH_WINDOW_MOST);
+    free(j);
+}
+
 int main(void)
 {
     return RUN(cmocka_unit_test(a_hard_guard_holds_at_once_and_lets_go_after_a_while_well_below),
                cmocka_unit_test(a_value_around_its_limit_pauses_once),
                cmocka_unit_test(a_share_is_halved_at_once_and_grows_by_a_tenth_a_second),
                cmocka_unit_test(a_standby_is_as_far_behind_as_the_wal_is_old_that_it_lacks),
+               cmocka_unit_test(what_a_counter_grew_by_counts_for_as_long_as_its_window),
                cmocka_unit_test(a_canary_knows_its_baseline_and_forgives_one_slow_answer),
                cmocka_unit_test(a_baseline_of_microseconds_is_taken_for_a_millisecond));
 }
