@@ -7,7 +7,7 @@ static const int since[PH_N_FEATURES] = {
     [PH_HAS_IDLE_SESSION_TIMEOUT] = 14, [PH_HAS_CLIENT_CHECK] = 14,
     [PH_HAS_PARAMETER_GRANTS] = 15,     [PH_HAS_OCTAL_CHAR] = 16,
     [PH_HAS_TRANSACTION_TIMEOUT] = 17,  [PH_HAS_INFINITE_INTERVALS] = 17,
-    [PH_HAS_PADDED_LSN] = 19,
+    [PH_HAS_CHECKPOINTER_STATS] = 17,   [PH_HAS_PADDED_LSN] = 19,
 };
 
 int ph_feature_since(enum ph_feature feature)

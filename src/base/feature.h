@@ -24,6 +24,7 @@ enum ph_feature {
     PH_HAS_PARAMETER_GRANTS,     /* 15: GRANT SET ON PARAMETER */
     PH_HAS_OCTAL_CHAR,           /* 16: "char" shows bytes that are no ASCII in octal */
     PH_HAS_TRANSACTION_TIMEOUT,  /* 17 */
+    PH_HAS_CHECKPOINTER_STATS,   /* 17: pg_stat_checkpointer, before that in pg_stat_bgwriter */
     PH_HAS_INFINITE_INTERVALS,   /* 17: the outermost intervals became infinite */
     PH_HAS_PADDED_LSN,           /* 19: pg_lsn shows zeros in front of its second half */
     PH_N_FEATURES

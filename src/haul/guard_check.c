@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/feature.h"
 #include "base/num.h"
 #include "haul/guard.h"
 
@@ -271,7 +272,9 @@ bool ph_guard_ask(struct ph_guard *g, struct ph_err *err)
           : kind == PH_HOLD_SLOT_WAL ? slot_sql
           : kind == PH_HOLD_FREE     ? directories_sql
           : kind == PH_HOLD_CHECKPOINTS
-              ? ph_conn_server_version(g->conn) < 170000 ? checkpoints_sql : checkpoints_sql_17
+              ? ph_feature_has(ph_conn_server_version(g->conn), PH_HAS_CHECKPOINTER_STATS)
+                    ? checkpoints_sql_17
+                    : checkpoints_sql
               : sql;
     double before = ph_clock_s();
     if (!ph_conn_query(g->conn, sql, &rows, err))

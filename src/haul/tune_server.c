@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/feature.h"
 #include "base/num.h"
 #include "haul/tune_run.h"
 #include "pg/sql.h"
@@ -74,7 +75,7 @@ void ph_tune_count(struct ph_tune *t, struct ph_tune_counters *c)
     struct ph_rows *rows = NULL;
     struct ph_err ignored;
     *c = (struct ph_tune_counters){0};
-    const char *sql = ph_conn_server_version(t->target) >= 170000
+    const char *sql = ph_feature_has(ph_conn_server_version(t->target), PH_HAS_CHECKPOINTER_STATS)
                           ? "SELECT num_requested, num_timed, pg_catalog.pg_wal_lsn_diff("
                             "pg_catalog.pg_current_wal_insert_lsn(), '0/0') FROM"
                             " pg_catalog.pg_stat_checkpointer"
