@@ -4,11 +4,10 @@
 
 #include "base/buf.h"
 #include "base/feature.h"
+#include "plan/format_cast.h"
 
 /* OIDs from here on differ from database to database (FirstGenbkiObjectId). */
 enum { FIRST_UNSTABLE_OID = 10000 };
-
-enum { DEEPEST = 64 }; /* no type nests like this; a catalog gone wrong may */
 
 /* One comparison, top to bottom. */
 struct look {
@@ -20,24 +19,6 @@ struct look {
     bool firm; /* a reason against binary that holds for every value */
     int depth;
 };
-
-static bool is_builtin(const struct ph_type *type, const char *name)
-{
-    return !strcmp(type->name, name) && !strcmp(type->schema, "pg_catalog");
-}
-
-static bool is_one_of(const struct ph_type *type, const char *const *names)
-{
-    for (; *names; names++)
-        if (is_builtin(type, *names))
-            return true;
-    return false;
-}
-
-static bool is_citext(const struct ph_type *type)
-{
-    return type->extension && !strcmp(type->extension, "citext") && !strcmp(type->name, "citext");
-}
 
 static const char *shown(const struct look *look, const struct ph_types *types,
                          const struct ph_type *type)
@@ -97,52 +78,6 @@ static void want_text(struct look *look, const char *fmt, ...)
     look->firm = true;
 }
 
-/* Modifiers. */
-
-enum room {
-    ROOM_SAME,  /* every value passes, byte by byte */
-    ROOM_WIDER, /* every value fits, and is written differently there: padded, more decimals */
-    ROOM_LESS,  /* some could be cut, rounded or refused */
-};
-
-static int numeric_precision(int typmod)
-{
-    return ((typmod - 4) >> 16) & 0xffff;
-}
-
-/* Signed, 11 bits, since PostgreSQL 15; what older servers store reads the same. */
-static int numeric_scale(int typmod)
-{
-    return (((typmod - 4) & 0x7ff) ^ 1024) - 1024;
-}
-
-static enum room numeric_room(int from, int to)
-{
-    int whole_from = numeric_precision(from) - numeric_scale(from);
-    int whole_to = numeric_precision(to) - numeric_scale(to);
-    if (whole_to < whole_from || numeric_scale(to) < numeric_scale(from))
-        return ROOM_LESS;
-    return numeric_scale(to) == numeric_scale(from) ? ROOM_SAME : ROOM_WIDER;
-}
-
-/* From one modifier to another of the same type. */
-static enum room typmod_room(const struct ph_type *type, int from, int to)
-{
-    static const char *const lengths[] = {"varchar",   "varbit",      "time", "timetz",
-                                          "timestamp", "timestamptz", NULL};
-    if (from == to || to < 0)
-        return ROOM_SAME;
-    if (from < 0) /* times have six decimals at most anyway */
-        return is_one_of(type, lengths + 2) && to >= 6 ? ROOM_SAME : ROOM_LESS;
-    if (is_one_of(type, lengths))
-        return from <= to ? ROOM_SAME : ROOM_LESS;
-    if (is_builtin(type, "bpchar"))
-        return from < to ? ROOM_WIDER : ROOM_LESS;
-    if (is_builtin(type, "numeric"))
-        return numeric_room(from, to);
-    return ROOM_LESS;
-}
-
 /* Deep comparison. */
 
 static const char *const reg_types[] = {
@@ -155,7 +90,7 @@ static const char *const never_empty[] = {"tsquery", "int2vector", "oidvector", 
 static void note_empty(struct look *look, const struct ph_type *s)
 {
     bool firm = look->firm;
-    if (is_one_of(s, never_empty))
+    if (ph_type_is_one_of(s, never_empty))
         want_text(look, "an empty %s has no binary form that is taken back", s->name);
     look->firm = firm;
 }
@@ -163,11 +98,11 @@ static void note_empty(struct look *look, const struct ph_type *s)
 static void note_binary(struct look *look, const struct ph_type *s, const struct ph_type *d)
 {
     const char *name = shown_source(look, s);
-    if (is_one_of(s, reg_types)) {
+    if (ph_type_is_one_of(s, reg_types)) {
         look->fit->qualify = true;
         want_text(look, "%s is a number that means something else on another server", name);
     }
-    if (is_builtin(s, "xml"))
+    if (ph_type_is_builtin(s, "xml"))
         want_text(look, "xml loses its declaration by any output but a cast to text");
     if (!s->has_send || !d->has_receive)
         want_text(look, "%s has no binary form", name);
@@ -175,12 +110,12 @@ static void note_binary(struct look *look, const struct ph_type *s, const struct
         want_text(look, "extension %s is %s in the source and %s in the target", s->extension,
                   s->extension_version, d->extension_version);
     note_empty(look, s);
-    if (is_builtin(s, "interval") &&
+    if (ph_type_is_builtin(s, "interval") &&
         ph_feature_has(look->format->source_version, PH_HAS_INFINITE_INTERVALS) &&
         !ph_feature_has(look->format->target_version, PH_HAS_INFINITE_INTERVALS))
         want_text(look, "the target would take infinite intervals for finite ones");
-    look->fit->money = look->fit->money || is_builtin(s, "money");
-    look->fit->oid = look->fit->oid || is_builtin(s, "oid") || !strcmp(s->name, "lo");
+    look->fit->money = look->fit->money || ph_type_is_builtin(s, "money");
+    look->fit->oid = look->fit->oid || ph_type_is_builtin(s, "oid") || !strcmp(s->name, "lo");
 }
 
 /* Arrays and composites carry the OIDs of their parts; servers before 14 insist on their own. */
@@ -208,16 +143,6 @@ static bool same_below(struct look *look, const char *step, uint32_t source, int
     look->path.len = len;
     look->path.data[len] = '\0';
     return ok;
-}
-
-/* Extensions may live in another schema over there; everything else is named in full. */
-static bool same_name(const struct ph_type *s, const struct ph_type *d)
-{
-    if (strcmp(s->name, d->name) != 0)
-        return false;
-    if (s->extension && d->extension)
-        return !strcmp(s->extension, d->extension);
-    return !s->extension && !d->extension && !strcmp(s->schema, d->schema);
 }
 
 static bool same_labels(struct look *look, const struct ph_type *s, const struct ph_type *d)
@@ -259,7 +184,7 @@ static bool same_structure(struct look *look, const struct ph_type *s, int sourc
     switch (s->kind) {
     case 'd':
         return same_below(look, "", s->base, s->base_typmod, d->base, d->base_typmod, false) ||
-               differ(look, "domain %s has other types beneath", shown_source(look, s));
+               differ(look, "domain %s has other types ph_type_beneath", shown_source(look, s));
     case 'e':
         return same_labels(look, s, d);
     case 'c':
@@ -270,7 +195,7 @@ static bool same_structure(struct look *look, const struct ph_type *s, int sourc
     case 'b':
         if (s->length != d->length || s->by_value != d->by_value)
             return differ(look, "%s is stored in another way in the target", shown_source(look, s));
-        return typmod_room(s, source_typmod, target_typmod) == ROOM_SAME ||
+        return ph_type_room(s, source_typmod, target_typmod) == PH_ROOM_SAME ||
                differ(look, "the target's %s is narrower", shown_target(look, d));
     default:
         return differ(look, "%s is no type of columns", shown_source(look, s));
@@ -284,11 +209,11 @@ static bool same(struct look *look, uint32_t source, int source_typmod, uint32_t
 {
     const struct ph_type *s = ph_types_find(look->format->source, source);
     const struct ph_type *d = ph_types_find(look->format->target, target);
-    if (!s || !d || look->depth >= DEEPEST)
+    if (!s || !d || look->depth >= PH_TYPE_DEEPEST)
         return differ(look, "a type is not known to the catalog");
     if (s->element && d->element)
         return same_below(look, "[]", s->element, source_typmod, d->element, target_typmod, true);
-    if (s->element || d->element || s->kind != d->kind || !same_name(s, d))
+    if (s->element || d->element || s->kind != d->kind || !ph_type_same_name(s, d))
         return differ(look, "%s in the source is %s in the target", shown_source(look, s),
                       shown_target(look, d));
     note_binary(look, s, d);
@@ -298,136 +223,11 @@ static bool same(struct look *look, uint32_t source, int source_typmod, uint32_t
     return ok;
 }
 
-/* Different types, same values. */
-
-struct bare {
-    const struct ph_type *type; /* beneath all domains */
-    int typmod;
-};
-
-static struct bare beneath(const struct ph_types *types, uint32_t oid, int typmod)
-{
-    const struct ph_type *t = ph_types_find(types, oid);
-    for (int i = 0; t && t->kind == 'd' && i < DEEPEST; i++) {
-        typmod = t->base_typmod;
-        t = ph_types_find(types, t->base);
-    }
-    return (struct bare){t, typmod};
-}
-
-/* The header of a varlena is no part of its length limit: atttypmod - 4. */
-static int char_limit(int typmod)
-{
-    return typmod < 0 ? -1 : typmod - 4;
-}
-
-/* Whether every value of s has the same bytes as a value of d. */
-static bool same_bytes(struct bare s, struct bare d)
-{
-    enum { NAME_BYTES = 63 };
-    int from = char_limit(s.typmod), to = char_limit(d.typmod);
-    bool from_varchar = is_builtin(s.type, "varchar"), to_varchar = is_builtin(d.type, "varchar");
-    bool to_text = is_builtin(d.type, "text") || is_citext(d.type) || (to_varchar && to < 0);
-    if (from_varchar || is_builtin(s.type, "text") || is_citext(s.type))
-        return to_text || (from_varchar && to_varchar && from >= 0 && from <= to);
-    if (is_builtin(s.type, "name"))
-        return to_text || (to_varchar && to >= NAME_BYTES);
-    if (is_builtin(s.type, "bit") && is_builtin(d.type, "varbit"))
-        return d.typmod < 0 || (s.typmod >= 0 && s.typmod <= d.typmod);
-    return false;
-}
-
-struct lossless {
-    const char *source, *target; /* in pg_catalog */
-    int digits;                  /* to numeric: what a value may need in front of the point */
-};
-
-static const struct lossless casts[] = {
-    {"int2", "int4", 0},     {"int2", "int8", 0},      {"int2", "float4", 0},
-    {"int2", "float8", 0},   {"int2", "numeric", 5},   {"int4", "int8", 0},
-    {"int4", "float8", 0},   {"int4", "numeric", 10},  {"int8", "numeric", 19},
-    {"float4", "float8", 0}, {"date", "timestamp", 0}, {"cidr", "inet", 0},
-    {"oid", "int8", 0},      {"int2", "text", 0},      {"int4", "text", 0},
-    {"int8", "text", 0},     {"char", "text", 0},      {"uuid", "text", 0},
-    {"json", "text", 0}};
-
-/* The cast that makes a value of s one of d and loses nothing, without "::"; NULL when there is
- * none. A modifier is named only where it is proven to be wide enough: an explicit cast to a narrow
- * one would cut in silence. */
-static const char *lossless_cast(const struct ph_format_sides *format, struct bare s, struct bare d)
-{
-    if (same_bytes(s, d) && !is_citext(d.type))
-        return is_builtin(d.type, "varbit") ? "pg_catalog.varbit" : "pg_catalog.text";
-    bool to_text = is_builtin(d.type, "text") || (is_builtin(d.type, "varchar") && d.typmod < 0);
-    if (s.type->kind == 'e' && to_text)
-        return "pg_catalog.text";
-    for (size_t i = 0; i < sizeof casts / sizeof *casts; i++) {
-        const struct lossless *c = &casts[i];
-        bool target_fits = !strcmp(c->target, "text") ? to_text : is_builtin(d.type, c->target);
-        if (!is_builtin(s.type, c->source) || !target_fits)
-            continue;
-        if (c->digits == 0 || d.typmod < 0)
-            return ph_arena_printf(format->arena, "pg_catalog.%s", c->target);
-        int scale = numeric_scale(d.typmod), precision = numeric_precision(d.typmod);
-        if (scale < 0 || precision - scale < c->digits)
-            return NULL;
-        return ph_arena_printf(format->arena, "pg_catalog.numeric(%d,%d)", precision, scale);
-    }
-    return NULL;
-}
-
-/* The same type with a wider modifier: the cast writes values as the target would, so that both
- * ends have the same bytes to compare. */
-static const char *widening_cast(const struct ph_format_sides *format, struct bare s, struct bare d)
-{
-    if (!same_name(s.type, d.type) || s.type->element ||
-        typmod_room(s.type, s.typmod, d.typmod) != ROOM_WIDER)
-        return NULL;
-    if (is_builtin(s.type, "bpchar"))
-        return ph_arena_printf(format->arena, "pg_catalog.bpchar(%d)", char_limit(d.typmod));
-    return ph_arena_printf(format->arena, "pg_catalog.numeric(%d,%d)", numeric_precision(d.typmod),
-                           numeric_scale(d.typmod));
-}
-
-/* Arrays of what can be cast; the target's elements must not be a domain, which the source need not
- * have. */
-static const char *array_cast(const struct ph_format_sides *format, struct bare s, struct bare d)
-{
-    if (!s.type->element || !d.type->element)
-        return NULL;
-    struct bare se = beneath(format->source, s.type->element, s.typmod);
-    struct bare de = {ph_types_find(format->target, d.type->element), d.typmod};
-    if (!se.type || !de.type || se.type->element || de.type->kind != 'b' ||
-        strcmp(de.type->schema, "pg_catalog") != 0)
-        return NULL;
-    const char *cast = lossless_cast(format, se, de);
-    if (!cast && same_name(se.type, de.type) &&
-        typmod_room(se.type, se.typmod, de.typmod) == ROOM_SAME)
-        cast = ph_arena_printf(format->arena, "pg_catalog.%s", de.type->name); /* was a domain's */
-    if (!cast)
-        return NULL;
-    /* the array type that the target has is that of its own element type: varchar[] is not text[]
-     */
-    if (is_builtin(de.type, "varchar"))
-        cast = "pg_catalog.varchar";
-    return ph_arena_printf(format->arena, "%s[]", cast);
-}
-
-/* 0.1 of 24 bits, written, read and kept with 53 bits, is another number. */
-static bool widens_float(const struct ph_format_sides *format, struct bare s, struct bare d)
-{
-    if (s.type->element && d.type->element) {
-        s = beneath(format->source, s.type->element, -1);
-        d = beneath(format->target, d.type->element, -1);
-    }
-    return s.type && d.type && is_builtin(s.type, "float4") && is_builtin(d.type, "float8");
-}
-
 static bool is_same_domain(const struct ph_format_sides *format, uint32_t source, uint32_t target)
 {
     const struct ph_type *s = ph_types_find(format->source, source);
     const struct ph_type *d = ph_types_find(format->target, target);
-    return s && d && s->kind == 'd' && d->kind == 'd' && same_name(s, d);
+    return s && d && s->kind == 'd' && d->kind == 'd' && ph_type_same_name(s, d);
 }
 
 /* Types that are not the same: without their domains they may be, have the same bytes, or be cast.
@@ -437,8 +237,8 @@ static bool convert(struct look *look, uint32_t source, int source_typmod, uint3
 {
     const struct ph_format_sides *format = look->format;
     struct ph_fit *fit = look->fit;
-    struct bare s = beneath(format->source, source, source_typmod);
-    struct bare d = beneath(format->target, target, target_typmod);
+    struct ph_bare s = ph_type_beneath(format->source, source, source_typmod);
+    struct ph_bare d = ph_type_beneath(format->target, target, target_typmod);
     if (!s.type || !d.type || is_same_domain(format, source, target))
         return false;
     struct ph_buf why_not = look->why_not; /* the first difference stays the one that is told */
@@ -447,24 +247,20 @@ static bool convert(struct look *look, uint32_t source, int source_typmod, uint3
     bool alike = peeled && same(look, s.type->oid, s.typmod, d.type->oid, d.typmod);
     ph_buf_fini(&look->why_not);
     look->why_not = why_not;
-    if (alike || same_bytes(s, d)) {
+    if (alike || ph_type_same_bytes(s, d)) {
         fit->kind = PH_FIT_BINARY;
         fit->why = ph_arena_printf(format->arena, "same bytes: %s and %s",
                                    shown_source(look, s.type), shown_target(look, d.type));
         if (alike)
-            fit->why = ph_arena_printf(format->arena, "same type beneath the domain: %s",
+            fit->why = ph_arena_printf(format->arena, "same type ph_type_beneath the domain: %s",
                                        shown_source(look, s.type));
         return true;
     }
-    const char *cast = lossless_cast(format, s, d);
-    if (!cast)
-        cast = widening_cast(format, s, d);
-    if (!cast)
-        cast = array_cast(format, s, d);
+    const char *cast = ph_cast_lossless(format, s, d);
     if (!cast)
         return false;
     fit->kind = PH_FIT_CAST;
-    fit->rounds = widens_float(format, s, d);
+    fit->rounds = ph_cast_widens_float(format, s, d);
     fit->cast = ph_arena_printf(format->arena, "::%s", cast);
     fit->why = ph_arena_printf(format->arena, "%s to %s, lossless", shown_source(look, s.type),
                                shown_target(look, d.type));
@@ -475,12 +271,12 @@ static bool convert(struct look *look, uint32_t source, int source_typmod, uint3
  * it as it is (while xml_recv would believe an encoding that the declaration names). */
 static const char *keep_declaration(const struct ph_format_sides *format, uint32_t source)
 {
-    struct bare s = beneath(format->source, source, -1);
-    if (s.type && is_builtin(s.type, "xml"))
+    struct ph_bare s = ph_type_beneath(format->source, source, -1);
+    if (s.type && ph_type_is_builtin(s.type, "xml"))
         return "::pg_catalog.text";
     if (s.type && s.type->element)
-        s = beneath(format->source, s.type->element, -1);
-    return s.type && is_builtin(s.type, "xml") ? "::pg_catalog.text[]" : "";
+        s = ph_type_beneath(format->source, s.type->element, -1);
+    return s.type && ph_type_is_builtin(s.type, "xml") ? "::pg_catalog.text[]" : "";
 }
 
 void ph_format_fit(const struct ph_format_sides *format, uint32_t source, int source_typmod,
@@ -518,8 +314,8 @@ const char *ph_format_compare(const struct ph_types *types, uint32_t oid)
                                          "date",   "time",  "timestamp", "timestamptz", "uuid",
                                          "bytea",  "char",  "name",      "macaddr",     "macaddr8",
                                          "pg_lsn", "money", "bit",       NULL};
-    struct bare t = beneath(types, oid, -1);
-    bool is_strict = t.type && (t.type->kind == 'e' || is_one_of(t.type, strict));
+    struct ph_bare t = ph_type_beneath(types, oid, -1);
+    bool is_strict = t.type && (t.type->kind == 'e' || ph_type_is_one_of(t.type, strict));
     return is_strict ? "" : "::pg_catalog.text COLLATE pg_catalog.\"C\"";
 }
 
@@ -534,7 +330,7 @@ const char *ph_format_as_text(struct ph_arena *arena, const struct ph_types *typ
 static bool is_portable(const struct ph_types *types, uint32_t oid, int depth)
 {
     const struct ph_type *t = ph_types_find(types, oid);
-    if (!t || depth >= DEEPEST)
+    if (!t || depth >= PH_TYPE_DEEPEST)
         return false;
     if (t->element)
         return t->element < FIRST_UNSTABLE_OID && is_portable(types, t->element, depth + 1);
