@@ -224,6 +224,7 @@ CREATE TABLE pghaul.step (
     object     text NOT NULL, -- for people
     tabs       int[],         -- ledger tables whose shards must all have landed; NULL: those of all tables
     after      bigint[] NOT NULL DEFAULT '{}', -- steps that must be done before; of a negative one, only that it is done or has failed
+    behind     bigint NOT NULL DEFAULT 0, -- all steps up to this one must be done before
     sql        text NOT NULL, -- statements in order, separated by semicolons; an `outside` step has one
     outside    boolean NOT NULL DEFAULT false, -- cannot be in a transaction
     alone      text,          -- never two of the same word at once: they would wait for each other's locks
@@ -655,7 +656,7 @@ BEGIN
     END IF;
     WITH open AS MATERIALIZED (SELECT DISTINCT h.tab FROM pghaul.shard h
                                 WHERE h.job = a_job AND h.state NOT IN ('landed', 'verified')),
-    planned AS MATERIALIZED (SELECT x.id, x.tabs, x.after FROM pghaul.step x
+    planned AS MATERIALIZED (SELECT x.id, x.tabs, x.after, x.behind FROM pghaul.step x
                               WHERE x.job = a_job AND x.state = 'planned' AND x.mover IS NULL),
     blocked AS (SELECT x.id FROM planned x, unnest(x.after) a
                   JOIN pghaul.step b ON b.job = a_job AND b.id = abs(a)
@@ -663,7 +664,9 @@ BEGIN
                  UNION ALL
                 SELECT x.id FROM planned x, unnest(x.tabs) t JOIN open o ON o.tab = t
                  UNION ALL
-                SELECT x.id FROM planned x WHERE x.tabs IS NULL AND EXISTS (SELECT FROM open))
+                SELECT x.id FROM planned x
+                 WHERE x.tabs IS NULL AND EXISTS (SELECT FROM open)
+                    OR x.behind >= (SELECT min(b.id) FROM pghaul.step b WHERE b.job = a_job AND b.state <> 'done'))
     UPDATE pghaul.step s SET ready = NOT s.ready
      WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL
        AND s.ready = (s.id IN (SELECT b.id FROM blocked b));

@@ -46,17 +46,27 @@ static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows,
 
 enum { ROWS_PER_INSERT = 200 };
 
+/* Whether it comes after every step up to some one: lists of all steps would make the ledger's work grow with their square. */
+static bool is_behind_all(const struct ph_step *s)
+{
+    for (int i = 0; i < s->n_after; i++)
+        if (s->after[i] != i + 1)
+            return false;
+    return true;
+}
+
 static void add_row(struct ph_buf *sql, int64_t job, const struct ph_step *s)
 {
+    bool behind = is_behind_all(s);
     ph_sql_add(sql, "(%D, %D, %L, %L, ", job, s->id, s->kind, s->object);
     ph_buf_add(sql, s->tabs ? "'{" : "NULL");
     for (int i = 0; s->tabs && i < s->n_tabs; i++)
         ph_sql_add(sql, "%s%d", i ? "," : "", s->tabs[i]);
     ph_sql_add(sql, "%s'{", s->tabs ? "}', " : ", ");
-    for (int i = 0; i < s->n_after; i++)
+    for (int i = 0; i < s->n_after && !behind; i++)
         ph_sql_add(sql, "%s%D", i ? "," : "", s->after[i]);
-    ph_sql_add(sql, "}', %L, %s, %L, %D, %s)", s->sql, s->outside ? "true" : "false", s->alone,
-               s->weight, s->restores ? "true" : "false");
+    ph_sql_add(sql, "}', %d, %L, %s, %L, %D, %s)", behind ? s->n_after : 0, s->sql,
+               s->outside ? "true" : "false", s->alone, s->weight, s->restores ? "true" : "false");
 }
 
 bool ph_ledger_steps_put(struct ph_conn *conn, int64_t job, const struct ph_steps *steps,
@@ -64,9 +74,10 @@ bool ph_ledger_steps_put(struct ph_conn *conn, int64_t job, const struct ph_step
 {
     struct ph_buf sql = {0};
     for (int begin = 0; begin < steps->n; begin += ROWS_PER_INSERT) {
-        ph_sql_add(&sql,
-                   "INSERT INTO pghaul.step (job, id, kind, object, tabs, after, sql, outside,"
-                   " alone, weight, restores) VALUES ");
+        ph_sql_add(
+            &sql,
+            "INSERT INTO pghaul.step (job, id, kind, object, tabs, after, behind, sql, outside,"
+            " alone, weight, restores) VALUES ");
         for (int i = begin; i < steps->n && i < begin + ROWS_PER_INSERT; i++) {
             ph_buf_add(&sql, i > begin ? ", " : "");
             add_row(&sql, job, &steps->items[i]);

@@ -261,3 +261,27 @@ def a_lost_snapshot_halts_the_builders_and_nothing_else(t):
     assert t.target.int("select attempt from pghaul.step where object like '%a_slow%'") > 1, "the builder went on"
     same_shape(before, t.target)
     t.whole("a", "narrow")
+
+
+@story()
+def a_mover_that_joins_takes_over_what_a_dead_one_was_building(t):
+    t.both("create table a (i int); create function slow(i int) returns int immutable language plpgsql as "
+           "'begin perform pg_sleep(0.001); return i; end'")
+    t.source.query("insert into a select generate_series(1, 2500)")
+    t.target.query(";".join("create index a_%d on a (slow(i + %d))" % (i, i) for i in range(3)))
+    before = shape(t.target)
+    args = ("-t", "a", "--defer-indexes", "-j", 1)
+    building = "select count(*) from pg_stat_activity where query like '%slow%' and state = 'active' and " \
+               "application_name like 'pghaul/%/b%'"
+    with t.start_copy(*args) as first:
+        wait_for(lambda: t.target.int(building) == 1, "an index in the making")
+        with t.start_copy(*args, "--join") as second:
+            wait_for(lambda: t.target.int(building) == 2, "a second one, by the mover that has joined")
+            assert t.target.int("select count(distinct mover) from pghaul.step where mover is not null") == 2
+            first.kill9()
+            t.target.query("create or replace function slow(i int) returns int immutable language plpgsql as "
+                           "'begin return i; end'")
+            second.wait().expect(0)
+    assert t.target.column("select attempt from pghaul.step order by 1") == ["1", "1", "2"], "claims"
+    same_shape(before, t.target)
+    t.whole("a")

@@ -57,7 +57,9 @@ ODD = {
         "select id, state from pghaul.step where state <> 'planned' and mover is not null or state = 'done' and error is not null",
     "a step is done before one that it comes after":
         "select s.id, a from pghaul.step s, unnest(s.after) a join pghaul.step b on b.id = abs(a) where b.job = s.job "
-        "and s.state = 'done' and (b.state = 'planned' or a > 0 and b.state <> 'done')",
+        "and s.state = 'done' and (b.state = 'planned' or a > 0 and b.state <> 'done') "
+        "union all select s.id, b.id from pghaul.step s join pghaul.step b on b.job = s.job and b.id <= s.behind "
+        "where s.state = 'done' and b.state <> 'done'",
     "7: a receipt is not filled in":
         "select shard from {r} where rows is null or bytes is null or hash !~ '^[0-9a-f]{{32}}$' "
         "or xid is null or landed_at is null",
