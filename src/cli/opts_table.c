@@ -254,6 +254,16 @@ const struct ph_option ph_options[] = {
 
     {"sums", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(sums),
      .help = "compare exact sums, extremes and null counts of numeric and time columns, too"},
+    {"queries", 0, "FILE", PH_OPT_TEXT, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_PATH, F(queries),
+     .help = "ask both sides the queries of a file (YAML: name, sql or source and target, "
+             "tolerance), and compare the answers; of tables, only what is named is compared then"},
+    {"every", 0, "TIME", PH_OPT_SPAN, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_NOT_FILE, F(every_s),
+     .min = 0, .max = MONTH_S, .help = "ask --queries again so often; the log has every round"},
+    {"for", 0, "TIME", PH_OPT_SPAN, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_NOT_FILE, F(for_s),
+     .min = 0, .max = 12 * (int64_t)MONTH_S, .help = "and for so long"},
+    {"statement-timeout", 0, "TIME", PH_OPT_SPAN, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0,
+     F(statement_timeout_s), .min = 0, .max = MONTH_S,
+     .help = "a query of --queries may take so long, default: no limit"},
     {"definitions", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(definitions),
      .help = "compare definitions too: columns, constraints, indexes, sequences, triggers, grants, "
              "...; with --all those of the whole database. Also written --schema, without a value"},

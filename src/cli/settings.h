@@ -73,6 +73,8 @@ struct ph_settings {
     int max_delete, max_differences, sample_rows, sample_seed;
     double recheck_s;
     bool sums;
+    const char *queries;
+    double every_s, for_s, statement_timeout_s;
     bool definitions, schema_only, no_owner, no_privileges, no_comments;
 
     const char *write_file;
