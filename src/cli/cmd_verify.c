@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/progress.h"
 #include "cli/queryfile.h"
 #include "cli/render.h"
 #include "haul/verify.h"
@@ -107,7 +108,11 @@ static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
         .no_privileges = s->no_privileges,
         .no_comments = s->no_comments,
     };
+    struct ph_view *view = ph_view_new(cli->log, s, cli->interrupt);
+    job.progress = ph_view_tick;
+    job.arg = view;
     bool ok = ph_verify_run(&opts, &result, err);
+    ph_view_free(view);
     bool judged = ok || err->code == PH_DIFFERS;
     ph_term_look(&term, STDOUT_FILENO);
     if (s->json && judged)
