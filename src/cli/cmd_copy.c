@@ -101,9 +101,14 @@ static bool read_back(struct ph_cli *cli, const struct ph_job_opts *job, struct 
 {
     struct ph_verify_result result = {0};
     struct ph_term term;
+    struct ph_job_opts shown = *job;
     const struct ph_verify_opts opts = {
-        .job = job, .level = PH_VERIFY_READBACK, .show_data = cli->settings->show_data};
+        .job = &shown, .level = PH_VERIFY_READBACK, .show_data = cli->settings->show_data};
+    struct ph_view *view = ph_view_new(cli->log, cli->settings, cli->interrupt);
+    shown.progress = ph_view_tick;
+    shown.arg = view;
     bool ok = ph_verify_run(&opts, &result, err);
+    ph_view_free(view);
     if (ok || err->code == PH_DIFFERS) {
         ph_term_look(&term, STDOUT_FILENO);
         if (cli->settings->json) {

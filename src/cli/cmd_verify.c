@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/progress.h"
+#include "cli/queryfile.h"
 #include "cli/render.h"
 #include "haul/verify.h"
 #include "ledger/verify.h"
@@ -76,7 +78,7 @@ static bool names_no_table(const struct ph_settings *s)
     return s->tables.n == 0 && s->n_requests == 0 && !s->all && s->schemas.n == 0;
 }
 
-bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
+static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
 {
     struct ph_settings *s = cli->settings;
     struct ph_job_spec spec;
@@ -108,7 +110,11 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
         .no_privileges = s->no_privileges,
         .no_comments = s->no_comments,
     };
+    struct ph_view *view = ph_view_new(cli->log, s, cli->interrupt);
+    job.progress = ph_view_tick;
+    job.arg = view;
     bool ok = ph_verify_run(&opts, &result, err);
+    ph_view_free(view);
     bool judged = ok || err->code == PH_DIFFERS;
     ph_term_look(&term, STDOUT_FILENO);
     if (s->json && judged)
@@ -116,5 +122,59 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
     else if (judged && !s->quiet)
         ph_render_verify(&cli->out, &result, &term);
     ph_verify_result_free(&result);
+    return ok;
+}
+
+/* Without tables the answers are the result; with them they stand beside the rows. */
+static bool verify_queries(struct ph_cli *cli, bool alone, struct ph_err *err)
+{
+    struct ph_settings *s = cli->settings;
+    struct ph_query *queries = NULL;
+    struct ph_queries_result result = {0};
+    int n = 0;
+    if (!ph_queryfile_read(&s->arena, s->queries, &queries, &n, err))
+        return false;
+    const struct ph_queries_opts opts = {.source = cli->source,
+                                         .target = cli->target,
+                                         .queries = queries,
+                                         .n = n,
+                                         .timeout_s = s->statement_timeout_s,
+                                         .every_s = s->every_s,
+                                         .for_s = s->for_s,
+                                         .show_data = s->show_data,
+                                         .log = s->every_s > 0 ? cli->log : NULL,
+                                         .interrupt = cli->interrupt};
+    bool ok = ph_queries_run(&opts, &s->arena, &result, err);
+    if (result.rounds == 0)
+        return ok;
+    if (s->json) {
+        cli->json = cli->json ? cli->json : json_object();
+        json_t *rows = json_object_get(cli->json, "equal");
+        bool equal = result.equal && (alone || json_is_true(rows));
+        json_object_set_new(cli->json, "state", json_string(equal ? "equal" : "different"));
+        json_object_set_new(cli->json, "equal", json_boolean(equal));
+        json_object_set_new(cli->json, "queries", ph_render_queries_json(queries, n, &result));
+    } else if (!s->quiet) {
+        if (cli->out.len)
+            ph_buf_addc(&cli->out, '\n');
+        ph_render_queries(&cli->out, queries, n, &result);
+    }
+    return ok;
+}
+
+bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
+{
+    struct ph_settings *s = cli->settings;
+    struct ph_err rows = {0};
+    bool alone = s->queries && names_no_table(s) && !s->job;
+    bool ok = alone || verify_tables(cli, &rows);
+    if (!s->queries || (!ok && rows.code != PH_DIFFERS)) {
+        *err = rows;
+        return ok;
+    }
+    if (!verify_queries(cli, alone, err) && (ok || err->code != PH_DIFFERS))
+        return false;
+    if (!ok)
+        *err = rows;
     return ok;
 }

@@ -330,6 +330,16 @@ const struct ph_option ph_options[] = {
 
     {"sums", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(sums),
      .help = "compare exact sums, extremes and null counts of numeric and time columns, too"},
+    {"queries", 0, "FILE", PH_OPT_TEXT, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_PATH, F(queries),
+     .help = "ask both sides the queries of a file (YAML: name, sql or source and target, "
+             "tolerance), and compare the answers; of tables, only what is named is compared then"},
+    {"every", 0, "TIME", PH_OPT_SPAN, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_NOT_FILE, F(every_s),
+     .min = 0, .max = MONTH_S, .help = "ask --queries again so often; the log has every round"},
+    {"for", 0, "TIME", PH_OPT_SPAN, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_NOT_FILE, F(for_s),
+     .min = 0, .max = 12 * (int64_t)MONTH_S, .help = "and for so long"},
+    {"statement-timeout", 0, "TIME", PH_OPT_SPAN, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0,
+     F(statement_timeout_s), .min = 0, .max = MONTH_S,
+     .help = "a query of --queries may take so long, default: no limit"},
     {"definitions", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, 0, F(definitions),
      .help = "compare definitions too: columns, constraints, indexes, sequences, triggers, grants, "
              "...; with --all those of the whole database. Also written --schema, without a value"},
@@ -391,20 +401,22 @@ const struct ph_option ph_options[] = {
      .help = "how files are read and written: auto (default), uring, uring-buffered, posix, "
              "posix-buffered; -v says what auto has found"},
 
-    {"max-rate", 0, "RATE", PH_OPT_RATE, RUN, PH_SECTION_THROTTLE, 0, F(max_rate),
+    {"max-rate", 0, "RATE", PH_OPT_RATE, RUN | PH_CMD_VERIFY, PH_SECTION_THROTTLE, 0, F(max_rate),
      .help =
          "bytes of rows a second at most, like 20MiB/s, by all workers of all movers of the job "
          "together"},
-    {"source-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_THROTTLE,
-     0, F(source_max_rate), .help = "the same for what is read from the source"},
-    {"target-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_THROTTLE, 0,
-     F(target_max_rate), .help = "the same for what is written to the target"},
-    {"max-rows", 0, "RATE", PH_OPT_RATE, RUN, PH_SECTION_THROTTLE, 0, F(max_rows),
+    {"source-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_VERIFY,
+     PH_SECTION_THROTTLE, 0, F(source_max_rate),
+     .help = "the same for what is read from the source"},
+    {"target-max-rate", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD | PH_CMD_VERIFY,
+     PH_SECTION_THROTTLE, 0, F(target_max_rate),
+     .help = "the same for what is written to the target"},
+    {"max-rows", 0, "RATE", PH_OPT_RATE, RUN | PH_CMD_VERIFY, PH_SECTION_THROTTLE, 0, F(max_rows),
      .help = "rows a second at most, like 300k/s"},
-    {"source-max-rows", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_EXTRACT, PH_SECTION_THROTTLE,
-     0, F(source_max_rows), .help = "the same for the source"},
-    {"target-max-rows", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_THROTTLE, 0,
-     F(target_max_rows), .help = "the same for the target"},
+    {"source-max-rows", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_VERIFY,
+     PH_SECTION_THROTTLE, 0, F(source_max_rows), .help = "the same for the source"},
+    {"target-max-rows", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD | PH_CMD_VERIFY,
+     PH_SECTION_THROTTLE, 0, F(target_max_rows), .help = "the same for the target"},
 
     {"timetable", 0, "TIMES", PH_OPT_TEXT, RUN, PH_SECTION_THROTTLE, 0, F(timetable),
      .check = check_timetable,
@@ -473,7 +485,7 @@ const struct ph_option ph_options[] = {
      .help = "warnings and errors only"},
     {"verbose", 'v', NULL, PH_OPT_COUNT, ALL, PH_SECTION_OUTPUT, 0, F(verbose),
      .help = "say more; twice: everything"},
-    {"no-progress", 0, NULL, PH_OPT_FLAG, RUN, PH_SECTION_OUTPUT, 0, F(no_progress),
+    {"no-progress", 0, NULL, PH_OPT_FLAG, RUN | PH_CMD_VERIFY, PH_SECTION_OUTPUT, 0, F(no_progress),
      .help = "no progress while it runs"},
     {"log-format", 0, "FORMAT", PH_OPT_CHOICE, ALL, PH_SECTION_OUTPUT, 0, F(log_format),
      log_formats, .help = "text (default) or json: one object a line"},

@@ -9,6 +9,7 @@
 #include "cli/term.h"
 #include "haul/archive_check.h"
 #include "haul/job.h"
+#include "haul/queries.h"
 #include "haul/tune.h"
 #include "haul/verify.h"
 #include "ledger/status.h"
@@ -27,6 +28,12 @@ json_t *ph_render_copy_json(const struct ph_job_result *result);
 void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *result,
                       const struct ph_term *term);
 json_t *ph_render_verify_json(const struct ph_verify_result *result);
+
+/* Answers of both sides to the same questions, with both latencies. */
+void ph_render_queries(struct ph_buf *out, const struct ph_query *queries, int n,
+                       const struct ph_queries_result *result);
+json_t *ph_render_queries_json(const struct ph_query *queries, int n,
+                               const struct ph_queries_result *result);
 
 /* `shards`: list them too. */
 void ph_render_status(struct ph_buf *out, const struct ph_status *status,

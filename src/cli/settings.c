@@ -148,6 +148,15 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
         return ph_err_set(err, PH_WRONG, "--repair mends rows, and --schema-only leaves them out");
     if (command & PH_CMD_VERIFY && s->sums && s->schema_only)
         return ph_err_set(err, PH_WRONG, "--sums are of rows, and --schema-only leaves them out");
+    if (command & PH_CMD_VERIFY && (s->every_s > 0) != (s->for_s > 0))
+        return ph_err_set(err, PH_WRONG, "--every and --for belong together");
+    if (command & PH_CMD_VERIFY && s->every_s > 0 && !s->queries)
+        return ph_err_set(err, PH_WRONG, "--every is of --queries, and there are none");
+    bool slowed = s->max_rate || s->max_rows || s->source_max_rate || s->source_max_rows ||
+                  s->target_max_rate || s->target_max_rows;
+    if (command & PH_CMD_VERIFY && s->in_server && slowed)
+        return ph_err_set(err, PH_WRONG,
+                          "rates are of rows that are read, and --in-server reads none");
     if (s->all && s->schemas.n > 0)
         return ph_err_set(err, PH_WRONG, "--all and --schema exclude each other");
     if (s->defer_indexes && s->mode == PH_UPSERT)

@@ -82,6 +82,8 @@ struct ph_settings {
     double recheck_s;
     bool sums;
     bool definitions;
+    const char *queries;
+    double every_s, for_s, statement_timeout_s;
 
     const char *write_file;
     struct ph_words

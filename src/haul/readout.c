@@ -1,10 +1,12 @@
 #include "haul/readout.h"
 
 #include <endian.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/fault.h"
@@ -35,7 +37,7 @@ struct pool {
     void *arg;
     struct chunk *chunks;
     int n_chunks;
-    _Atomic int next;
+    _Atomic int next, done;
     _Atomic bool stop;
     pthread_mutex_t lock; /* of failed, err */
     bool failed;
@@ -256,6 +258,9 @@ static bool take(struct reader *self, bool *progress, struct ph_err *err)
         atomic_fetch_add_explicit(opts->rows, view.rows + view.last_piece, memory_order_relaxed);
     if (opts->bytes)
         atomic_fetch_add_explicit(opts->bytes, view.end, memory_order_relaxed);
+    if (opts->pace)
+        ph_pace_wait(opts->pace, self->rel->side, view.end, view.rows + view.last_piece,
+                     opts->interrupt, &self->pool->stop);
     return true;
 }
 
@@ -433,7 +438,8 @@ static void *read_all(void *arg)
         if (!ok)
             ph_err_prefix(&err, "reading %s of the %s", pool->chunks[i].rel->from,
                           side == PH_READ_SOURCE ? "source" : "target");
-        else if (self->copy.swollen)
+        atomic_fetch_add(&pool->done, 1);
+        if (ok && self->copy.swollen)
             hang_up(self, side); /* gives libpq's grown buffer back */
     }
     if (!ok)
@@ -445,6 +451,22 @@ static void *read_all(void *arg)
         XXH3_freeState(self->state);
     ph_buf_fini(&self->lead);
     return NULL;
+}
+
+/* Waits for a reader, and tells meanwhile how much has been read. */
+static void await(const struct pool *pool, pthread_t thread)
+{
+    enum { TICK_NS = 200 * 1000 * 1000, SECOND_NS = 1000 * 1000 * 1000 };
+    struct timespec until;
+    do {
+        if (pool->opts->tick)
+            pool->opts->tick(pool->opts->tick_arg,
+                             (double)atomic_load(&pool->done) / (double)pool->n_chunks);
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += TICK_NS;
+        until.tv_sec += until.tv_nsec / SECOND_NS;
+        until.tv_nsec %= SECOND_NS;
+    } while (pthread_timedjoin_np(thread, NULL, &until) == ETIMEDOUT);
 }
 
 static bool run_readers(struct pool *pool, int jobs, struct ph_err *err)
@@ -459,7 +481,7 @@ static bool run_readers(struct pool *pool, int jobs, struct ph_err *err)
             break;
     }
     for (int i = 0; i < started; i++)
-        pthread_join(readers[i].thread, NULL);
+        await(pool, readers[i].thread);
     free(readers);
     return started > 0 || ph_err_set(err, PH_FAILED, "cannot start a thread");
 }

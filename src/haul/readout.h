@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "base/gate.h"
+#include "haul/pace.h"
 #include "pg/conn.h"
 
 enum { PH_READ_SOURCE, PH_READ_TARGET };
@@ -60,7 +61,10 @@ struct ph_readout_opts {
     uint64_t chunk; /* bytes of a range of TIDs, at most; 0: chosen */
     struct ph_gate *gate;
     struct ph_interrupt *interrupt;
-    _Atomic uint64_t *rows, *bytes; /* of both sides, as they come; may be NULL */
+    _Atomic uint64_t *rows, *bytes;        /* of both sides, as they come; may be NULL */
+    struct ph_pace *pace;                  /* may be NULL */
+    void (*tick)(void *arg, double share); /* five times a second: how much is read; may be NULL */
+    void *tick_arg;
 };
 
 /* Reads all of them. On failure some rows have been shown. */

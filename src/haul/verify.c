@@ -116,6 +116,9 @@ struct ph_readout_opts ph_verify_readout(struct ph_verify *v)
         .interrupt = v->job.interrupt,
         .rows = &v->rows,
         .bytes = &v->bytes,
+        .pace = &v->pace,
+        .tick = ph_verify_tick,
+        .tick_arg = v,
     };
 }
 
@@ -359,6 +362,7 @@ static bool judge_all(struct ph_verify *v, struct ph_err *err)
     int n = v->n_units;
     bool ok = true;
     for (int begin = 0; ok && begin < n; begin += v->n_units) {
+        v->n_before = begin;
         v->units = all + begin;
         v->n_units = window_size(v->units, n - begin);
         ok = count_open(v) == 0 || (ph_verify_look(v, PH_READ_TARGET, err) && judge(v, err));
@@ -462,8 +466,10 @@ bool ph_verify_run(const struct ph_verify_opts *opts, struct ph_verify_result *r
                           .result = result,
                           .arena = &result->arena,
                           .spec = *opts->job->spec,
-                          .job = *opts->job};
-    double begin_s = ph_clock_s();
+                          .job = *opts->job,
+                          .begin_s = ph_clock_s()};
+    v.pulse.last_s = v.begin_s;
+    ph_pace_init(&v.pace, &opts->job->rates);
     v.spec.verify = true;
     snprintf(v.how, sizeof v.how, "%s%s%s", ph_verify_level_name(opts->level),
              opts->in_server ? ", in server" : "", opts->exact ? ", exact" : "");
@@ -472,7 +478,7 @@ bool ph_verify_run(const struct ph_verify_opts *opts, struct ph_verify_result *r
     ph_verify_look_away(&v);
     result->rows = atomic_load(&v.rows);
     result->bytes = atomic_load(&v.bytes);
-    result->seconds = ph_clock_s() - begin_s;
+    result->seconds = ph_clock_s() - v.begin_s;
     result->cpu_s = ph_clock_cpu_s();
     result->max_rss = ph_clock_max_rss();
     if (ok && !result->equal)

@@ -10,12 +10,14 @@
  *     verify_repair.c   rows that differ → mended
  *     verify_sample.c   some rows, field by field
  *     verify_server.c   sums in buckets, made by the servers themselves
+ *     verify_progress.c how far it is
  *     verify_sums.c     figures of columns, for --sums
  */
 #ifndef PH_HAUL_VERIFY_RUN_H
 #define PH_HAUL_VERIFY_RUN_H
 
 #include "haul/meeting.h"
+#include "haul/pace.h"
 #include "haul/readout.h"
 #include "haul/run.h"
 #include "haul/verify.h"
@@ -67,6 +69,13 @@ struct ph_unit {
     bool settled; /* there is a verdict */
 };
 
+/* What the progress remembers from tick to tick. */
+struct ph_verify_pulse {
+    struct ph_arena arena; /* of one tick */
+    double last_s, rate_rows, rate_bytes;
+    uint64_t rows, bytes;
+};
+
 struct ph_verify {
     const struct ph_verify_opts *opts;
     struct ph_verify_result *result;
@@ -76,6 +85,10 @@ struct ph_verify {
     struct ph_run run;     /* connections, plan, gate */
     struct ph_unit *units; /* those that are being verified: a window of all */
     int n_units;
+    int n_before; /* units of the windows before, all settled */
+    double begin_s;
+    struct ph_pace pace;
+    struct ph_verify_pulse pulse;
     char how[64];      /* level and ways, by which a verify that was stopped is known */
     char *snapshot[2]; /* exported by run.source, run.target; NULL: none is held */
     _Atomic uint64_t rows, bytes;
@@ -96,6 +109,9 @@ bool ph_verify_query(struct ph_verify *v, int side, bool qualify, const char *sq
 
 /* verify.c: how relations are read under the present snapshots. */
 struct ph_readout_opts ph_verify_readout(struct ph_verify *v);
+
+/* verify_progress.c: told by who waits for readers; share: of what they read now, 0 to 1. */
+void ph_verify_tick(void *verify, double share);
 
 /* verify_unit.c */
 bool ph_unit_make(struct ph_verify *v, struct ph_err *err);

@@ -77,6 +77,8 @@ uint64_t ph_conn_wait_ns(const struct ph_conn *conn);    /* time spent in poll()
 /* Rows of a result; values are text. Free with ph_rows_free (NULL is fine). */
 struct ph_rows;
 int ph_rows_count(const struct ph_rows *rows);
+int ph_rows_columns(const struct ph_rows *rows);
+const char *ph_rows_column(const struct ph_rows *rows, int col); /* its name */
 /* The value, NULL for SQL NULL; valid until ph_rows_free. */
 const char *ph_rows_get(const struct ph_rows *rows, int row, int col);
 /* "" for NULL. */

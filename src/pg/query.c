@@ -262,6 +262,16 @@ int ph_rows_count(const struct ph_rows *rows)
     return rows ? PQntuples(rows->result) : 0;
 }
 
+int ph_rows_columns(const struct ph_rows *rows)
+{
+    return rows ? PQnfields(rows->result) : 0;
+}
+
+const char *ph_rows_column(const struct ph_rows *rows, int col)
+{
+    return rows ? PQfname(rows->result, col) : "";
+}
+
 const char *ph_rows_get(const struct ph_rows *rows, int row, int col)
 {
     if (!rows || row >= PQntuples(rows->result) || PQgetisnull(rows->result, row, col))

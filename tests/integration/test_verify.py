@@ -4,6 +4,9 @@ Every story mutates the target (or the source) behind pghaul's back and asks for
 rows; one of the levels alone would be half a proof.
 """
 
+import os
+import pty
+
 import data
 from story import story
 
@@ -520,3 +523,21 @@ def what_was_spilled_or_loaded_from_an_archive_is_read_back_like_the_rest(t):
     t.target.query("update mixed set small = -1 where id = 77")
     assert found(verify(t, "-t", "mixed", rc=3)) == {77: "changed"}
     t.run("verify", "-s", archive, "-d", t.target.dsn, "-t", "mixed").expect(2, "does not take an archive")
+
+
+@story()
+def a_verify_keeps_to_its_rates_and_tells_how_far_it_is(t):
+    copied(t, rows=60000)
+    quick = t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--json").expect(0).json
+    screen, terminal = pty.openpty()
+    run = t.mover.start("verify", *t.ends(), "-t", "narrow", "--level", "source", "--json", "--max-rows", "20k/s", "-j", 2,
+                        prefix=["sh", "-c", 'exec "$@" 2>%s' % os.ttyname(terminal), "sh"], demote=False, env={"TERM": "xterm"}).wait().expect(0)
+    assert run.json["seconds"] > max(2.5, quick["seconds"]) and run.json["rows"] == 120000, run
+    os.set_blocking(screen, False)
+    drawn = os.read(screen, 1 << 20).decode()
+    assert "public.narrow" in drawn and "comparing both sides: 2 of 2 workers busy, held back by rate" in drawn, drawn
+    slow = t.run("verify", *t.ends(), "-t", "narrow", "--json", "--target-max-rate", "1MiB/s", "--no-progress", "-j", 2).expect(0)
+    assert slow.json["seconds"] > 1 and not slow.err, slow
+    # the source's rate is none of the target's
+    assert t.run("verify", *t.ends(), "-t", "narrow", "--json", "--source-max-rate", "1kB/s").expect(0).json["seconds"] < 30
+    t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--in-server", "--max-rate", "1MiB/s").expect(2)
