@@ -192,6 +192,9 @@ static bool make_chunks(struct ph_run *run, struct ph_conn *conn, struct ph_crea
                         struct ph_create_look *look, struct ph_err *err)
 {
     run->phase = "creating the schema";
+    if (creation->chunks_done)
+        ph_log(run->opts->log, PH_LOG_NOTE, "going on with the schema: %d of %d parts are there",
+               creation->chunks_done, creation->n_chunks);
     if (!look->tools.major &&
         (!ph_tools_find(&look->tools, run->arena, run->opts->create.pg_bin, creation->major,
                         "dump in the ledger", run->opts->interrupt, err) ||
@@ -277,7 +280,6 @@ static bool go_on(struct ph_run *run, struct ph_conn *conn, struct ph_creation *
                   struct ph_create_look *look, struct ph_err *err)
 {
     bool ok = make_chunks(run, conn, creation, look, err);
-    run->result->creating = !ok;
     if (ok || err->code == PH_INTERRUPTED)
         return ok;
     if (err->code != PH_HELD)

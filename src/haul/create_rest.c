@@ -50,6 +50,15 @@ static void add_in_row(struct rest *rest, const char *kind, const char *object, 
     rest->n_before = 1;
 }
 
+/* One step to stand for all that were planned before: whether a step can begin is asked often, and a
+ * thousand that wait for a thousand would make a million answers. */
+static void add_barrier(struct rest *rest)
+{
+    after_all(rest);
+    if (rest->n_before > 1)
+        add_in_row(rest, "barrier", "all that comes before", "SELECT");
+}
+
 /* The rest of the dump. */
 
 static bool follows(const struct ph_toc_entry *e)
@@ -201,7 +210,7 @@ bool ph_create_steps(struct ph_run *run, struct ph_err *err)
         leave_out_covered(&rest);
         while (last < rest.toc.n && !ph_create_is_last(&rest.toc.items[last]))
             last++;
-        after_all(&rest);
+        add_barrier(&rest);
         ok = add_groups(&rest, 0, last, err);
     }
     if (ok)

@@ -88,11 +88,43 @@ static bool set_of_table(struct ph_run *run, const struct ph_table *t, struct ph
     return ok;
 }
 
+/* Which targets have columns that own sequences, themselves or above them: the others need no look. Sorted. */
+static bool find_owners(struct ph_run *run, struct ph_rows **rows, struct ph_err *err)
+{
+    return ph_conn_query(
+        run->target,
+        "WITH o AS (SELECT d.refobjid AS oid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c"
+        " ON c.oid OPERATOR(pg_catalog.=) d.objid AND c.relkind OPERATOR(pg_catalog.=) 'S'"
+        " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+        " AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+        " AND d.deptype IN ('a', 'i') AND d.refobjsubid OPERATOR(pg_catalog.>) 0)"
+        "SELECT oid FROM o UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i"
+        " WHERE i.inhparent IN (SELECT oid FROM o) ORDER BY 1",
+        rows, err);
+}
+
+static bool is_owner(const struct ph_rows *rows, uint32_t oid)
+{
+    int lo = 0, hi = ph_rows_count(rows);
+    while (lo < hi) {
+        int middle = (lo + hi) / 2;
+        if (ph_rows_uint(rows, middle, 0) < oid)
+            lo = middle + 1;
+        else
+            hi = middle;
+    }
+    return lo < ph_rows_count(rows) && ph_rows_uint(rows, lo, 0) == oid;
+}
+
 static bool set_sequences(struct ph_run *run, struct ph_err *err)
 {
     bool ok = ph_run_reach(run, true, err) && (!run->creation || ph_create_sequences(run, err));
+    struct ph_rows *owners = NULL;
+    ok = ok && find_owners(run, &owners, err);
     for (int i = 0; i < run->n_tabs && ok; i++)
-        ok = set_of_table(run, run->tables[i], err);
+        if (is_owner(owners, run->tables[i]->target_oid))
+            ok = set_of_table(run, run->tables[i], err);
+    ph_rows_free(owners);
     return ok;
 }
 

@@ -145,7 +145,10 @@ static bool work(struct ph_run *run, struct ph_err *err)
     } else if (ok) {
         ok = ph_run_brief(run, err);
     }
-    return ok && ph_run_finish(run, err);
+    double begin_s = ph_clock_s();
+    ok = ok && ph_run_finish(run, err);
+    ph_run_passed(run, "finishing", begin_s);
+    return ok;
 }
 
 bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, struct ph_err *err)
@@ -157,13 +160,17 @@ bool ph_job_copy(const struct ph_job_opts *given, struct ph_job_result *result, 
     struct ph_run run;
     bool done = false, filled = false;
     const struct ph_job_spec *spec = opts.spec;
+    double begin_s = ph_clock_s();
     ph_run_init(&run, &opts, result);
     bool ok = ph_run_know_guards(&run, err) &&
               (spec->route != PH_ROUTE_LOAD || ph_run_open_archive(&run, PH_DIR_EXISTS, err)) &&
               ph_run_plan(&run, err);
     if (ok)
         ph_run_name(&run);
+    ph_run_passed(&run, "planning", begin_s + (run.n_passed ? run.passed[0].seconds : 0));
+    begin_s = ph_clock_s();
     ok = ok && ph_run_begin(&run, &done, err);
+    ph_run_passed(&run, "beginning", begin_s);
     result->was_complete = done;
     if (ok && !done)
         ok = work(&run, err);

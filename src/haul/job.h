@@ -127,7 +127,6 @@ struct ph_job_result {
     double source_share, target_share, self_share; /* of the workers' time; sum 1 or 0 */
     double stages[PH_N_STAGES];                    /* seconds of all workers */
     const char *created; /* what --create has made, by kind: JSON; NULL: it was not asked for */
-    bool creating;       /* it failed while that was made */
     const struct ph_job_phase *phases;
     int n_phases;
     const char *limit;      /* what it was, in words; "" or NULL: not known */

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import compare
-from cluster import bindir, ordinary_user, wait_for
+from cluster import bindir
 from story import story
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -99,10 +99,57 @@ def a_killed_creation_goes_on_wherever_it_was(t):
     for fault in killed:
         assert t.copy(*ALL, fault=fault + ":1:kill").rc == -9, fault
     for fault in ("build.claimed", "build.sent", "build.done"):
-        t.copy(*ALL, fault=fault + ":4:kill")
-    t.copy(*ALL, fault="create.sequences:1:kill")
+        assert t.copy(*ALL, fault=fault + ":4:kill").rc == -9, fault
+    assert t.copy(*ALL, fault="create.sequences:1:kill").rc == -9
     t.copy(*ALL).expect(0)
     same_whole(t)
+
+
+@story(campaign=True, dice=True, timeout=1200)
+def a_whole_database_survives_kills_at_random_moments(t):
+    """Thirty rounds, each from nothing; killed up to six times on its way."""
+    whole(t)
+    for _ in range(30):
+        t.target.query("drop event trigger if exists watch")
+        t.target.forget()
+        with t.target.cluster.session() as s:
+            s.query('drop database "%s" with (force)' % t.target.name)
+            s.query('create database "%s" template template0' % t.target.name)
+        for _ in range(6):
+            with t.start_copy(*ALL) as run:
+                time.sleep(t.random.uniform(0.05, 1.5))
+                if not run.kill9():
+                    break
+        t.copy(*ALL).expect(0)
+        same_whole(t)
+
+
+@story()
+def only_one_mover_creates_and_join_waits_for_it(t):
+    t.source.query("create schema s; create table s.a (id int); insert into s.a values (1)")
+    other = t.target.session()
+    other.query("select pg_advisory_lock(1885825122, 0)")
+    t.copy("--all", "--create").expect(4, "creating a schema", "--join")
+    untouched(t)
+    with t.start_copy("--all", "--create", "--join") as run:
+        time.sleep(0.5)
+        assert run.alive(), "it did not wait"
+        other.close()
+        run.wait().expect(0)
+    t.whole(("s", "a"))
+
+
+@story()
+def another_encoding_and_names_in_it_are_converted(t):
+    source = t.new_database(t.source.cluster, t.id + "_l", "encoding 'LATIN1' locale 'C'")
+    source.query("create schema s; create table s.\"Größe\" (\"größe\" text default 'ÄÖ', id int primary key);"
+                 "comment on table s.\"Größe\" is 'Ünïcode'; insert into s.\"Größe\" values ('ß', 1);"
+                 "create function s.f() returns text language sql as $$select 'é'::text$$;"
+                 "create view s.v as select 'ñ'::text as x; create index \"ï\" on s.\"Größe\" (\"größe\")")
+    t.run("copy", "-s", source.dsn, "-d", t.target.dsn, "--all", "--create").expect(0)
+    row = t.target.query('select "größe", s.f(), x, obj_description(\'s."Größe"\'::regclass) from s."Größe", s.v')[0]
+    assert list(row) == ["ß", "é", "ñ", "Ünïcode"], row
+    assert t.target.one("select to_regclass('s.\"ï\"')") is not None
 
 
 @story()
