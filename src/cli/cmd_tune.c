@@ -111,7 +111,7 @@ bool ph_cmd_tune(struct ph_cli *cli, struct ph_err *err)
         .job = &job,
         .time_s = s->time_s > 0 ? s->time_s : TIME_S,
         .seed = s->sample_seed ? (uint64_t)s->sample_seed : 1,
-        .fixed_jobs = ph_option_given(s, "jobs"),
+        .fixed_jobs = s->jobs > 0,
         .fixed_split = ph_option_given(s, "split"),
         .fixed_shard = ph_option_given(s, "shard-size") || ph_option_given(s, "shard-rows"),
         .fixed_spill = ph_option_given(s, "spill"),
