@@ -85,8 +85,8 @@ static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
     struct ph_job_opts job;
     struct ph_verify_result result = {0};
     struct ph_term term;
-    bool rows_not = s->schema_only; /* for copy that word means --create, too */
-    s->schema_only = false;
+    bool only = s->schema_only;
+    s->schema_only = false; /* the job is that of a copy, which may have rows */
     if ((s->job && names_no_table(s) && !tables_of_job(cli, err)) ||
         !ph_cli_job(cli, &spec, &job, err))
         return false;
@@ -103,9 +103,9 @@ static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
         .sample_seed = (uint64_t)s->sample_seed,
         .recheck_s = s->recheck_s,
         .show_data = s->show_data,
-        .definitions = s->definitions || rows_not,
+        .definitions = s->definitions || only,
         .sums = s->sums,
-        .rows_not = rows_not,
+        .rows_not = only,
         .no_owner = s->no_owner,
         .no_privileges = s->no_privileges,
         .no_comments = s->no_comments,

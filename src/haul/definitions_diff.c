@@ -142,7 +142,8 @@ static bool counts(const struct diff *d, const struct ph_fact *f, int pair)
              !strcmp(f->property, "name"));
 }
 
-static const char *value_of(const struct diff *d, const struct ph_fact *f, int pair)
+/* Texts of the source are read in the target's names; those of the target have them already. */
+static const char *value_of(const struct diff *d, const struct ph_fact *f, int pair, int side)
 {
     static const char index[] = "index ";
     if (!strcmp(f->property, "part of") && d->n_renames)
@@ -150,7 +151,7 @@ static const char *value_of(const struct diff *d, const struct ph_fact *f, int p
     if (!strcmp(f->property, "replica identity") && !strncmp(f->value, index, strlen(index)))
         return ph_arena_printf(d->arena, "%s%s", index,
                                named_after(d, pair, f->value + strlen(index)));
-    return in_new_names(d, f->value);
+    return side == 0 ? in_new_names(d, f->value) : f->value;
 }
 
 static int compare_objects(const struct item *x, const struct item *y)
@@ -186,7 +187,7 @@ static struct items make_items(struct diff *d, int side)
         all.items[all.n++] = (struct item){.fact = f,
                                            .pair = pair,
                                            .name = after ? named_after(d, pair, f->name) : f->name,
-                                           .value = value_of(d, f, pair)};
+                                           .value = value_of(d, f, pair, side)};
     }
     qsort(all.items, (size_t)all.n, sizeof *all.items, order_items);
     return all;

@@ -310,6 +310,7 @@ WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o
 -- @ positions
 SELECT d.refobjid, a.attname, d.objid::regclass::text, d.refobjid::regclass::text, quote_ident(a.attname), s.seqincrement > 0,
   has_sequence_privilege(d.objid, 'SELECT') AND has_column_privilege(d.refobjid, a.attnum, 'SELECT')
+    AND NOT row_security_active(d.refobjid)
 FROM scope JOIN pg_depend d ON d.refobjid = scope.rel AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_class'::regclass
   AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0 JOIN pg_sequence s ON s.seqrelid = d.objid
 JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid

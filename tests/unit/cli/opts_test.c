@@ -60,6 +60,19 @@ TEST(options_may_stand_before_the_command_and_after_operands)
     assert_true(s.json && s.shards);
 }
 
+TEST(schema_without_a_value_means_definitions_where_verify_is_asked)
+{
+    assert_true(parse("verify", "--schema", "-t", "x", NULL));
+    assert_true(s.definitions);
+    assert_int_equal(s.schemas.n, 0);
+    assert_true(parse("verify", "--schema", "public", "--schema=s", "--schema", NULL));
+    assert_true(s.definitions);
+    assert_int_equal(s.schemas.n, 2);
+    assert_true(parse("verify", "--schema", "public", NULL));
+    assert_false(s.definitions);
+    WRONG("needs a value", "copy", "--schema", "-t", "x");
+}
+
 TEST(after_two_dashes_everything_is_an_operand)
 {
     assert_true(parse("copy", "--", "-h", NULL));
@@ -239,6 +252,7 @@ int main(void)
         RUN(cmocka_unit_test(options_come_in_every_form_that_gnu_programs_take),
             cmocka_unit_test(the_number_of_workers_may_be_left_to_the_run),
             cmocka_unit_test(options_may_stand_before_the_command_and_after_operands),
+            cmocka_unit_test(schema_without_a_value_means_definitions_where_verify_is_asked),
             cmocka_unit_test(after_two_dashes_everything_is_an_operand),
             cmocka_unit_test(values_are_read_by_their_type),
             cmocka_unit_test(names_fold_unless_they_are_quoted),
