@@ -53,11 +53,14 @@ const struct ph_command ph_commands[] = {
      "Compares the target with what was read (receipt, readback) or with what the source holds now "
      "(source, sample), and says what was proven. Where fingerprints differ, both sides are "
      "compared down to the key. Tables of types that cannot be fingerprinted one way are compared "
-     "another way, and that is said. With --repair, what is missing or changed is copied again. "
+     "another way, and that is said. Definitions (--schema), sums of columns and the answers to "
+     "queries of yours can be compared as well. With --repair, what is missing or changed is "
+     "copied again. "
      "Exit status 3 when there are differences (with --repair: when some are left).",
      {"pghaul verify -s service=old -d service=new -t public.orders",
       "pghaul verify -s service=old -d service=new --job nightly --level source --json",
-      "pghaul verify -s service=old -d service=new -t orders --repair --max-delete 100"}},
+      "pghaul verify -s service=old -d service=new -t orders --repair --max-delete 100",
+      "pghaul verify -s service=old -d service=new --all --schema --sums --queries figures.yaml"}},
     {"extract",
      PH_CMD_EXTRACT,
      "",
