@@ -265,7 +265,7 @@ def a_lost_snapshot_halts_the_builders_and_nothing_else(t):
     t.whole("a", "narrow")
 
 
-@story()
+@story(campaign=True)
 def a_mover_that_joins_takes_over_what_a_dead_one_was_building(t):
     t.both("create table a (i int); create function slow(i int) returns int immutable language plpgsql as "
            "'begin perform pg_sleep(0.001); return i; end'")
@@ -287,6 +287,25 @@ def a_mover_that_joins_takes_over_what_a_dead_one_was_building(t):
     assert t.target.column("select attempt from pghaul.step order by 1") == ["1", "1", "2"], "claims"
     same_shape(before, t.target)
     t.whole("a")
+
+
+@story(own=True, campaign=True)
+def a_crash_of_the_target_takes_nothing_away_while_indexes_are_built(t):
+    t.both("create table a (i int); create unlogged table u (i int); create function slow(i int) returns int immutable "
+           "language plpgsql as 'begin perform pg_sleep(0.0005); return i; end'")
+    t.source.query("insert into a select generate_series(1, 2500); insert into u select generate_series(1, 6000)")
+    t.target.query("create index a_i on a (i); create index a_slow on a (slow(i)); create unique index u_i on u (i)")
+    before = shape(t.target)
+    with t.start_copy("-t", "a", "-t", "u", "--defer-indexes", "-j", 2) as run:
+        wait_for(lambda: t.target.int(
+            "select count(*) from pg_stat_activity where query like '%slow%' and application_name like 'pghaul/%/b%'")
+            and steps(t).get("done", 0) >= 1,
+            "one index that is built, and one that is being built")
+        t.target_cluster.crash()
+        t.target_cluster.start()
+        run.wait().expect(0)
+    same_shape(before, t.target)
+    t.whole("a", "u")
 
 
 @story(dice=True, campaign=True)
