@@ -403,6 +403,22 @@ static void check_root_sequences(struct ph_make *make)
     }
 }
 
+/* Not only faster: whoever reads the target meanwhile does so without them. */
+static void tell_deferred(struct ph_make *make)
+{
+    int indexes = 0, tables = 0;
+    for (int i = 0; i < make->n_pairs; i++) {
+        indexes += make->pairs[i].target->n_indexes;
+        tables += make->pairs[i].target->n_indexes > 0;
+    }
+    if (indexes > 0)
+        ph_make_warning(
+            make,
+            "%d index%s of %d target table%s, with the constraints and foreign keys that "
+            "rest on them, are dropped, and built again after the rows",
+            indexes, indexes == 1 ? "" : "es", tables, tables == 1 ? "" : "s");
+}
+
 void ph_check_tables(struct ph_make *make)
 {
     struct names told[2] = {{0}, {0}};
@@ -424,4 +440,6 @@ void ph_check_tables(struct ph_make *make)
     }
     if (!make->plan->spec->create)
         check_root_sequences(make);
+    if (make->plan->spec->defer_indexes)
+        tell_deferred(make);
 }

@@ -272,7 +272,7 @@ def a_replace_survives_every_fault(t):
 
 @story(heavy=True, timeout=3600)
 def indexes_that_are_deferred_survive_every_fault(t):
-    campaign(t, DeferringIndexes(), 8)
+    campaign(t, DeferringIndexes(), 6)
 
 
 @story(campaign=True, timeout=3600)
