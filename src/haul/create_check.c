@@ -269,8 +269,34 @@ static bool check_present(struct ph_run *run, struct ph_create_look *look, struc
     return true;
 }
 
+static bool has(const struct names *names, const char *name)
+{
+    for (int i = 0; i < names->n; i++)
+        if (!strcmp(names->items[i], name))
+            return true;
+    return false;
+}
+
+/* Who names tables gets no schema with them. */
+static void check_schemas(struct ph_run *run, struct ph_create_look *look,
+                          const struct names *there)
+{
+    struct names made = {.run = run}, missing = {.run = run};
+    for (int i = 0; i < look->pre.n; i++)
+        if (ph_toc_is(&look->pre.items[i], "SCHEMA"))
+            add(&made, look->pre.items[i].tag);
+    for (int i = 0; i < look->pre.n; i++) {
+        const char *schema = look->pre.items[i].schema;
+        if (schema && !has(there, schema) && !has(&made, schema))
+            add(&missing, schema);
+    }
+    if (missing.n)
+        obstacle(look, run, "CREATE SCHEMA there, or take the whole schema by --schema",
+                 "the target does not have the schema that tables are to be made in", &missing);
+}
+
 /* A schema or an extension that is there will do as it is; its comment is then its owner's affair. */
-static bool skip_present(struct ph_run *run, const struct ph_create_look *look, bool *skip,
+static bool skip_present(struct ph_run *run, struct ph_create_look *look, bool *skip,
                          struct ph_err *err)
 {
     struct names schemas = {.run = run}, extensions = {.run = run};
@@ -281,6 +307,7 @@ static bool skip_present(struct ph_run *run, const struct ph_create_look *look, 
     ph_buf_add(&sql, "SELECT extname FROM pg_extension");
     if (!ask(run->target, &sql, &extensions, err))
         return false;
+    check_schemas(run, look, &schemas);
     for (int i = 0; i < look->pre.n; i++) {
         const struct ph_toc_entry *e = &look->pre.items[i];
         for (int k = 0; k < schemas.n; k++)
