@@ -278,6 +278,11 @@ const char *ph_conn_server_encoding(const struct ph_conn *conn)
     return PQparameterStatus(conn->pg, "server_encoding");
 }
 
+const char *ph_conn_client_encoding(const struct ph_conn *conn)
+{
+    return PQparameterStatus(conn->pg, "client_encoding");
+}
+
 const char *ph_conn_transport(const struct ph_conn *conn)
 {
     return conn->transport;

@@ -67,6 +67,7 @@ int ph_conn_server_version(const struct ph_conn *conn); /* 150018 */
 int ph_conn_backend_pid(const struct ph_conn *conn);
 const char *ph_conn_side(const struct ph_conn *conn);            /* "source" or "target" */
 const char *ph_conn_server_encoding(const struct ph_conn *conn); /* "UTF8" */
+const char *ph_conn_client_encoding(const struct ph_conn *conn); /* that the session speaks */
 const char *
 ph_conn_transport(const struct ph_conn *conn);     /* "unix socket", "TCP", "TCP with TLSv1.3" */
 bool ph_conn_is_local(const struct ph_conn *conn); /* unix socket or loopback address */

@@ -6,7 +6,7 @@
  *     match.c     columns by name; format.c says how a value of one type gets into another
  *     conflict.c  the key of an upsert; identity.c  the key by which verify tells rows apart
  *     check.c, check_table.c   what stands in the way, all of it at once
- *     objects.c   large objects
+ *     objects.c   large objects; translate.c  what the user said, in the session's encoding
  *     definition.c   what the job is, canonically
  *     scope.c     what verify compares the definitions of, in another run than the plan's
  *     extract.c, load.c   what is otherwise when an archive stands in for one of the servers
@@ -142,6 +142,9 @@ bool ph_match_conflict(struct ph_make *make, const struct ph_pair *pair, struct 
 
 /* identity.c: a key by which verify tells rows apart; none where there is none. */
 void ph_match_identity(struct ph_make *make, const struct ph_pair *pair, struct ph_table *table);
+
+/* translate.c: names and SQL of the user's, from UTF-8 to what the session speaks. */
+bool ph_translate_spec(struct ph_plan *plan, struct ph_conn *conn, struct ph_err *err);
 
 /* objects.c: puts the table of large objects behind the others, when it is asked for. */
 bool ph_objects_plan(struct ph_make *make, struct ph_err *err);

@@ -279,7 +279,8 @@ bool ph_plan_make(struct ph_plan **out, const struct ph_job_spec *spec, struct p
         return ph_err_nomem(err);
     plan->spec = spec;
     struct ph_make make = {.plan = plan};
-    if (!make_plan(&make, source, target, err)) {
+    if (!ph_translate_spec(plan, source ? source : target, err) ||
+        !make_plan(&make, source, target, err)) {
         ph_plan_free(plan);
         return false;
     }

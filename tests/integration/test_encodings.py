@@ -85,11 +85,16 @@ def characters_that_the_target_lacks_are_named_and_left_out_by_any_way(t):
     ends = source_args(t, t.source, latin)
     t.run("copy", *ends, "-t", "fine", "--job", "fine").expect(0, "LATIN1")
     compare.compare(t.source, latin, ["fine"])
-    t.run("copy", *ends, "-t", "gr*", "--job", "none").expect(1, "22P05", "ctid (0,3)")
+    t.run("copy", *ends, "-t", "größe", "--job", "none").expect(1, "22P05", "ctid (0,3)")
     t.run("clean", "-d", latin.dsn, "none", "--yes").expect(0)
+    t.run("copy", *ends, "-t", "größe", "--where", "v = '€'", "--job", "none").expect(2, "€", "LATIN1")
+    found = t.run("copy", *ends, "-t", "größe", "--where", "v = 'ä'", "--job", "one", "--json").expect(0).json
+    assert found["rows"] == 1 and latin.column('select v from "größe"') == ["ä"], found
+    latin.query('truncate "größe"')
+    t.run("clean", "-d", latin.dsn, "one", "--yes").expect(0)
     for spill in ("never", "always"):
         path = os.path.join(t.directory, spill)
-        done = t.run("copy", *ends, "-t", "o", "-t", "gr*", *SMALL[2:], "--job", spill, "--spill", spill, "--max-rejects", "100",
+        done = t.run("copy", *ends, "-t", "o", "-t", "größe", *SMALL[2:], "--job", spill, "--spill", spill, "--max-rejects", "100",
                      "--reject-file", path, "-j", 2, "--json").expect(0).json
         assert done["rejected"] == 3 and done["rows"] == 4000, done
         text = open(path, encoding="utf-8").read()
