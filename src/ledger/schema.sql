@@ -566,8 +566,10 @@ BEGIN
     PERFORM lo_put(p.loid, p.off, p.data) FROM pg_temp.pghaul_objects p
       WHERE octet_length(p.data) > 0 AND p.data <> zeros;
     PERFORM lo_close(f.fd) FROM (
-        SELECT lo_open(p.loid, 131072) AS fd, p.off + octet_length(p.data) AS size
-          FROM pg_temp.pghaul_objects p WHERE p.off > 0 AND octet_length(p.data) < piece OFFSET 0) f
+        SELECT lo_open(p.loid, 131072) AS fd, p.off AS size -- one that ends with a hole
+          FROM pg_temp.pghaul_objects p JOIN pg_temp.pghaul_objects q
+            ON q.loid = p.loid AND q.off = p.off - piece AND q.data = zeros
+         WHERE octet_length(p.data) = 0 OFFSET 0) f
       WHERE lo_truncate64(f.fd, f.size) = 0;
     FOR o IN SELECT p.* FROM pg_temp.pghaul_objects p
               WHERE p.off = 0 AND (p.owner <> current_user OR p.acl IS NOT NULL OR p.note IS NOT NULL)
