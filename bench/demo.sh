@@ -250,10 +250,8 @@ run build/pghaul copy "${upsert[@]}" --no-progress --again
 check "a second round ends with status 0" [ "$status" = 0 ]
 check "and has changed no row (not one row version is new)" [ "$(sql_t "$versions")" = "$seen" ]
 
-# --- the target stops ----------------------------------------------------------------------------------------------------
+# --- steering ------------------------------------------------------------------------------------------------------------
 
-keepers() { sql_s "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^pghaul/.*/keeper$'"; }
-files_left() { find "$XDG_STATE_HOME" -name '*.lz4' 2>/dev/null | wc -l; }
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
     local until=$((SECONDS + $1))
@@ -263,6 +261,43 @@ wait_for() {
         sleep 0.1
     done
 }
+# rate SECONDS: MiB that land in each second of so many.
+rate() {
+    local of="SELECT coalesce(sum(r.bytes), 0) FROM pghaul.all_receipts r JOIN pghaul.job j ON j.id = r.job WHERE j.name = 'live'"
+    local first then=$EPOCHREALTIME
+    first=$(sql_t "$of")
+    sleep "$1"
+    python3 -c 'import sys
+now, then, bytes, first = map(float, sys.argv[1:])
+print("%.1f" % ((bytes - first) / (now - then) / (1 << 20)))' "$EPOCHREALTIME" "$then" "$(sql_t "$of")" "$first"
+}
+# is_near RATE LIMIT: not above it, and not far below.
+is_near() { python3 -c 'import sys; rate, limit = map(float, sys.argv[1:]); sys.exit(not 0.6 * limit < rate < 1.15 * limit)' "$1" "$2"; }
+
+step "A live run is steered: held to 10 MiB/s, then 30, then let go"
+live=(-s service=old -d service=new -t mixed --mode replace --job live --shard-size 1MiB --max-rate 10MiB/s --no-progress)
+typed build/pghaul copy "${live[@]}"
+build/pghaul copy "${live[@]}" &
+mover=$!
+has_begun() { [ "$(sql_t "SELECT count(*) FROM pghaul.all_receipts r JOIN pghaul.job j ON j.id = r.job WHERE j.name = 'live'" 2>/dev/null || echo 0)" -ge 4 ]; }
+wait_for 30 has_begun || stop_here "the copy did not begin"
+slow=$(rate 3)
+check "it lands $slow MiB/s" is_near "$slow" 10
+run build/pghaul control live rate=30MiB/s
+sleep 1
+faster=$(rate 3)
+check "a second later it lands $faster MiB/s" is_near "$faster" 30
+run build/pghaul control live rate=off
+wait "$mover"
+status=$?
+check "copy ends with status 0" [ "$status" = 0 ]
+content | sql_t >"$BENCH_DIR/content.new"
+check "every row is there, once" same
+
+# --- the target stops ----------------------------------------------------------------------------------------------------
+
+keepers() { sql_s "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^pghaul/.*/keeper$'"; }
+files_left() { find "$XDG_STATE_HOME" -name '*.lz4' 2>/dev/null | wc -l; }
 let_go() { [ "$(keepers)" = 0 ]; }
 
 step "The target stops in the middle: the source is read to its end into files, and let go"
@@ -308,6 +343,26 @@ for file in "$archive"/*.lz4; do
 done
 content | sql_t >"$BENCH_DIR/content.new"
 check "the same with lz4 and psql alone" same
+
+# --- a whole database ----------------------------------------------------------------------------------------------------
+
+step "A whole database with one command: schema, rows, indexes, constraints, sequences, statistics, proof"
+sql_s 'CREATE SCHEMA shop;
+       CREATE TYPE shop.state AS ENUM ($$open$$, $$paid$$, $$sent$$);
+       CREATE TABLE shop.orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, account int REFERENCES pgbench_accounts,
+           state shop.state NOT NULL, total numeric(12,2) CHECK (total >= 0), note text);
+       INSERT INTO shop.orders (account, state, total, note)
+           SELECT 1 + g % 100000, (enum_range(NULL::shop.state))[1 + g % 3], g % 1000, md5(g::text) FROM generate_series(1, 200000) g;
+       CREATE INDEX ON shop.orders (account); CREATE INDEX ON shop.orders (state, total) WHERE state <> $$sent$$;
+       CREATE VIEW shop.unpaid AS SELECT id, total FROM shop.orders WHERE state = $$open$$'
+sql_t 'CREATE DATABASE whole'
+printf '[whole]\n%s\n' "${BENCH_TARGET// /$'\n'}" | sed 's/^dbname=.*/dbname=whole/' >>"$PGSERVICEFILE"
+run build/pghaul copy --all --create --verify -s service=old -d service=whole --no-progress
+check "copy ends with status 0" [ "$status" = 0 ]
+run build/pghaul verify --all --schema -s service=old -d service=whole
+check "rows and definitions are equal" [ "$status" = 0 ]
+run build/pghaul copy --all --create -s service=old -d service=whole
+check "and once more there is nothing to do" [ "$status" = 0 ]
 
 # --- the end -------------------------------------------------------------------------------------------------------------
 
