@@ -45,8 +45,12 @@ static bool connect_both(struct ph_run *run, struct ph_err *err)
         snprintf(run->encoding, sizeof run->encoding, "%s", run->opts->spec->archive->encoding);
         return first_connect(run, false, err);
     }
-    if (!first_connect(run, false, err))
+    if (!first_connect(run, false, err)) {
+        if (run->opts->spec->create && err->code == PH_WRONG)
+            ph_err_hint(err, "--create makes what is in a database, and not the database itself:"
+                             " createdb does; check the rest with psql");
         return false;
+    }
     snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
     return first_connect(run, true, err);
 }
