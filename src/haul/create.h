@@ -40,8 +40,9 @@ bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip
 /* The names by which a table of contents is taken apart. */
 bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_err *err);
 
-/* create_rest.c: whether an entry comes when all else is done: event triggers, which would see it. */
-bool ph_create_is_last(const struct ph_toc_entry *entry);
+/* create_rest.c: where an entry comes among those that are made after the rows: 0 first, 1 grants, 2 when all else is
+ * done: event triggers, which would see it. */
+int ph_create_turn(const struct ph_toc_entry *entry);
 
 /* create.c: what pg_restore is to leave out. */
 struct ph_dump_without ph_create_without(const struct ph_run *run);

@@ -106,14 +106,6 @@ static bool list(struct ph_run *run, struct ph_create_look *look, const char *se
     return ok;
 }
 
-/* Where an entry comes among those that are made after the rows. */
-static int turn(const struct ph_toc_entry *e)
-{
-    if (ph_create_is_last(e))
-        return 2;
-    return ph_toc_is(e, "ACL");
-}
-
 /* Grants come late: what they take from the owner would be missed while rows are loaded, and nobody
  * should read a table that is half there. What is there already is left out. */
 static void sort_out(struct ph_run *run, struct ph_create_look *look, const bool *skip)
@@ -125,11 +117,11 @@ static void sort_out(struct ph_run *run, struct ph_create_look *look, const bool
     for (int now = 0; now < 3; now++) {
         for (int i = 0; i < pre.n; i++) {
             struct ph_toc *to = now == 0 ? &look->pre : &look->post;
-            if (!skip[i] && turn(&pre.items[i]) == now)
+            if (!skip[i] && ph_create_turn(&pre.items[i]) == now)
                 to->items[to->n++] = pre.items[i];
         }
         for (int i = 0; i < post.n; i++)
-            if (turn(&post.items[i]) == now)
+            if (ph_create_turn(&post.items[i]) == now)
                 look->post.items[look->post.n++] = post.items[i];
     }
 }

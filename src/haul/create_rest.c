@@ -20,6 +20,11 @@ struct rest {
     int n_before;
 };
 
+static bool is_statistics(const struct ph_step *step)
+{
+    return !strcmp(step->kind, "analyze") || !strcmp(step->kind, "vacuum");
+}
+
 static const int64_t *one_id(struct ph_run *run, int64_t id)
 {
     int64_t *ids = ph_arena_calloc(run->arena, 1, sizeof *ids);
@@ -27,13 +32,13 @@ static const int64_t *one_id(struct ph_run *run, int64_t id)
     return ids;
 }
 
-/* All steps that there are now. */
+/* All steps that there are now; without statistics that cannot be had the rest comes all the same. */
 static void after_all(struct rest *rest)
 {
     struct ph_steps *steps = &rest->run->steps;
     int64_t *ids = ph_arena_calloc(rest->run->arena, (size_t)steps->n, sizeof *ids);
     for (int i = 0; i < steps->n; i++)
-        ids[i] = steps->items[i].id;
+        ids[i] = is_statistics(&steps->items[i]) ? -steps->items[i].id : steps->items[i].id;
     rest->before = ids;
     rest->n_before = steps->n;
 }
@@ -97,10 +102,12 @@ static bool add_group(struct rest *rest, int first, int end, struct ph_err *err)
     return ok;
 }
 
-bool ph_create_is_last(const struct ph_toc_entry *entry)
+int ph_create_turn(const struct ph_toc_entry *entry)
 {
-    return ph_toc_is(entry, "EVENT TRIGGER") ||
-           (ph_toc_is(entry, "COMMENT") && !strncmp(entry->tag, "EVENT TRIGGER ", 14));
+    if (ph_toc_is(entry, "EVENT TRIGGER") ||
+        (ph_toc_is(entry, "COMMENT") && !strncmp(entry->tag, "EVENT TRIGGER ", 14)))
+        return 2;
+    return ph_toc_is(entry, "ACL");
 }
 
 /* Entries of one kind that stand together make one step, with the comments on them. */
@@ -195,12 +202,37 @@ static void parse_made(struct ph_run *run, const struct ph_toc_names *names, str
     ph_buf_fini(&text);
 }
 
+/* The first entry whose turn is not before this one's. */
+static int first_of_turn(const struct ph_toc *toc, int turn)
+{
+    int i = 0;
+    while (i < toc->n && ph_create_turn(&toc->items[i]) < turn)
+        i++;
+    return i;
+}
+
+/* Statistics come before grants: who owns a table may have none for a function that its indexes use.
+ * Materialized views come after them: their owners may need some to read the tables. */
+static bool add_all(struct rest *rest, const struct ph_toc_names *names, struct ph_err *err)
+{
+    int grants = first_of_turn(&rest->toc, 1), last = first_of_turn(&rest->toc, 2);
+    struct ph_toc made;
+    add_barrier(rest);
+    if (!add_groups(rest, 0, grants, err))
+        return false;
+    add_analyzes(rest);
+    add_barrier(rest);
+    if (!add_groups(rest, grants, last, err))
+        return false;
+    parse_made(rest->run, names, &made);
+    return (!rest->run->opts->create.refresh || add_refreshes(rest, &made, err)) &&
+           add_groups(rest, last, rest->toc.n, err);
+}
+
 bool ph_create_steps(struct ph_run *run, struct ph_err *err)
 {
     struct ph_toc_names names;
-    struct ph_toc made;
     struct rest rest = {.run = run};
-    int last = 0;
     bool ok = ph_tools_find(&rest.tools, run->arena, run->opts->create.pg_bin, run->creation->major,
                             "dump in the ledger", run->opts->interrupt, err) &&
               ph_creation_dump(run->target, run->creation->id, &rest.dump, err) &&
@@ -208,19 +240,8 @@ bool ph_create_steps(struct ph_run *run, struct ph_err *err)
     if (ok) {
         ph_toc_parse(&rest.toc, run->arena, run->creation->rest, &names);
         leave_out_covered(&rest);
-        while (last < rest.toc.n && !ph_create_is_last(&rest.toc.items[last]))
-            last++;
-        add_barrier(&rest);
-        ok = add_groups(&rest, 0, last, err);
+        ok = add_all(&rest, &names, err);
     }
-    if (ok)
-        add_analyzes(&rest);
-    after_all(&rest);
-    if (ok && run->opts->create.refresh) {
-        parse_made(run, &names, &made);
-        ok = add_refreshes(&rest, &made, err);
-    }
-    ok = ok && add_groups(&rest, last, rest.toc.n, err);
     ph_buf_fini(&rest.dump);
     return ok || ph_err_prefix(err, "planning what comes after the rows");
 }

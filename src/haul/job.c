@@ -47,8 +47,12 @@ static bool connect_both(struct ph_run *run, struct ph_err *err)
     }
     if (run->opts->spec->source_encoding)
         snprintf(run->encoding, sizeof run->encoding, "%s", run->opts->spec->source_encoding);
-    if (!first_connect(run, false, err))
+    if (!first_connect(run, false, err)) {
+        if (run->opts->spec->create && err->code == PH_WRONG)
+            ph_err_hint(err, "--create makes what is in a database, and not the database itself:"
+                             " createdb does; check the rest with psql");
         return false;
+    }
     if (!*run->encoding)
         snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
     return first_connect(run, true, err);

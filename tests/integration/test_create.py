@@ -181,6 +181,8 @@ def what_stands_in_the_way_is_found_before_anything_is_changed(t):
     for name in (old, t.write("pg_restore", "#!/bin/sh\n")):
         os.chmod(name, 0o755)
     t.copy(*args, "--pg-bin", t.directory).expect(2, "9.6.1", "postgresql-client-")
+    nowhere = t.target.dsn.replace("dbname=", "dbname=no_")
+    t.run("copy", "-s", t.source.dsn, "-d", nowhere, *args).expect(2, "does not exist", "createdb")
     t.copy(*args, "--mode", "replace").expect(2, "--create")
     t.copy("-t", "s.a=s.b", "--create").expect(2, "own names")
     t.copy(*args, "--data-only").expect(2, "exclude each other")
