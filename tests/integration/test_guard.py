@@ -139,7 +139,7 @@ def a_url_pauses_while_it_says_so_and_while_it_says_anything_else_or_nothing(t):
     with Oracle() as oracle:
         oracle.status = 404
         url = oracle.url + "?token=sesame"
-        with t.start_copy(*SLOW, "--pause-url", url, "--max-checkpoints", "2/2s", "-v") as run:
+        with t.start_copy(*SLOW, "--pause-url", url, "--max-checkpoints", "2/4s", "-v") as run:
             wait_for(lambda: t.target.one("select to_regclass('pghaul.live') is not null") == "t", "the ledger")
             held_by(t, "url: not known yet: %s answers 404" % oracle.url)
             assert t.landed() == 0
@@ -151,10 +151,10 @@ def a_url_pauses_while_it_says_so_and_while_it_says_anything_else_or_nothing(t):
                 nothing_moves(t)
                 oracle.status = 200
                 goes_on(t)
-            for _ in range(3):
+            for _ in range(4):  # others may ask for some, too
                 t.target.query("checkpoint")
-            held_by(t, "checkpoints: 3 were requested on the target within 2.0 s, limit 2")
-            goes_on(t)
+            held_by(t, "checkpoints: ")
+            goes_on(t, 20)
             oracle.status = 0
             held_by(t, "url: its signal is lost: %s: " % oracle.url, timeout=12)
             nothing_moves(t)
@@ -210,8 +210,8 @@ def a_guard_whose_backend_is_ended_comes_back_and_one_that_hangs_pauses(t):
     with t.start_copy(*SLOW, "--max-load", "50") as run:
         t.when_landed(1, run)
         t.target.terminate(t.target.backends("application_name like '%/guard'"))
-        wait_for(lambda: t.target.backends("application_name like '%/guard'"), "the guard's new backend", 5)
-        [guard] = t.target.backends("application_name like '%/guard'")
+        wait_for(lambda: t.target.backends("application_name like '%/guard'"), "the guard's new backend", 10)
+        guard = t.target.backends("application_name like '%/guard'")[0]
         os.kill(guard, signal.SIGSTOP)
         try:
             held_by(t, "load of the target: its signal is lost", timeout=10)
