@@ -209,9 +209,10 @@ def a_guard_whose_backend_is_ended_comes_back_and_one_that_hangs_pauses(t):
     data.blob(t, 8)
     with t.start_copy(*SLOW, "--max-load", "50") as run:
         t.when_landed(1, run)
-        t.target.terminate(t.target.backends("application_name like '%/guard'"))
-        wait_for(lambda: t.target.backends("application_name like '%/guard'"), "the guard's new backend", 10)
-        guard = t.target.backends("application_name like '%/guard'")[0]
+        ended = t.target.backends("application_name like '%/guard'")
+        t.target.terminate(ended)
+        guard = wait_for(lambda: [pid for pid in t.target.backends("application_name like '%/guard'") if pid not in ended],
+                         "the guard's new backend", 10)[0]
         os.kill(guard, signal.SIGSTOP)
         try:
             held_by(t, "load of the target: its signal is lost", timeout=10)
