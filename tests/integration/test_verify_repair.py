@@ -207,7 +207,7 @@ def a_repair_survives_every_fault(t):
     assert "repair.mended" in points and "readout.chunk" in points, points
     todo = [(n, "%s:%d:%s" % (p, n, what)) for p in points for n in (1, 2, 5) for what in ("kill", "error")]
     t.random.shuffle(todo)
-    end = time.monotonic() + (20 if not t.rig.campaign else 500)
+    end = time.monotonic() + (9 if not t.rig.campaign else 500)
     for _, fault in sorted(todo, key=lambda x: x[0]):
         if time.monotonic() > end:
             break
