@@ -145,8 +145,9 @@ def a_url_pauses_while_it_says_so_and_while_it_says_anything_else_or_nothing(t):
             assert t.landed() == 0
             oracle.status = 200
             t.when_landed(1, run)
-            oracle.status = 429
-            held_by(t, "url: %s answers 429" % oracle.url)
+            for status in 503, 429:
+                oracle.status = status
+                held_by(t, "url: %s answers %d" % (oracle.url, status))
             nothing_moves(t)
             oracle.status = 200
             goes_on(t)
