@@ -195,12 +195,14 @@ static void parse_made(struct ph_run *run, const struct ph_toc_names *names, str
     ph_buf_fini(&text);
 }
 
+/* Grants come when the statistics are there: ANALYZE calls functions of indexes as the table's owner, who
+ * may have lost the right to. REFRESH reads as the view's owner, who may need what is granted. */
 bool ph_create_steps(struct ph_run *run, struct ph_err *err)
 {
     struct ph_toc_names names;
     struct ph_toc made;
     struct rest rest = {.run = run};
-    int last = 0;
+    int grants = 0, last = 0;
     bool ok = ph_tools_find(&rest.tools, run->arena, run->opts->create.pg_bin, run->creation->major,
                             "dump in the ledger", run->opts->interrupt, err) &&
               ph_creation_dump(run->target, run->creation->id, &rest.dump, err) &&
@@ -210,11 +212,15 @@ bool ph_create_steps(struct ph_run *run, struct ph_err *err)
         leave_out_covered(&rest);
         while (last < rest.toc.n && !ph_create_is_last(&rest.toc.items[last]))
             last++;
+        while (grants < last && !ph_toc_is(&rest.toc.items[grants], "ACL"))
+            grants++;
         add_barrier(&rest);
-        ok = add_groups(&rest, 0, last, err);
+        ok = add_groups(&rest, 0, grants, err);
     }
     if (ok)
         add_analyzes(&rest);
+    after_all(&rest);
+    ok = ok && add_groups(&rest, grants, last, err);
     after_all(&rest);
     if (ok && run->opts->create.refresh) {
         parse_made(run, &names, &made);
