@@ -35,8 +35,9 @@ static bool name_tables(struct ph_run *run, const struct ph_plan *plan, struct w
     ph_sql_add(&sql, "SELECT DISTINCT format('%%s.%%s', quote_ident(n.nspname),"
                      " quote_ident(c.relname)), n.nspname, c.relname"
                      " FROM unnest('{");
-    for (int i = 0; i < plan->n_tables; i++)
-        ph_sql_add(&sql, "%s%u", i ? "," : "", plan->tables[i].source_oid);
+    for (int i = 0, n = 0; i < plan->n_tables; i++)
+        if (!plan->tables[i].objects)
+            ph_sql_add(&sql, "%s%u", n++ ? "," : "", plan->tables[i].source_oid);
     ph_sql_add(&sql, "}'::oid[]) t, LATERAL (SELECT t AS relid UNION ALL"
                      " SELECT p.relid FROM pg_partition_ancestors(t) p) a"
                      " JOIN pg_class c ON c.oid = a.relid"

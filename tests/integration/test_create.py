@@ -202,6 +202,36 @@ def what_stands_in_the_way_is_found_before_anything_is_changed(t):
 
 
 @story()
+def large_objects_come_with_a_schema_that_is_made(t):
+    t.source.query("create table a (id int primary key); create table b (id int); insert into a values (1);"
+                   "select lo_create(0) from generate_series(1, 3)")
+    objects = "select oid from pg_largeobject_metadata order by 1"
+    for args in (("-t", "a"), ("--all",)):
+        shown = t.plan(*args, "--create", "--large-objects")["tables"]
+        assert shown[-1]["source"] == "pg_catalog.pg_largeobject_metadata", shown
+        t.copy(*args, "--create", "--large-objects").expect(0)
+        assert t.target.column(objects) == t.source.column(objects), args
+        t.whole("a")
+        t.copy(*args, "--create", "--large-objects").expect(0, "nothing to do")
+        t.target.query("drop table a; drop schema pghaul cascade; select lo_unlink(oid) from pg_largeobject_metadata")
+        t.target.forget()
+
+
+@story()
+def statistics_are_made_before_the_owner_loses_the_functions_of_an_index(t):
+    make_roles(t.source)
+    make_roles(t.target)
+    t.source.query("create function f(int) returns int language plpgsql immutable as 'begin return $1; end';"
+                   "create table a (id int); create index on a (f(id)); insert into a select generate_series(1, 500);"
+                   "alter table a owner to wholedb_owner; revoke all on function f(int) from public")
+    t.copy("--all", "--create", "-j", 1, fault="build.done:2:kill")
+    t.copy("--all", "--create").expect(0)
+    same_schema(t)
+    t.whole("a")
+    assert t.target.int("select count(*) from pg_stats where tablename = 'a'") == 1
+
+
+@story()
 def an_extension_that_the_target_lacks_is_named_with_what_to_do(t):
     t.source.query("create extension hstore; create schema s; create table s.a (id int, h hstore)")
     t.copy("-t", "s.a", "--create").expect(2, "hstore", "create extension hstore")
