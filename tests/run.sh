@@ -22,7 +22,8 @@ fi
 build() {
     local generator=()
     [ -f build-test/CMakeCache.txt ] || generator=(-G Ninja)
-    cmake -B build-test "${generator[@]}" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPGHAUL_FAULTS=ON -DPGHAUL_TESTS=ON &&
+    cmake -B build-test "${generator[@]}" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPGHAUL_FAULTS=ON -DPGHAUL_TESTS=ON \
+        -DCMAKE_COMPILE_WARNING_AS_ERROR=ON && # what lint gcc looks for, without compiling twice
         cmake --build build-test -j "$(nproc)"
 }
 

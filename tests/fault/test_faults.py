@@ -17,7 +17,7 @@ import ledger
 from cluster import wait_for
 from story import Skip, story
 
-EVERY_DAY_S = 7
+EVERY_DAY_S = 6
 SMALL = ("--shard-size", "256kB")
 
 

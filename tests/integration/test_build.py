@@ -244,7 +244,7 @@ def an_interrupt_does_not_wait_for_an_index(t):
     t.whole("a")
 
 
-@story()
+@story(campaign=True)
 def a_lost_snapshot_halts_the_builders_and_nothing_else(t):
     data.narrow(t, 60000)
     t.both("create table a (i int, pad text); create function slow(i int) returns int immutable language plpgsql as "
@@ -253,7 +253,7 @@ def a_lost_snapshot_halts_the_builders_and_nothing_else(t):
     t.target.query("create index a_slow on a (slow(i)); create index narrow_b on narrow (b)")
     before = shape(t.target)
     args = ("-t", "a", "-t", "narrow", "--defer-indexes", "-j", 2, "--shard-size", "64kB",
-            "--max-rate", "4MB")
+            "--max-rate", "2MB")
     with t.start_copy(*args) as run:
         wait_for(lambda: t.target.int("select count(*) from pg_stat_activity where query like '%slow%' and "
                                       "state = 'active' and application_name like 'pghaul/%/b%'"), "an index in the making")

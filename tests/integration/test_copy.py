@@ -60,7 +60,7 @@ def every_split_appends(t):
     each_split(t, "append", lambda: None, lambda: t.same("mixed"))
 
 
-@story(heavy=True)
+@story(heavy=True, campaign=True)
 def every_split_upserts_into_a_table_with_rows_of_its_own(t):
     def before():
         t.target.query("insert into mixed (id, name) select i, 'own' from generate_series(-99, 5000) i "
@@ -72,7 +72,7 @@ def every_split_upserts_into_a_table_with_rows_of_its_own(t):
     each_split(t, "upsert", before, after)
 
 
-@story(heavy=True)
+@story(heavy=True, campaign=True)
 def every_split_replaces_what_the_target_had(t):
     def before():
         t.target.query("insert into mixed (id) select i from generate_series(-50, 50) i")

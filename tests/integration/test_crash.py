@@ -79,7 +79,7 @@ def replace_empties_once_and_never_what_finished_shards_have_loaded(t):
     t.whole("narrow")
 
 
-@story(own=True)
+@story(own=True, campaign=True)
 def killed_source_backends_cost_retries_and_nothing_else(t):
     data.mixed(t, 60000)
     with t.start_copy("-t", "mixed", "-j", 2, "--json", *SMALL) as run:
@@ -142,7 +142,7 @@ def the_target_crashes_and_comes_back_under_a_running_copy(t):
     t.whole("mixed")
 
 
-@story(own=True)
+@story(own=True, campaign=True)
 def a_target_that_stays_away_ends_the_run_and_the_next_one_goes_on(t):
     data.mixed(t, 40000)
     args = ("-t", "mixed", "-j", 2, *SMALL)

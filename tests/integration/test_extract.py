@@ -178,7 +178,7 @@ def an_extract_whose_snapshot_is_lost_starts_over(t):
     loaded(t, "narrow")
 
 
-@story()
+@story(campaign=True)
 def an_extract_whose_snapshot_is_lost_in_the_middle_starts_over(t):
     data.mixed(t, 40000)
     with start_extract(t, "-t", "mixed", "-j", 2, *SMALL, *SLOW, "--json", timeout=90) as run:
@@ -388,7 +388,7 @@ def a_damaged_file_parks_its_shard_and_the_rest_lands(t):
     t.whole("narrow")
 
 
-@story(own=True)
+@story(own=True, campaign=True)
 def an_unlogged_target_that_a_crash_has_emptied_is_loaded_again(t):
     data.narrow(t, 40000)
     data.mixed(t, 5000)

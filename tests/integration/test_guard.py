@@ -135,7 +135,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 @story()
 def a_url_pauses_while_it_says_so_and_while_it_says_anything_else_or_nothing(t):
-    data.blob(t, 14)
+    data.blob(t, 24)
     with Oracle() as oracle:
         oracle.status = 404
         url = oracle.url + "?token=sesame"

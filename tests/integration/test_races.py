@@ -74,7 +74,7 @@ def joined_movers_that_are_killed_and_begun_again_never_double_a_row(t):
     t.check_ledger(source=t.source)
 
 
-@story()
+@story(campaign=True)
 def a_foreign_lock_on_the_target_is_waited_for_and_its_holder_left_alone(t):
     data.narrow(t, 40000)
     with t.target.session() as other:
@@ -277,7 +277,7 @@ def rows_of_100_mb_pass_within_the_memory_that_was_allowed(t):
     t.nothing_left()
 
 
-@story()
+@story(campaign=True)
 def a_row_that_cannot_fit_into_the_memory_is_named(t):
     t.both("create table w (id int primary key, b bytea)")
     t.source.query("alter table w alter b set storage external")

@@ -408,7 +408,7 @@ def under_load_the_target_equals_the_source_as_of_the_snapshot(t):
     copy_under_load(t, "block", "append")
 
 
-@story()
+@story(campaign=True)
 def under_load_a_key_cut_upsert_equals_the_snapshot_too(t):
     copy_under_load(t, "key", "upsert")
 

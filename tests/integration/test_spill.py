@@ -231,7 +231,7 @@ ASYNC = {"target": {"wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", 
                     "commit_siblings": "0", "bgwriter_lru_maxpages": "0"}, **LOGGED}
 
 
-@story(settings=ASYNC, heavy=True)
+@story(settings=ASYNC, heavy=True, campaign=True)
 def a_crash_of_the_target_that_takes_landed_shards_back_finds_their_files_still_there(t):
     """Everything is in files, the snapshot is gone, shards land, and their commits are lost: the files must have stayed."""
     data.mixed(t, 40000)
@@ -373,7 +373,7 @@ def a_file_system_that_is_full_from_the_start_is_waited_for(t):
 # Directories that will not do -------------------------------------------------------------------------------
 
 
-@story()
+@story(campaign=True)
 def a_directory_that_will_not_do_is_said_at_once(t):
     data.narrow(t, 20000)
     t.write("plain", "x")
@@ -555,7 +555,7 @@ def a_mover_that_never_spills_loads_what_another_has_left(t):
     t.whole("mixed")
 
 
-@story()
+@story(campaign=True)
 def shards_in_a_directory_where_nobody_works_end_the_run_by_name(t):
     data.mixed(t, 30000)
     args = ("-t", "mixed", "-j", 1, *ALWAYS)

@@ -128,7 +128,7 @@ def begin(t, *args, **kwargs):
     return running
 
 
-@story()
+@story(campaign=True)
 def what_a_dead_tune_has_left_the_next_one_or_clean_takes_away(t):
     data.narrow(t, 200000)
     with begin(t) as first:

@@ -127,7 +127,7 @@ def every_kind_of_value_is_told_from_its_neighbour(t):
             assert "source" not in d, "values without --show-data"
 
 
-@story()
+@story(campaign=True)
 def one_value_alone_makes_the_servers_sums_differ(t):
     t.both("create extension citext; create type mood as enum ('sad', 'happy'); create type pair as (a int, b text)")
     for i, v in enumerate(VALUES):

@@ -164,12 +164,6 @@ def clang():
     yield from compile_all(jobs)
 
 
-def gcc():
-    """The same with gcc, optimised: some of its warnings come from following the flow."""
-    common = ["gcc", *flags(), "-Werror", "-O1", "-c", "-o", "/dev/null"]
-    yield from compile_all((rel(p), [*common, str(p)]) for p in sources("src", ext=(".c",)))
-
-
 def format():
     """clang-format has nothing to change."""
     files = [str(p) for p in sources("src", "include", "tests/unit")]
@@ -214,7 +208,7 @@ def toplevel():
             yield f"{name} does not belong on the top level"
 
 
-NEEDS = {"headers": ["gcc", "clang", "pkg-config"], "clang": ["clang", "pkg-config"], "gcc": ["gcc", "pkg-config"],
+NEEDS = {"headers": ["gcc", "clang", "pkg-config"], "clang": ["clang", "pkg-config"],
          "format": ["clang-format"]}
 
 
