@@ -53,7 +53,7 @@ def the_bottleneck_is_the_side_that_was_made_slow(t):
     assert stages["source_wait"] > 0.5 and shares["source"] > 0.8, (stages, shares)
 
     t.target.query("truncate narrow; create function slow() returns trigger language plpgsql as "
-                   "'begin perform pg_sleep(0.0003); return new; end'; "
+                   "'begin perform pg_sleep(0.002); return new; end'; "
                    "create trigger slow before insert on narrow for each row execute function slow()")
     said, stages, shares = limit(t, "narrow", "target", "--triggers", "fire", *SMALL)
     assert re.match(r"target is the limit: \d+ % of the time waiting for COPY FROM", said), said
