@@ -1,13 +1,7 @@
 #include "ledger/control.h"
 
+#include "ledger/query.h"
 #include "pg/sql.h"
-
-static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
-{
-    bool ok = ph_conn_query(conn, ph_buf_text(sql), rows, err);
-    ph_buf_fini(sql);
-    return ok || ph_err_prefix(err, "ledger");
-}
 
 bool ph_ledger_look(struct ph_conn *conn, struct ph_arena *arena, const struct ph_ledger_look *look,
                     struct ph_ledger_wish **wishes, int *n, int *others, struct ph_err *err)
@@ -27,7 +21,7 @@ bool ph_ledger_look(struct ph_conn *conn, struct ph_arena *arena, const struct p
                " ON c.job OPERATOR(pg_catalog.=) %D AND c.no OPERATOR(pg_catalog.>) %D"
                " AND c.mover IS DISTINCT FROM %d ORDER BY c.no",
                look->job, look->mover, look->job, look->heard, look->mover);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     int count = ph_rows_count(rows);
     *others = (int)ph_rows_int(rows, 0, 0);
@@ -58,7 +52,7 @@ bool ph_ledger_wish(struct ph_conn *conn, int64_t job, int mover, const char *wh
         ph_sql_add(&sql, "%s(%D, nullif(%d, 0), %L, %s, %L)", i ? ", " : "", job, mover, who,
                    keep ? "true" : "false", words[i]);
     ph_sql_add(&sql, " RETURNING no");
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     for (int i = 0; i < ph_rows_count(rows); i++)
         *last = ph_rows_int(rows, i, 0);
@@ -75,7 +69,7 @@ bool ph_ledger_heard(struct ph_conn *conn, int64_t job, int64_t no, int *live, i
                "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE heard"
                " OPERATOR(pg_catalog.>=) %D) FROM pghaul.live WHERE job OPERATOR(pg_catalog.=) %D",
                no, job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *live = (int)ph_rows_int(rows, 0, 0);
     *heard = (int)ph_rows_int(rows, 0, 1);

@@ -4,14 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/query.h"
 #include "pg/sql.h"
-
-static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
-{
-    bool ok = ph_conn_query(conn, ph_buf_text(sql), rows, err);
-    ph_buf_fini(sql);
-    return ok || ph_err_prefix(err, "ledger");
-}
 
 bool ph_creation_lock(struct ph_conn *conn, bool *taken, struct ph_err *err)
 {
@@ -48,7 +42,7 @@ bool ph_creation_find(struct ph_conn *conn, struct ph_arena *arena, const char *
                " state OPERATOR(pg_catalog.=) 'made' FROM pghaul.creation"
                " WHERE key OPERATOR(pg_catalog.=) %L",
                key);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     if (ph_rows_count(rows) == 1) {
         struct ph_creation *c = ph_arena_alloc(arena, sizeof *c);
@@ -88,7 +82,7 @@ bool ph_creation_put(struct ph_conn *conn, struct ph_creation *creation, const s
         ph_buf_addn(&sql, (char[]){digits[byte >> 4], digits[byte & 15]}, 2);
     }
     ph_buf_add(&sql, "') RETURNING id");
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     creation->id = ph_rows_int(rows, 0, 0);
     creation->made = creation->n_chunks == 0;
@@ -109,7 +103,7 @@ bool ph_creation_dump(struct ph_conn *conn, int64_t id, struct ph_buf *dump, str
                "SELECT pg_catalog.encode(dump, 'hex') FROM pghaul.creation"
                " WHERE id OPERATOR(pg_catalog.=) %D",
                id);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     for (const char *p = ph_rows_text(rows, 0, 0); p[0] && p[1]; p += 2)
         ph_buf_addc(dump, (char)(digit(p[0]) << 4 | digit(p[1])));
@@ -128,7 +122,7 @@ bool ph_creation_mark(struct ph_conn *conn, const struct ph_creation *creation, 
                " AND chunks_done OPERATOR(pg_catalog.=) %d",
                chunks_done, chunks_done == creation->n_chunks ? "made" : "making", creation->id,
                chunks_done - 1);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     bool ok = ph_rows_affected(rows) == 1 ||
               ph_err_set(err, PH_FAILED, "somebody else has gone on with the schema");
@@ -143,5 +137,5 @@ bool ph_creation_adopt(struct ph_conn *conn, int64_t id, int64_t job, struct ph_
                "UPDATE pghaul.creation SET job = %D WHERE id OPERATOR(pg_catalog.=) %D"
                " AND job IS NULL",
                job, id);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }

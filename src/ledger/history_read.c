@@ -3,19 +3,12 @@
 
 #include "base/buf.h"
 #include "ledger/history.h"
+#include "ledger/query.h"
 #include "pg/sql.h"
 
 /* Seconds of a time since the round began; j is the job. */
 #define SINCE(time) "pg_catalog.date_part('epoch', " time " OPERATOR(pg_catalog.-) j.started_at)"
 #define ISO "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'"
-
-static bool ask(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
-{
-    *rows = NULL;
-    bool ok = ph_conn_query(conn, sql->data, rows, err);
-    ph_buf_fini(sql);
-    return ok || ph_err_prefix(err, "ledger");
-}
 
 static int index_of(const struct ph_history *h, int mover)
 {
@@ -77,7 +70,7 @@ static bool read_movers(struct ph_history *h, struct ph_conn *conn, int64_t job,
                                                                                         " %D ORDER "
                                                                                         "BY m.id",
         job);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     int n = ph_rows_count(rows);
     h->movers = ph_arena_calloc(&h->arena, (size_t)n + 1, sizeof *h->movers);
@@ -120,7 +113,7 @@ static bool read_points(struct ph_history *h, struct ph_conn *conn, int64_t job,
                " FROM pghaul.sample s JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) s.job"
                " WHERE s.job OPERATOR(pg_catalog.=) %D ORDER BY s.mover, s.at",
                job);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     int n = ph_rows_count(rows);
     h->points = ph_arena_calloc(&h->arena, (size_t)n + 1, sizeof *h->points);
@@ -159,7 +152,7 @@ static bool read_moments(struct ph_history *h, struct ph_conn *conn, int64_t job
                     " AND t.id OPERATOR(pg_catalog.=) e.tab"
                     " WHERE e.job OPERATOR(pg_catalog.=) %D ORDER BY e.at",
         job);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     h->n_moments = ph_rows_count(rows);
     h->moments = ph_arena_calloc(&h->arena, (size_t)h->n_moments + 1, sizeof *h->moments);
@@ -216,7 +209,7 @@ static bool read_bars(struct ph_history *h, struct ph_conn *conn, int64_t job, s
     struct ph_buf sql = {0};
     struct ph_rows *rows;
     add_bars(&sql, job);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     int n = ph_rows_count(rows);
     h->bars = ph_arena_calloc(&h->arena, (size_t)n + 1, sizeof *h->bars);

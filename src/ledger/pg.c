@@ -5,17 +5,10 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "ledger/query.h"
 #include "pg/sql.h"
 
 extern const char ph_ledger_schema_sql[];
-
-/* Runs one text and frees it. */
-static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
-{
-    bool ok = ph_conn_query(conn, ph_buf_text(sql), rows, err);
-    ph_buf_fini(sql);
-    return ok || ph_err_prefix(err, "ledger");
-}
 
 /* Presence. */
 
@@ -92,7 +85,7 @@ bool ph_ledger_find(struct ph_conn *conn, struct ph_arena *arena, const char *na
                "SELECT id, round, state, fingerprint, definition, source_system, source_database,"
                " set_id FROM pghaul.job WHERE name OPERATOR(pg_catalog.=) %L",
                name);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     if (ph_rows_count(rows) == 1) {
         struct ph_ledger_job *j = ph_arena_alloc(arena, sizeof *j);
@@ -126,7 +119,7 @@ bool ph_ledger_refuse_rivals(struct ph_conn *conn, const char *name, const struc
     for (int i = 0; i < n; i++)
         ph_sql_add(&sql, "%s%u", i ? "," : "", tables[i].target_oid);
     ph_sql_add(&sql, "}'::pg_catalog.oid[]) LIMIT 1");
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     bool ok = ph_rows_count(rows) == 0;
     if (!ok) {
@@ -150,7 +143,7 @@ bool ph_ledger_refuse_live(struct ph_conn *conn, int64_t job, const char *name, 
                " pg_catalog.count(*) OVER () FROM pghaul.live WHERE job OPERATOR(pg_catalog.=) %D"
                " ORDER BY id LIMIT 1",
                job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     bool ok = ph_rows_count(rows) == 0;
     if (!ok) {
@@ -197,7 +190,7 @@ static bool insert_job(struct ph_conn *conn, const struct ph_ledger_new *what, i
             " WHERE id OPERATOR(pg_catalog.=) %D RETURNING id",
             *job, *job, *job, *job, *job, *job, *job, what->set, what->source, what->target,
             what->nonempty ? "true" : "false", *job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *job = ph_rows_int(rows, 0, 0);
     ph_rows_free(rows);
@@ -226,7 +219,7 @@ static bool insert_tabs(struct ph_conn *conn, const struct ph_ledger_new *what, 
                        t->format == PH_BINARY ? "binary" : "text", ph_split_name(t->split),
                        t->select_list, t->target_columns, t->source_attnums, t->target_attnums);
         }
-        if (!run(conn, &sql, NULL, err))
+        if (!ph_ledger_query(conn, &sql, NULL, err))
             return false;
     }
     return true;
@@ -248,7 +241,7 @@ bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_sha
                        shards[i].table->n_shards == 1 && !shards[i].table->target_routes ? "true"
                                                                                          : "false",
                        shards[i].file ? "spilled" : "planned", shards[i].file ? "" : NULL);
-        if (!run(conn, &sql, NULL, err))
+        if (!ph_ledger_query(conn, &sql, NULL, err))
             return false;
     }
     return true;
@@ -269,7 +262,7 @@ static bool insert_files(struct ph_conn *conn, const struct ph_ledger_new *what,
                        s->snapshot, s->file, (int64_t)s->expect->rows, (int64_t)s->expect->bytes,
                        ph_tally_hash_text(s->expect, hash));
         }
-        if (!run(conn, &sql, NULL, err))
+        if (!ph_ledger_query(conn, &sql, NULL, err))
             return false;
     }
     return true;
@@ -287,7 +280,7 @@ static bool insert_past_snapshots(struct ph_conn *conn, const struct ph_ledger_n
                    " released_at, keeper_host, keeper_pid, keeper_backend)"
                    " VALUES (%D, %d, %L, %L, %U, %L, %L, %L, '', 0, 0)",
                    job, p->no, p->id, p->pg_snapshot, p->oldest, p->lsn, p->taken_at, p->taken_at);
-        if (!run(conn, &sql, NULL, err))
+        if (!ph_ledger_query(conn, &sql, NULL, err))
             return false;
     }
     return true;
@@ -311,7 +304,8 @@ static bool empty_targets(struct ph_conn *conn, const struct ph_ledger_new *what
                " coalesce(pg_catalog.pg_relation_filenode(target_oid), 0)"
                " WHERE job OPERATOR(pg_catalog.=) %D",
                sql.len ? ";" : "", job);
-    return run(conn, &sql, NULL, err) || ph_err_prefix(err, "emptying the target tables");
+    return ph_ledger_query(conn, &sql, NULL, err) ||
+           ph_err_prefix(err, "emptying the target tables");
 }
 
 bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_snapshot *snapshot,
@@ -328,7 +322,7 @@ bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_s
                " WHERE job OPERATOR(pg_catalog.=) %D), %L, %L, %U, %L, %L, %d, %d RETURNING no",
                job, job, job, snapshot->id, snapshot->pg_snapshot, snapshot->xmin, snapshot->lsn,
                host, snapshot->keeper_pid, snapshot->keeper_backend);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *no = (int)ph_rows_int(rows, 0, 0);
     ph_rows_free(rows);
@@ -349,7 +343,7 @@ static bool note_leaves(struct ph_conn *conn, int64_t job, struct ph_err *err)
         " AND p.isleaf GROUP BY x.id) l"
         " WHERE t.job OPERATOR(pg_catalog.=) %D AND t.id OPERATOR(pg_catalog.=) l.id",
         job, job);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 bool ph_ledger_other_target(struct ph_conn *conn, int64_t job, int *tab, struct ph_err *err)
@@ -360,7 +354,7 @@ bool ph_ledger_other_target(struct ph_conn *conn, int64_t job, int *tab, struct 
                "SELECT id FROM pghaul.tab WHERE job OPERATOR(pg_catalog.=) %D"
                " AND NOT pghaul.same_target(job, id) ORDER BY id LIMIT 1",
                job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *tab = (int)ph_rows_int(rows, 0, 0);
     ph_rows_free(rows);
@@ -396,7 +390,7 @@ bool ph_ledger_register(struct ph_conn *conn, int64_t job, const char *host, int
         "WITH m AS (INSERT INTO pghaul.mover (job, host, pid, holder) VALUES (%D, %L, %d, %L)"
         " RETURNING id) SELECT id, pg_catalog.pg_advisory_lock(1885825121, id) FROM m",
         job, job, host, pid, holder);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *mover = (int)ph_rows_int(rows, 0, 0);
     ph_rows_free(rows);
@@ -407,14 +401,14 @@ bool ph_ledger_hold_again(struct ph_conn *conn, int mover, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     ph_sql_add(&sql, "SELECT pg_catalog.pg_advisory_lock(1885825121, %d)", mover);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 bool ph_ledger_release(struct ph_conn *conn, int mover, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     ph_sql_add(&sql, "SELECT pg_catalog.pg_advisory_unlock(1885825121, %d)", mover);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 bool ph_ledger_beat(struct ph_conn *conn, int64_t job, int mover, struct ph_pulse *pulse,
@@ -432,7 +426,7 @@ bool ph_ledger_beat(struct ph_conn *conn, int64_t job, int mover, struct ph_puls
         "UPDATE pghaul.mover SET beat_at = pg_catalog.clock_timestamp()"
         " WHERE id OPERATOR(pg_catalog.=) %d;COMMIT",
         job, mover, job, mover);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     pulse->others = (int)ph_rows_int(rows, 0, 0);
     pulse->needs_source = ph_rows_bool(rows, 0, 1);
@@ -451,7 +445,7 @@ bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err)
                " WHERE job OPERATOR(pg_catalog.=) %D AND (state OPERATOR(pg_catalog.=) 'parked'"
                " OR state IN ('planned', 'spilled') AND not_before IS NOT NULL)",
                job);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 bool ph_ledger_lost(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_err *err)
@@ -459,7 +453,7 @@ bool ph_ledger_lost(struct ph_conn *conn, int64_t job, int64_t *lost, struct ph_
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     ph_sql_add(&sql, "SELECT pghaul.reopen_lost(%D)", job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *lost = ph_rows_int(rows, 0, 0);
     ph_rows_free(rows);
@@ -472,7 +466,7 @@ bool ph_ledger_forget_spill(struct ph_conn *conn, int64_t job, const char *holde
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     ph_sql_add(&sql, "SELECT pghaul.forget_spill(%D, %L)", job, holder);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *forgotten = ph_rows_int(rows, 0, 0);
     ph_rows_free(rows);
@@ -488,7 +482,7 @@ bool ph_ledger_stranded(struct ph_conn *conn, struct ph_arena *arena, int64_t jo
                "SELECT holder FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D"
                " AND state OPERATOR(pg_catalog.=) 'spilled' ORDER BY id LIMIT 1",
                job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *holder = ph_rows_count(rows) ? ph_arena_strdup(arena, ph_rows_get(rows, 0, 0)) : NULL;
     ph_rows_free(rows);
@@ -504,7 +498,7 @@ bool ph_ledger_roster(struct ph_conn *conn, int64_t job, struct ph_roster **out,
                " FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D"
                " AND state NOT IN ('landed', 'verified')",
                job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     int n = ph_rows_count(rows);
     struct ph_roster_item *items = calloc((size_t)n + 1, sizeof *items);
@@ -539,7 +533,7 @@ bool ph_ledger_snapshot(struct ph_conn *conn, struct ph_arena *arena, int64_t jo
         " released_at IS NOT NULL, lsn FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D"
         " ORDER BY no DESC LIMIT 1",
         job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *out = NULL;
     if (ph_rows_count(rows) == 1) {
@@ -567,7 +561,7 @@ bool ph_ledger_release_snapshot(struct ph_conn *conn, int64_t job, double ago_s,
                      " pg_catalog.make_interval(secs => ");
     ph_buf_addf(&sql, "%.3f", ago_s);
     ph_sql_add(&sql, ")) WHERE job OPERATOR(pg_catalog.=) %D AND released_at IS NULL", job);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 /* Where it stands. */
@@ -599,7 +593,7 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
         " ON r.tab OPERATOR(pg_catalog.=) t.id"
         " WHERE t.job OPERATOR(pg_catalog.=) %D ORDER BY t.id",
         job, job, job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *n = ph_rows_count(rows);
     *tabs = ph_arena_calloc(arena, (size_t)*n, sizeof **tabs);
@@ -643,7 +637,7 @@ bool ph_ledger_parked(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
                "SELECT id, tab, error FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D"
                " AND state OPERATOR(pg_catalog.=) 'parked' ORDER BY id LIMIT %d",
                job, max);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *n = ph_rows_count(rows);
     *parked = ph_arena_calloc(arena, (size_t)*n, sizeof **parked);
@@ -681,7 +675,7 @@ bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *comp
                "SELECT state OPERATOR(pg_catalog.=) 'completed' FROM pghaul.job"
                " WHERE id OPERATOR(pg_catalog.=) %D;COMMIT",
                mover, job, job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *completed = ph_rows_bool(rows, 0, 0);
     ph_rows_free(rows);
@@ -695,7 +689,7 @@ bool ph_ledger_uncomplete(struct ph_conn *conn, int64_t job, struct ph_err *err)
                "UPDATE pghaul.job SET state = 'open', completed_at = NULL"
                " WHERE id OPERATOR(pg_catalog.=) %D",
                job);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 bool ph_ledger_leave(struct ph_conn *conn, int64_t job, int mover, const char *why,
@@ -708,5 +702,5 @@ bool ph_ledger_leave(struct ph_conn *conn, int64_t job, int mover, const char *w
                "UPDATE pghaul.job SET last_error = %L WHERE id OPERATOR(pg_catalog.=) %D"
                " AND state OPERATOR(pg_catalog.=) 'open'",
                mover, why, job);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }

@@ -3,19 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/query.h"
 #include "pg/sql.h"
-
-/* A ledger of an earlier release has no such table. */
-static bool is_there(struct ph_conn *target, bool *there, struct ph_err *err)
-{
-    struct ph_rows *rows = NULL;
-    if (!ph_conn_query(target, "SELECT pg_catalog.to_regclass('pghaul.reject') IS NOT NULL", &rows,
-                       err))
-        return false;
-    *there = ph_rows_bool(rows, 0, 0);
-    ph_rows_free(rows);
-    return true;
-}
 
 static bool ask(struct ph_conn *target, const char *sql, int64_t job, struct ph_rows **rows,
                 struct ph_err *err)
@@ -34,7 +23,7 @@ bool ph_ledger_rejected(struct ph_conn *target, int64_t job, struct ph_ledger_re
     bool there = false;
     *out = NULL;
     *n = 0;
-    if (!is_there(target, &there, err))
+    if (!ph_ledger_has(target, "pghaul.reject", &there, err))
         return false;
     if (!there)
         return true;
@@ -69,7 +58,7 @@ bool ph_ledger_reject_script(struct ph_conn *target, int64_t job, const char *en
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     bool there = false;
-    if (!is_there(target, &there, err))
+    if (!ph_ledger_has(target, "pghaul.reject", &there, err))
         return false;
     if (!there)
         return true;

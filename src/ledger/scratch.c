@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "ledger/pg.h"
 #include "ledger/status.h"
+#include "ledger/query.h"
 #include "pg/sql.h"
 
 /* Class of the session lock by which a scratch is live; movers have the number before. */
@@ -221,17 +222,6 @@ static bool find_dead(struct ph_conn *conn, struct ph_arena *arena, struct ph_sc
     return true;
 }
 
-static bool has_list(struct ph_conn *conn, bool *there, struct ph_err *err)
-{
-    struct ph_rows *rows = NULL;
-    if (!ph_conn_query(conn, "SELECT pg_catalog.to_regclass('pghaul.scratch') IS NOT NULL", &rows,
-                       err))
-        return false;
-    *there = ph_rows_bool(rows, 0, 0);
-    ph_rows_free(rows);
-    return true;
-}
-
 static bool drop_all(struct ph_conn *conn, const struct ph_scratch_left *left, const int *ids,
                      int n, struct ph_err *err)
 {
@@ -254,7 +244,7 @@ bool ph_scratch_sweep(struct ph_conn *conn, struct ph_arena *arena, struct ph_sc
     int *ids = NULL;
     *left = NULL;
     *n = 0;
-    if (!has_list(conn, &there, err))
+    if (!ph_ledger_has(conn, "pghaul.scratch", &there, err))
         return false;
     if (!there)
         return true;

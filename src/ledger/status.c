@@ -8,14 +8,8 @@
 #include <xxhash.h>
 
 #include "ledger/pg.h"
+#include "ledger/query.h"
 #include "pg/sql.h"
-
-static bool ask(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
-{
-    bool ok = ph_conn_query(conn, sql->data, rows, err);
-    ph_buf_fini(sql);
-    return ok || ph_err_prefix(err, "ledger");
-}
 
 /* Names. */
 
@@ -118,7 +112,7 @@ static bool read_job(struct ph_status *s, struct ph_conn *conn, const char *job,
         "  AND l.held IS NOT NULL ORDER BY l.paused DESC, l.id LIMIT 1)"
         " FROM pghaul.job j WHERE j.name OPERATOR(pg_catalog.=) %L",
         job);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     s->job_id = ph_rows_int(rows, 0, 0);
     s->job = text(s, rows, 0, 1);
@@ -162,7 +156,7 @@ static bool read_tables(struct ph_status *s, struct ph_conn *conn, struct ph_err
         " ON r.tab OPERATOR(pg_catalog.=) t.id"
         " WHERE t.job OPERATOR(pg_catalog.=) %D ORDER BY t.id",
         s->job_id, s->job_id, s->job_id);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     s->n_tables = ph_rows_count(rows);
     s->tables = ph_arena_calloc(&s->arena, (size_t)s->n_tables, sizeof *s->tables);
@@ -205,7 +199,7 @@ static bool read_workers(struct ph_status *s, struct ph_conn *conn, struct ph_er
                " AND t.id OPERATOR(pg_catalog.=) s.tab"
                " WHERE l.job OPERATOR(pg_catalog.=) %D ORDER BY l.id, s.slot",
                s->job_id);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     s->n_workers = ph_rows_count(rows);
     s->workers = ph_arena_calloc(&s->arena, (size_t)s->n_workers, sizeof *s->workers);
@@ -233,7 +227,7 @@ static bool read_spills(struct ph_status *s, struct ph_conn *conn, struct ph_err
                " WHERE s.job OPERATOR(pg_catalog.=) %D AND s.holder IS NOT NULL"
                " GROUP BY s.holder ORDER BY s.holder",
                s->job_id);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     s->n_spills = ph_rows_count(rows);
     s->spills = ph_arena_calloc(&s->arena, (size_t)s->n_spills, sizeof *s->spills);
@@ -263,7 +257,7 @@ static bool read_pace(struct ph_status *s, struct ph_conn *conn, struct ph_err *
         " AND r.landed_at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp()"
         " OPERATOR(pg_catalog.-) interval '30 seconds')",
         s->job_id);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     double weight = ph_rows_double(rows, 0, 0), seconds = ph_rows_double(rows, 0, 1), left = 0;
     ph_rows_free(rows);
@@ -284,7 +278,7 @@ static bool read_snapshot(struct ph_status *s, struct ph_conn *conn, struct ph_e
                " pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.-) taken_at)) OVER ()"
                " FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D ORDER BY no DESC LIMIT 1",
                s->job_id);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     if (ph_rows_count(rows) == 1) {
         s->snapshot_id = text(s, rows, 0, 0);
@@ -325,7 +319,7 @@ static bool read_shards(struct ph_status *s, struct ph_conn *conn, bool show_dat
         " AND r.shard OPERATOR(pg_catalog.=) s.id"
         " WHERE s.job OPERATOR(pg_catalog.=) %D ORDER BY s.id",
         s->job_id);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     s->n_shards = ph_rows_count(rows);
     s->shards = ph_arena_calloc(&s->arena, (size_t)s->n_shards, sizeof *s->shards);
@@ -364,7 +358,7 @@ static bool read_steps(struct ph_status *s, struct ph_conn *conn, struct ph_err 
                " OPERATOR(pg_catalog.=) 'failed' OR state OPERATOR(pg_catalog.=) 'planned'"
                " AND mover IN (SELECT l.id FROM pghaul.live l)) ORDER BY state DESC, id LIMIT 20",
                s->job_id);
-    if (!ask(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     s->n_steps = ph_rows_count(rows);
     s->steps = ph_arena_calloc(&s->arena, (size_t)s->n_steps, sizeof *s->steps);
@@ -489,7 +483,7 @@ bool ph_ledger_clean(struct ph_conn *target, const char *job, int *restored, str
                    "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D;"
                    "DELETE FROM pghaul.job WHERE id OPERATOR(pg_catalog.=) %D",
                    found->id, found->id, found->id);
-        ok = ask(target, &sql, NULL, err) && ph_ledger_end_if_unused(target, err) &&
+        ok = ph_ledger_query(target, &sql, NULL, err) && ph_ledger_end_if_unused(target, err) &&
              ph_ledger_commit(target, err);
     }
     if (!ok)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/query.h"
 #include "pg/sql.h"
 
 /* Lists. */
@@ -36,13 +37,6 @@ void ph_steps_drop(struct ph_steps *steps, const char *sql)
 }
 
 /* The ledger. */
-
-static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
-{
-    bool ok = ph_conn_query(conn, ph_buf_text(sql), rows, err);
-    ph_buf_fini(sql);
-    return ok || ph_err_prefix(err, "ledger");
-}
 
 enum { ROWS_PER_INSERT = 200 };
 
@@ -82,7 +76,7 @@ bool ph_ledger_steps_put(struct ph_conn *conn, int64_t job, const struct ph_step
             ph_buf_add(&sql, i > begin ? ", " : "");
             add_row(&sql, job, &steps->items[i]);
         }
-        if (!run(conn, &sql, NULL, err))
+        if (!ph_ledger_query(conn, &sql, NULL, err))
             return false;
     }
     for (int i = 0; i < steps->n_drops; i++)
@@ -102,7 +96,7 @@ bool ph_ledger_steps_count(struct ph_conn *conn, int64_t job, struct ph_step_cou
                " pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'failed')"
                " FROM pghaul.step WHERE job OPERATOR(pg_catalog.=) %D",
                job);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     counts->planned = (int)ph_rows_int(rows, 0, 0);
     counts->done = (int)ph_rows_int(rows, 0, 1);
@@ -120,7 +114,7 @@ bool ph_ledger_steps_failed(struct ph_conn *conn, struct ph_arena *arena, int64_
                "SELECT id, kind, object, error FROM pghaul.step WHERE job OPERATOR(pg_catalog.=) %D"
                " AND state OPERATOR(pg_catalog.=) 'failed' ORDER BY id LIMIT %d",
                job, max);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *n = ph_rows_count(rows);
     *failed = ph_arena_calloc(arena, (size_t)*n, sizeof **failed);
@@ -144,7 +138,7 @@ bool ph_ledger_steps_reopen(struct ph_conn *conn, int64_t job, struct ph_err *er
         " ready = false WHERE job OPERATOR(pg_catalog.=) %D AND (state OPERATOR(pg_catalog.=)"
         " 'failed' OR state OPERATOR(pg_catalog.=) 'planned' AND not_before IS NOT NULL)",
         job);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 /* A builder's. */
@@ -183,7 +177,7 @@ bool ph_step_claim(struct ph_conn *conn, int64_t job, int mover, int slot, bool 
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     ph_step_sql_claim(&sql, job, mover, slot, look);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     ph_step_take(out, rows);
     ph_rows_free(rows);
@@ -216,7 +210,7 @@ bool ph_step_fail(struct ph_conn *conn, int64_t job, int mover, const struct ph_
     ph_sql_add(&sql, "SELECT pghaul.step_fail(%D, %D, %d, %d, %s, %s, %L, ", job, step->id,
                step->attempt, mover, counted ? "true" : "false", final ? "true" : "false", why);
     ph_buf_addf(&sql, "%.3f)", delay_s);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *failed = !strcmp(ph_rows_text(rows, 0, 0), "failed");
     ph_rows_free(rows);

@@ -5,14 +5,8 @@
 #include <string.h>
 
 #include "ledger/pg.h"
+#include "ledger/query.h"
 #include "pg/sql.h"
-
-static bool run(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
-{
-    bool ok = ph_conn_query(conn, ph_buf_text(sql), rows, err);
-    ph_buf_fini(sql);
-    return ok || ph_err_prefix(err, "ledger");
-}
 
 /* A role that may read the tables need not be one that may read the ledger. */
 static bool may_read(struct ph_conn *conn, bool *yes, struct ph_err *err)
@@ -63,7 +57,7 @@ static bool share_definitions(struct ph_conn *conn, struct ph_arena *arena,
             continue;
         ph_sql_add(&sql, "SELECT definition FROM pghaul.job WHERE id OPERATOR(pg_catalog.=) %D",
                    load->job);
-        if (!run(conn, &sql, &rows, err))
+        if (!ph_ledger_query(conn, &sql, &rows, err))
             return false;
         const char *definition = ph_arena_strdup(arena, ph_rows_text(rows, 0, 0));
         ph_rows_free(rows);
@@ -103,7 +97,7 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
     if (job)
         ph_sql_add(&sql, " AND j.name OPERATOR(pg_catalog.=) %L", job);
     ph_buf_add(&sql, " ORDER BY t.source_oid, t.target_oid, j.started_at DESC, j.id DESC");
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     out->n = ph_rows_count(rows);
     out->items = ph_arena_calloc(arena, (size_t)out->n, sizeof *out->items);
@@ -135,7 +129,7 @@ bool ph_ledger_receipts(struct ph_conn *conn, struct ph_arena *arena,
                " AND r.shard OPERATOR(pg_catalog.=) s.id WHERE s.job OPERATOR(pg_catalog.=) %D"
                " AND s.tab OPERATOR(pg_catalog.=) %d ORDER BY s.id",
                load->job, load->tab);
-    if (!run(conn, &sql, &rows, err))
+    if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *n = ph_rows_count(rows);
     *out = ph_arena_calloc(arena, (size_t)*n, sizeof **out);
@@ -164,7 +158,7 @@ bool ph_ledger_mark_verified(struct ph_conn *conn, int64_t job, int tab, struct 
                "UPDATE pghaul.shard SET state = 'verified' WHERE job OPERATOR(pg_catalog.=) %D"
                " AND tab OPERATOR(pg_catalog.=) %d AND state OPERATOR(pg_catalog.=) 'landed'",
                job, tab);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 bool ph_ledger_note_proven(struct ph_conn *conn, int64_t job, int tab, const char *how,
@@ -176,7 +170,7 @@ bool ph_ledger_note_proven(struct ph_conn *conn, int64_t job, int tab, const cha
                " ON CONFLICT (job, tab) DO UPDATE SET how = excluded.how,"
                " verified_at = pg_catalog.clock_timestamp()",
                job, tab, how);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 bool ph_ledger_forget_proven(struct ph_conn *conn, int64_t job, int tab, struct ph_err *err)
@@ -186,7 +180,7 @@ bool ph_ledger_forget_proven(struct ph_conn *conn, int64_t job, int tab, struct 
                "DELETE FROM pghaul.verified WHERE job OPERATOR(pg_catalog.=) %D"
                " AND tab OPERATOR(pg_catalog.=) %d",
                job, tab);
-    return run(conn, &sql, NULL, err);
+    return ph_ledger_query(conn, &sql, NULL, err);
 }
 
 bool ph_ledger_definition(struct ph_conn *conn, struct ph_arena *arena, const char *job,
