@@ -275,7 +275,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
 {
     const struct ph_plan *plan = run->plan;
     struct ph_ledger_job *other = NULL;
-    if (!ph_ledger_begin(run->target, true, err) ||
+    if (!ph_run_begin_writing(run, err) ||
         !ph_ledger_find(run->target, run->arena, plan->job_name, &other, err))
         return false;
     if (other && !again && !other->completed) {

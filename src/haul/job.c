@@ -61,7 +61,11 @@ static bool connect_both(struct ph_run *run, struct ph_err *err)
 bool ph_run_plan(struct ph_run *run, struct ph_err *err)
 {
     const struct ph_job_spec *spec = run->opts->spec;
-    return connect_both(run, err) && (!spec->create || ph_create_schema(run, err)) &&
+    if (!connect_both(run, err))
+        return false;
+    if (run->target && !spec->create) /* which needs the ledger before */
+        ph_run_install_ahead(run);
+    return (!spec->create || ph_create_schema(run, err)) &&
            ((ph_plan_make(&run->plan, spec, run->source, run->target, err) &&
              (!spec->archive || ph_plan_adopt_shards(run->plan, spec->archive, err))) ||
             ph_run_unchanged(err));

@@ -66,6 +66,7 @@ void ph_run_fini(struct ph_run *run)
     ph_roster_free(run->roster);
     ph_conn_close(run->source);
     ph_conn_close(run->target);
+    ph_run_install_drop(run);
     ph_plan_free(run->plan);
 }
 
@@ -96,8 +97,8 @@ void ph_run_begin_control(struct ph_run *run)
                                     });
 }
 
-static bool open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,
-                         struct ph_err *err)
+bool ph_run_open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,
+                         struct ph_conn **conn, struct ph_err *err)
 {
     char name[64];
     snprintf(name, sizeof name, "pghaul/%s/main", *run->tag ? run->tag : "plan");
@@ -109,7 +110,7 @@ static bool open_control(struct ph_run *run, bool source, struct ph_interrupt *i
         .interrupt = interrupt,
         .interrupt_level = 1,
     };
-    return ph_conn_open(source ? &run->source : &run->target, &how, err);
+    return ph_conn_open(conn, &how, err);
 }
 
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
@@ -119,7 +120,7 @@ bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
         return true;
     ph_conn_close(*conn);
     *conn = NULL;
-    return open_control(run, source, run->opts->interrupt, err);
+    return ph_run_open_control(run, source, run->opts->interrupt, conn, err);
 }
 
 static bool is_alive(struct ph_conn *conn)
@@ -139,7 +140,7 @@ bool ph_run_reach(struct ph_run *run, bool source, struct ph_err *err)
     while (!is_alive(*conn)) {
         ph_conn_close(*conn);
         *conn = NULL;
-        if (open_control(run, source, NULL, err)) {
+        if (ph_run_open_control(run, source, NULL, conn, err)) {
             /* the lock that says we live went with the old connection */
             if (!source && run->mover && !ph_ledger_hold_again(*conn, run->mover, err))
                 return false;
@@ -220,7 +221,7 @@ static void end_keeper(struct ph_run *run, double ago_s, bool target)
         if (!is_alive(run->source)) {
             ph_conn_close(run->source);
             run->source = NULL;
-            open_control(run, true, NULL, &ignored);
+            ph_run_open_control(run, true, NULL, &run->source, &ignored);
         }
         if (run->source)
             ph_keeper_end(run->source, run->tag, s->keeper_backend, &ignored);

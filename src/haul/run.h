@@ -3,6 +3,7 @@
  *     begin.c    find or make the job, take hold of it     recover.c  when the snapshot is gone
  *     phases.c   the crew at work                          finish.c   the end, and the result
  *     steps.c    what is to be done besides rows   remember.c what report will tell of it
+ *     install.c  the ledger is made meanwhile
  */
 #ifndef PH_HAUL_RUN_H
 #define PH_HAUL_RUN_H
@@ -21,6 +22,7 @@ struct ph_run {
     struct ph_arena *arena; /* the result's */
     struct ph_plan *plan;
     struct ph_conn *source, *target; /* control connections */
+    struct ph_conn *installer;       /* makes the ledger meanwhile, see install.c; or NULL */
     char encoding[64];
     char tag[9]; /* 8 hexadecimal digits of the job */
     char host[256];
@@ -66,8 +68,10 @@ void ph_run_fini(struct ph_run *run);
 /* 128 random bits, hexadecimal: what the files of a round, or of an archive, have in common. */
 const char *ph_run_new_set(struct ph_run *run);
 
-/* Opens (or opens again) a control connection. */
+/* Opens (or opens again) a control connection; or one like it, of the caller's. */
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err);
+bool ph_run_open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,
+                         struct ph_conn **conn, struct ph_err *err);
 
 /* Makes sure that a control connection really works, waiting for a lost server until --max-outage: it
  * may have died unnoticed while the crew was at work. It cannot be interrupted afterwards, since it
@@ -108,6 +112,12 @@ void ph_run_leave(struct ph_run *run, const struct ph_err *why);
 /* job.c: connects and plans; then the job has its name. */
 bool ph_run_plan(struct ph_run *run, struct ph_err *err);
 void ph_run_name(struct ph_run *run);
+
+/* install.c: has the ledger made, where there is none, while the caller plans. begin_writing begins the transaction
+ * that writes the job down (on the connection that made the ledger: run->target is another one then); drop changes nothing. */
+void ph_run_install_ahead(struct ph_run *run);
+bool ph_run_begin_writing(struct ph_run *run, struct ph_err *err);
+void ph_run_install_drop(struct ph_run *run);
 
 /* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
