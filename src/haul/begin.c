@@ -294,8 +294,8 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
         .definition = plan->definition,
         .source = run->opts->spec->archive
                       ? ph_arena_printf(run->arena, "archive %s", run->opts->archive_dir)
-                      : ph_dsn_shown(run->opts->source),
-        .target = ph_dsn_shown(run->opts->target),
+                      : ph_conn_shown(run->source),
+        .target = ph_conn_shown(run->target),
         .source_system = plan->source.system_id,
         .source_database = plan->source.database_oid,
         .tables = plan->tables,

@@ -75,7 +75,7 @@ static bool plan_first(struct ph_run *run, struct ph_create_look *look, struct p
     *spec = *run->opts->spec;
     spec->route = PH_ROUTE_EXTRACT;
     spec->to_be_made = true;
-    spec->archive_shown = ph_dsn_shown(run->opts->target);
+    spec->archive_shown = ph_conn_shown(run->target);
     if (!ph_plan_make(&look->plan, spec, run->source, run->target, err))
         return false;
     look->first_warning = look->plan->n_warnings;

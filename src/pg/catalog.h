@@ -143,7 +143,7 @@ const struct ph_column *ph_relation_column_number(const struct ph_relation *rela
 /* The server. */
 
 struct ph_server {
-    const char *shown; /* ph_dsn_shown() */
+    const char *shown; /* ph_conn_shown() */
     int version;       /* 150018 */
     const char *encoding;
     const char *database, *role;

@@ -81,6 +81,19 @@ TEST(a_copy_differs_in_one_parameter_alone)
     ph_dsn_free(dsn);
 }
 
+TEST(what_a_service_has_to_say_is_not_guessed)
+{
+    struct ph_dsn *dsn = parse("service=old");
+    assert_string_equal(ph_dsn_shown(dsn), "service old");
+    ph_dsn_free(dsn);
+    dsn = parse("service=old user=bob port=5433");
+    assert_string_equal(ph_dsn_shown(dsn), "port 5433 as bob (service old)");
+    ph_dsn_free(dsn);
+    dsn = parse("service=old host=db1 dbname=shop");
+    assert_string_equal(ph_dsn_shown(dsn), "shop at db1 (service old)");
+    ph_dsn_free(dsn);
+}
+
 int main(void)
 {
     /* libpq's environment would fill in what the texts leave out */
@@ -90,5 +103,6 @@ int main(void)
                cmocka_unit_test(a_string_without_a_password_has_none),
                cmocka_unit_test(a_malformed_string_is_refused_without_an_echo),
                cmocka_unit_test(no_connection_string_needs_no_freeing),
-               cmocka_unit_test(a_copy_differs_in_one_parameter_alone));
+               cmocka_unit_test(a_copy_differs_in_one_parameter_alone),
+               cmocka_unit_test(what_a_service_has_to_say_is_not_guessed));
 }
