@@ -165,7 +165,10 @@ static void bash_value(struct ph_buf *out, const struct ph_option *o)
 
 static void bash_options(struct ph_buf *out, const struct ph_command *command)
 {
-    ph_buf_addf(out, "        %s) words='", command->name);
+    ph_buf_addf(out, "        %s) words='%s", command->name,
+                command->bit == PH_CMD_ARCHIVE   ? "ls verify cat "
+                : command->bit == PH_CMD_CONTROL ? "pause resume stop status "
+                                                 : "");
     for (size_t i = 0; i < ph_n_options; i++) {
         const struct ph_option *o = &ph_options[i];
         if (!(o->commands & command->bit) || (o->flags & PH_OPT_HIDDEN))
