@@ -167,10 +167,12 @@ static void write_request(struct writer *w, const struct ph_request *request)
 }
 
 /* Whether the tables came from patterns that say nothing but which: then their names can stand for
- * the patterns. */
+ * the patterns. Not with --create, where --all and --schema mean more than tables. */
 static bool by_pattern(const struct ph_job_spec *spec)
 {
     bool wild = spec->all || spec->n_schemas > 0;
+    if (wild && spec->create)
+        return false;
     for (int i = 0; i < spec->n_requests; i++) {
         const struct ph_request *r = &spec->requests[i];
         wild |= ph_names_is_wild(r->pattern);
@@ -199,7 +201,7 @@ static void write_tables(struct writer *w, const struct ph_job_spec *spec,
     for (int i = 0; !names && i < spec->n_requests; i++)
         write_request(w, &spec->requests[i]);
     for (int i = 0; names && i < plan->n_tables; i++)
-        if (!root_is_known(plan, i))
+        if (!plan->tables[i].objects && !root_is_known(plan, i))
             scalar(w, plan->tables[i].root_source);
     end_list(w);
 }

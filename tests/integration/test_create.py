@@ -297,3 +297,25 @@ def all_arguments():
             except OSError:
                 pass
     return [s for s in out if "pg" in s]
+
+
+@story()
+def a_written_job_file_plans_what_its_command_did(t):
+    """Nothing is lost on the way: what --all and --schema mean with --create, large objects, encodings, tables' own."""
+    t.source.query("create schema app; create type app.mood as enum ('sad', 'ok'); create table app.items (id int primary key, m app.mood);"
+                   " create table notes (id int primary key, t text); create view v as select * from notes; select lo_create(77);")
+    t.target.query("create schema there; create table there.notes (id int primary key, t text)")
+    path, before = os.path.join(t.directory, "job.yaml"), compare.whole_digest(t.target)
+    for options in (("--all", "--create", "--large-objects", "--no-owner", "--vacuum", "-j", 3),
+                    ("--schema", "app", "--create", "--no-privileges", "--exclude-table", "app.n*"),
+                    ("--all", "--schema-only", "--no-comments"), ("-t", "notes", "--create", "--shard-size", "5MiB", "--spill", "never"),
+                    ("-t", "notes=there.notes", "--mode", "upsert", "--key", "id", "--where", "id > 5", "--columns", "id,t",
+                     "--max-rejects", 7, "--strict", "--split", "key"),
+                    ("-t", "notes=there.notes", "--large-objects", "--defer-indexes", "--triggers", "skip", "--sequences")):
+        said = t.plan(*options, "--write-file", path)
+        read = t.run("plan", "-f", path, "--json").expect(0).json
+        for plan in (said, read):
+            plan["forecast"].pop("seconds")
+        assert read == said, "%s\n%s\n%s\n%s" % (options, open(path).read(), said, read)
+    assert compare.whole_digest(t.target) == before
+    t.nothing_left()
