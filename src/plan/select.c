@@ -438,6 +438,8 @@ static bool is_swept(struct ph_make *make, const struct ph_relation *r, bool all
 static void tell_skipped(struct ph_make *make, bool all)
 {
     static const char kinds[] = "mf";
+    if (make->plan->spec->create) /* which says itself what becomes of them */
+        return;
     const struct ph_catalog *catalog = &make->side[PH_SOURCE];
     const char **names =
         ph_arena_calloc(arena_of(make), (size_t)catalog->n_relations + 1, sizeof *names);

@@ -303,7 +303,7 @@ def all_arguments():
 def a_written_job_file_plans_what_its_command_did(t):
     """Nothing is lost on the way: what --all and --schema mean with --create, large objects, encodings, tables' own."""
     t.source.query("create schema app; create type app.mood as enum ('sad', 'ok'); create table app.items (id int primary key, m app.mood);"
-                   " create table notes (id int primary key, t text); create view v as select * from notes; select lo_create(77);")
+                   " create table notes (id int primary key, t text); create view v as select * from notes; create materialized view mat as select 1; select lo_create(77);")
     t.target.query("create schema there; create table there.notes (id int primary key, t text)")
     path, before = os.path.join(t.directory, "job.yaml"), compare.whole_digest(t.target)
     for options in (("--all", "--create", "--large-objects", "--no-owner", "--vacuum", "-j", 3),
@@ -316,6 +316,8 @@ def a_written_job_file_plans_what_its_command_did(t):
         read = t.run("plan", "-f", path, "--json").expect(0).json
         for plan in (said, read):
             plan["forecast"].pop("seconds")
+            told = [w for w in plan["warnings"] if "public.mat" in w]
+            assert len(told) == ("--all" in options), told
         assert read == said, "%s\n%s\n%s\n%s" % (options, open(path).read(), said, read)
     assert compare.whole_digest(t.target) == before
     t.nothing_left()
