@@ -149,8 +149,12 @@ bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_e
 {
     struct ph_toc_names names;
     *look = (struct ph_create_look){0};
-    if (!plan_first(run, look, err) || !dump(run, look, err) ||
-        !ph_create_names(run, &names, err) ||
+    if (!plan_first(run, look, err))
+        return false;
+    look->counts = "{}";
+    if (!dump(run, look, err)) /* rights are told better by the plan than by pg_dump */
+        return look->plan->n_obstacles > 0 && err->code != PH_INTERRUPTED;
+    if (!ph_create_names(run, &names, err) ||
         !list(run, look, "pre-data", &names, &look->pre, err) ||
         !list(run, look, "post-data", &names, &look->post, err))
         return false;

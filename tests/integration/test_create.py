@@ -321,3 +321,33 @@ def a_written_job_file_plans_what_its_command_did(t):
         assert read == said, "%s\n%s\n%s\n%s" % (options, open(path).read(), said, read)
     assert compare.whole_digest(t.target) == before
     t.nothing_left()
+
+
+@story()
+def an_ordinary_role_makes_what_it_may_read(t):
+    """Rights that are lacking are found before anything is made, sequences' too, which are read last of all."""
+    role = "wholedb_lowly"
+    for side in (t.source, t.target):
+        with side.cluster.session() as s:
+            s.query("select pg_advisory_lock(1)")
+            s.query(ROLES % ((ONE_ROLE % (role, role)).replace("create role %s" % role, "create role %s login" % role)))
+    t.source.query("create schema app; create table app.items (id serial primary key, n int generated always as identity unique);"
+                   " insert into app.items select from generate_series(1, 100); create view app.v as select * from app.items;"
+                   " grant usage on schema app to %s" % role)
+    ends = ["-s", t.source.dsn.replace("user=tester", "user=" + role), "-d", t.target.dsn.replace("user=tester", "user=" + role)]
+    args = ("--schema", "app", "--create", "--no-owner", "--no-privileges")
+    assert role in ends[1] and role in ends[3], ends
+    for command in ("plan", "copy"):
+        t.run(command, *ends, *args).expect(2, "no permission to read app.items", "GRANT SELECT ON app.items TO " + role)
+    t.source.query("grant select on app.items to %s" % role)
+    result = t.run("copy", *ends, *args).expect(2, "sequences app.items_id_seq and app.items_n_seq", "in the source")
+    assert "GRANT CREATE ON DATABASE" in result.err, result
+    t.source.query("grant select on all sequences in schema app to %s" % role)
+    untouched(t)
+    t.run("copy", *ends, *args).expect(2, "GRANT CREATE ON DATABASE")
+    t.target.query("grant create on database %s to %s" % (t.target.name, role))
+    assert t.run("copy", *ends, *args, "--verify", "--json").expect(0).json["verify"]["equal"]
+    t.run("verify", *ends, "--schema", "app", "--schema", "--no-owner", "--no-privileges").expect(0)
+    assert t.target.column("select tableowner from pg_tables where schemaname = 'app'") == [role]
+    t.same(("app", "items"))
+    t.nothing_left()
