@@ -107,7 +107,7 @@ bool ph_run_may_begin(struct ph_run *run, struct ph_err *err)
     if (!ph_run_refuse(run, run->plan, err))
         return false;
     tell_warnings(run);
-    return check_memory(run, err) && check_io(run, err);
+    return check_memory(run, err) && ph_run_check_descriptors(run, err) && check_io(run, err);
 }
 
 static void log_difference(struct ph_log *log, const char *ours, const char *theirs)
