@@ -81,7 +81,7 @@ static bool connect_failed(struct ph_conn *conn, const struct params *p, struct 
     ph_err_set(err, PH_CONNECTION, "cannot connect to the %s (%s): %s", conn->side,
                conn->dsn->shown, reason);
     err->transient = starting;
-    if (!conn->dsn->has_password && PQconnectionNeedsPassword(conn->pg))
+    if (!ph_dsn_get(conn->dsn, "password") && PQconnectionNeedsPassword(conn->pg))
         ph_err_hint(err, "give the password by ~/.pgpass, PGPASSWORD or a service file");
     else
         ph_err_hint(err, "check with: psql, the same connection string and the same user");

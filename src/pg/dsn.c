@@ -36,6 +36,15 @@ char *ph_dsn_show(const PQconninfoOption *options, const char *service)
     return buf.data;
 }
 
+/* A password, or that of a key file. */
+static bool has_secret(const PQconninfoOption *options)
+{
+    for (const PQconninfoOption *o = options; o && o->keyword; o++)
+        if (*o->dispchar == '*' && o->val && *o->val)
+            return true;
+    return false;
+}
+
 static PQconninfoOption *with_defaults(const PQconninfoOption *given)
 {
     PQconninfoOption *all = PQconndefaults();
@@ -87,7 +96,7 @@ bool ph_dsn_parse(struct ph_dsn **out, const char *side, const char *text, struc
     dsn->given = given;
     /* what a service file says is known when a connection has read it, and defaults are no guess */
     dsn->shown = ph_dsn_show(value_of(given, "service") ? given : all, value_of(all, "service"));
-    dsn->has_password = value_of(given, "password") != NULL;
+    dsn->has_password = has_secret(given);
     dsn->gss_given = value_of(all, "gssencmode") && value_of(given, "gssencmode");
     PQconninfoFree(all);
     *out = dsn;

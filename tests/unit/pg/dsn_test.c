@@ -16,9 +16,12 @@ static struct ph_dsn *parse(const char *text)
 TEST(a_password_is_kept_and_never_shown)
 {
     static const char *const texts[] = {
-        "postgresql://bob:s3cret@db1:5433/shop", "postgresql://bob@db1:5433/shop?password=s3cret",
+        "postgresql://bob:s3cret@db1:5433/shop",
+        "postgresql://bob@db1:5433/shop?password=s3cret",
         "host=db1 port=5433 dbname=shop user=bob password=s3cret",
-        "host=db1 port=5433 dbname=shop user=bob password='s3cret'"};
+        "host=db1 port=5433 dbname=shop user=bob password='s3cret'",
+        "host=db1 port=5433 dbname=shop user=bob sslkey=k sslpassword=s3cret",
+        "postgresql://bob@db1:5433/shop?sslpassword=s3cret"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct ph_dsn *dsn = parse(texts[i]);
         assert_true(ph_dsn_has_password(dsn));
