@@ -230,7 +230,7 @@ static bool is_of_the_job(const struct ph_option *o, bool names)
         if (!strcmp(o->name, in_tables[i]) || !strcmp(o->name, of_the_call[i]) ||
             (names && !strcmp(o->name, patterns[i])))
             return false;
-    return !(o->flags & (PH_OPT_NOT_FILE | PH_OPT_SECRET)) && o->section <= PH_SECTION_THROTTLE;
+    return !(o->flags & (PH_OPT_NOT_FILE | PH_OPT_SECRET)) && o->section <= PH_SECTION_GUARD;
 }
 
 static void write_options(struct writer *w, bool names)

@@ -37,6 +37,12 @@ const struct ph_option *ph_option_find_letter(char letter)
     return NULL;
 }
 
+bool ph_option_is_taken(const struct ph_option *o, unsigned command)
+{
+    unsigned also = command == PH_CMD_PLAN ? PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD : 0;
+    return (o->commands & (command | also)) != 0;
+}
+
 bool ph_option_given(const struct ph_settings *s, const char *name)
 {
     return s->origin[ph_option_find(name) - ph_options] != PH_FROM_DEFAULT;
@@ -287,7 +293,7 @@ bool ph_opts_environment(struct ph_settings *s, unsigned command, struct ph_err 
     char name[64];
     for (size_t i = 0; i < ph_n_options; i++) {
         const struct ph_option *o = &ph_options[i];
-        bool taken = (o->commands & command) && !(o->flags & PH_OPT_NOT_ENV);
+        bool taken = ph_option_is_taken(o, command) && !(o->flags & PH_OPT_NOT_ENV);
         const char *value = taken ? getenv(ph_option_variable(o, name)) : NULL;
         if (!value || !*value)
             continue;

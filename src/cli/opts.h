@@ -104,6 +104,10 @@ extern const size_t ph_n_options;
 const struct ph_option *ph_option_find(const char *name);
 const struct ph_option *ph_option_find_letter(char letter);
 
+/* Whether a command takes it. plan takes whatever copy, extract and load do, so that their commands
+ * can be turned into a plan, or a job file, by another word in front. */
+bool ph_option_is_taken(const struct ph_option *o, unsigned command);
+
 /* Whether some origin has set it. `name` must be an option's. */
 bool ph_option_given(const struct ph_settings *s, const char *name);
 

@@ -30,7 +30,8 @@ const struct ph_command ph_commands[] = {
      "through as they are and which are cast, sizes, warnings, and what stands in the way. Exit "
      "status 2 when "
      "copy would refuse. With archive:DIR as the target or the source it shows what extract or "
-     "load would do.",
+     "load would do. Takes every option of theirs, so that --write-file can write it down; below "
+     "are those that the plan depends on.",
      {"pghaul plan -s service=old -d service=new -t public.orders", "pghaul plan -f job.yaml -v",
       "pghaul plan -s service=old -d service=new --all --write-file job.yaml"}},
     {"copy",

@@ -310,10 +310,12 @@ def a_written_job_file_plans_what_its_command_did(t):
                     ("--schema", "app", "--create", "--no-privileges", "--exclude-table", "app.n*"),
                     ("--all", "--schema-only", "--no-comments"), ("-t", "notes", "--create", "--shard-size", "5MiB", "--spill", "never"),
                     ("-t", "notes=there.notes", "--mode", "upsert", "--key", "id", "--where", "id > 5", "--columns", "id,t",
-                     "--max-rejects", 7, "--strict", "--split", "key"),
+                     "--max-rejects", 7, "--strict", "--split", "key", "--max-rate", "20MiB", "--max-lag", "9s", "--pause-file", "/none",
+                     "--timetable", "Mon-Fri 08:00-18:00 20MiB/s; else off", "--verify", "--target-jobs", 2),
                     ("-t", "notes=there.notes", "--large-objects", "--defer-indexes", "--triggers", "skip", "--sequences")):
         said = t.plan(*options, "--write-file", path)
-        read = t.run("plan", "-f", path, "--json").expect(0).json
+        read = t.run("plan", "-f", path, "--json", "--write-file", path + "2").expect(0).json
+        assert open(path).read() == open(path + "2").read()
         for plan in (said, read):
             plan["forecast"].pop("seconds")
             told = [w for w in plan["warnings"] if "public.mat" in w]

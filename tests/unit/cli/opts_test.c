@@ -155,6 +155,8 @@ TEST(an_option_of_another_command_is_refused)
 {
     WRONG("status does not take option --jobs", "status", "-j2");
     assert_contains(err.hint, "plan, copy");
+    WRONG("plan does not take option --watch", "plan", "--watch");
+    assert_true(parse("plan", "--max-rate", "1MiB", "--max-lag", "9s", "--verify", "--join", NULL));
 }
 
 TEST(json_is_known_even_when_parsing_fails)
