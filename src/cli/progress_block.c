@@ -9,6 +9,17 @@
 
 enum { MOST_TABLES = 12, LINES_BELOW = 3, ACTIVE_S = 3 };
 
+/* A mean of the last seconds. What was before the table began to move is no part of it, or the first
+ * seconds would show a fraction of the speed and many times the time that is left. */
+static void smooth(struct ph_track *k, double alpha, double bytes, double weight)
+{
+    if (k->rate <= 0 && k->pace <= 0)
+        k->seen = 0;
+    k->seen += alpha * (1 - k->seen);
+    k->rate += alpha / k->seen * (bytes - k->rate);
+    k->pace += alpha / k->seen * (weight - k->pace);
+}
+
 void ph_track_update(struct ph_track *track, const struct ph_progress *now, double dt)
 {
     if (!(dt > 0.02))
@@ -23,8 +34,8 @@ void ph_track_update(struct ph_track *track, const struct ph_progress *now, doub
         if (t->bytes != k->bytes)
             k->moved_at = now->seconds;
         /* What earlier runs landed comes with the first tick: that is no rate. */
-        k->rate = first ? 0 : k->rate + alpha * (bytes - k->rate);
-        k->pace = first ? 0 : k->pace + alpha * (weight - k->pace);
+        if (!first)
+            smooth(k, alpha, bytes, weight);
         k->bytes = t->bytes;
         k->weight = t->weight_done;
     }

@@ -107,7 +107,7 @@ bool ph_run_may_begin(struct ph_run *run, struct ph_err *err)
     if (!ph_run_refuse(run, run->plan, err))
         return false;
     tell_warnings(run);
-    return check_memory(run, err) && check_io(run, err);
+    return check_memory(run, err) && ph_run_check_descriptors(run, err) && check_io(run, err);
 }
 
 static void log_difference(struct ph_log *log, const char *ours, const char *theirs)
@@ -294,8 +294,8 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
         .definition = plan->definition,
         .source = run->opts->spec->archive
                       ? ph_arena_printf(run->arena, "archive %s", run->opts->archive_dir)
-                      : ph_dsn_shown(run->opts->source),
-        .target = ph_dsn_shown(run->opts->target),
+                      : ph_conn_shown(run->source),
+        .target = ph_conn_shown(run->target),
         .source_system = plan->source.system_id,
         .source_database = plan->source.database_oid,
         .tables = plan->tables,

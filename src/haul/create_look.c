@@ -75,7 +75,7 @@ static bool plan_first(struct ph_run *run, struct ph_create_look *look, struct p
     *spec = *run->opts->spec;
     spec->route = PH_ROUTE_EXTRACT;
     spec->to_be_made = true;
-    spec->archive_shown = ph_dsn_shown(run->opts->target);
+    spec->archive_shown = ph_conn_shown(run->target);
     if (!ph_plan_make(&look->plan, spec, run->source, run->target, err))
         return false;
     look->first_warning = look->plan->n_warnings;
@@ -149,8 +149,12 @@ bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_e
 {
     struct ph_toc_names names;
     *look = (struct ph_create_look){0};
-    if (!plan_first(run, look, err) || !dump(run, look, err) ||
-        !ph_create_names(run, &names, err) ||
+    if (!plan_first(run, look, err))
+        return false;
+    look->counts = "{}";
+    if (!dump(run, look, err)) /* rights are told better by the plan than by pg_dump */
+        return look->plan->n_obstacles > 0 && err->code != PH_INTERRUPTED;
+    if (!ph_create_names(run, &names, err) ||
         !list(run, look, "pre-data", &names, &look->pre, err) ||
         !list(run, look, "post-data", &names, &look->post, err))
         return false;

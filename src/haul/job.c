@@ -147,8 +147,9 @@ static bool work(struct ph_run *run, struct ph_err *err)
     if (ok && (!ph_run_is_whole(run) || run->counts.planned > 0)) {
         ph_run_begin_control(run);
         ph_run_remember_facts(run);
-        ph_sight_event(&run->crew, PH_LOG_INFO, "started", 0, 0, "job %s: %d workers",
-                       run->result->job, run->result->workers);
+        ph_sight_event(&run->crew, PH_LOG_INFO, "started", 0, 0, "job %s: %d worker%s",
+                       run->result->job, run->result->workers,
+                       run->result->workers == 1 ? "" : "s");
         ok = ph_run_phases(run, err);
     } else if (ok) {
         ok = ph_run_brief(run, err);

@@ -128,8 +128,12 @@ bool ph_run_same_relations(struct ph_run *run, struct ph_err *err);
 /* begin.c: what stands in the plan's way is an error. */
 bool ph_run_refuse(const struct ph_run *run, const struct ph_plan *plan, struct ph_err *err);
 
-/* begin.c: what stands in the way is an error, and so is too little memory; warnings are logged. */
+/* begin.c: what stands in the way is an error, and so is too little memory or too few
+ * descriptors; warnings are logged. */
 bool ph_run_may_begin(struct ph_run *run, struct ph_err *err);
+
+/* descriptors.c: raises the soft limit where it must; PH_WRONG when there are too few. */
+bool ph_run_check_descriptors(const struct ph_run *run, struct ph_err *err);
 
 /* begin.c: so many workers --memory has room for. */
 int ph_run_most_workers(const struct ph_run *run);

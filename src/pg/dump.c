@@ -155,6 +155,10 @@ bool ph_dump_schema(const struct ph_tools *tools, const struct ph_dsn *dsn, cons
     ph_buf_fini(&conninfo);
     forget(&secret);
     free(argv);
+    if (!ok && !*err->hint && err->code != PH_INTERRUPTED)
+        ph_err_hint(err,
+                    "pg_dump has to be let in as this program is, to read all that is to be "
+                    "made (a member of pg_read_all_data may), and to get its locks within 30 s");
     return ok;
 }
 

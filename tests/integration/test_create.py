@@ -297,3 +297,59 @@ def all_arguments():
             except OSError:
                 pass
     return [s for s in out if "pg" in s]
+
+
+@story()
+def a_written_job_file_plans_what_its_command_did(t):
+    """Nothing is lost on the way: what --all and --schema mean with --create, large objects, encodings, tables' own."""
+    t.source.query("create schema app; create type app.mood as enum ('sad', 'ok'); create table app.items (id int primary key, m app.mood);"
+                   " create table notes (id int primary key, t text); create view v as select * from notes; create materialized view mat as select 1; select lo_create(77);")
+    t.target.query("create schema there; create table there.notes (id int primary key, t text)")
+    path, before = os.path.join(t.directory, "job.yaml"), compare.whole_digest(t.target)
+    for options in (("--all", "--create", "--large-objects", "--no-owner", "--vacuum", "-j", 3),
+                    ("--schema", "app", "--create", "--no-privileges", "--exclude-table", "app.n*"),
+                    ("--all", "--schema-only", "--no-comments"), ("-t", "notes", "--create", "--shard-size", "5MiB", "--spill", "never"),
+                    ("-t", "notes=there.notes", "--mode", "upsert", "--key", "id", "--where", "id > 5", "--columns", "id,t",
+                     "--max-rejects", 7, "--strict", "--split", "key", "--max-rate", "20MiB", "--max-lag", "9s", "--pause-file", "/none",
+                     "--timetable", "Mon-Fri 08:00-18:00 20MiB/s; else off", "--verify", "--target-jobs", 2),
+                    ("-t", "notes=there.notes", "--large-objects", "--defer-indexes", "--triggers", "skip", "--sequences")):
+        said = t.plan(*options, "--write-file", path)
+        read = t.run("plan", "-f", path, "--json", "--write-file", path + "2").expect(0).json
+        assert open(path).read() == open(path + "2").read()
+        for plan in (said, read):
+            plan["forecast"].pop("seconds")
+            told = [w for w in plan["warnings"] if "public.mat" in w]
+            assert len(told) == ("--all" in options), told
+        assert read == said, "%s\n%s\n%s\n%s" % (options, open(path).read(), said, read)
+    assert compare.whole_digest(t.target) == before
+    t.nothing_left()
+
+
+@story()
+def an_ordinary_role_makes_what_it_may_read(t):
+    """Rights that are lacking are found before anything is made, sequences' too, which are read last of all."""
+    role = "wholedb_lowly"
+    for side in (t.source, t.target):
+        with side.cluster.session() as s:
+            s.query("select pg_advisory_lock(1)")
+            s.query(ROLES % ((ONE_ROLE % (role, role)).replace("create role %s" % role, "create role %s login" % role)))
+    t.source.query("create schema app; create table app.items (id serial primary key, n int generated always as identity unique);"
+                   " insert into app.items select from generate_series(1, 100); create view app.v as select * from app.items;"
+                   " grant usage on schema app to %s" % role)
+    ends = ["-s", t.source.dsn.replace("user=tester", "user=" + role), "-d", t.target.dsn.replace("user=tester", "user=" + role)]
+    args = ("--schema", "app", "--create", "--no-owner", "--no-privileges")
+    assert role in ends[1] and role in ends[3], ends
+    for command in ("plan", "copy"):
+        t.run(command, *ends, *args).expect(2, "no permission to read app.items", "GRANT SELECT ON app.items TO " + role)
+    t.source.query("grant select on app.items to %s" % role)
+    result = t.run("copy", *ends, *args).expect(2, "sequences app.items_id_seq and app.items_n_seq", "in the source")
+    assert "GRANT CREATE ON DATABASE" in result.err, result
+    t.source.query("grant select on all sequences in schema app to %s" % role)
+    untouched(t)
+    t.run("copy", *ends, *args).expect(2, "GRANT CREATE ON DATABASE")
+    t.target.query("grant create on database %s to %s" % (t.target.name, role))
+    assert t.run("copy", *ends, *args, "--verify", "--json").expect(0).json["verify"]["equal"]
+    t.run("verify", *ends, "--schema", "app", "--schema", "--no-owner", "--no-privileges").expect(0)
+    assert t.target.column("select tableowner from pg_tables where schemaname = 'app'") == [role]
+    t.same(("app", "items"))
+    t.nothing_left()
