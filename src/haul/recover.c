@@ -395,7 +395,7 @@ static bool recover_alone(struct ph_run *run, struct ph_err *err)
               check_relations(run, err) && read_landed(&rec, err);
     for (int i = 0; i < rec.n_landed && ok; i++)
         ok = prove(&rec, &rec.landed[i], err);
-    ok = ok && rewrite_ledger(&rec, err);
+    ok = ok && ph_run_await_flush(run, &rec.fresh, err) && rewrite_ledger(&rec, err);
     struct ph_err ignored;
     if (ok) {
         ph_keeper_confirm(&rec.fresh);

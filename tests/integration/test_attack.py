@@ -104,3 +104,21 @@ def unique_values_that_changed_places_between_finished_shards_are_no_conflict(t)
                    "update narrow set u = {a} where id = {b}".format(a=one, b=other))
     t.copy(*args).expect(0)
     t.whole("narrow")
+
+
+@story(settings={"source": {"synchronous_commit": "off", "wal_writer_delay": "1s"}})
+def what_lands_is_safe_in_the_source(t):
+    """A commit that does not wait for a flush is visible at once. If it landed, a crash of the source took it back, and the rows that
+    are there again would look unchanged."""
+    data.narrow(t, 40000)
+    t.source.query("checkpoint; update narrow set c = -1 where id = 3")
+    args = ("-t", "narrow", "-j", 1, "--split", "key", "--shard-rows", 3000)
+    with t.start_copy(*args) as run:
+        wait_for(lambda: not run.alive() or t.landed() and t.target.int("select count(*) from narrow where id = 3"), "the row")
+        run.kill9()
+    t.source.forget()
+    t.source_cluster.crash()
+    t.source_cluster.start()
+    wait_for(lambda: not t.mover.processes(), "the end of the keeper")
+    t.copy(*args).expect(0)
+    t.whole("narrow")
