@@ -18,7 +18,8 @@
  * For upsert nothing is taken away: shards are just planned again. A spilled shard (or one that was parked on its way out of
  * its file) is looked at like one that has landed;
  * where it is not proven, its file is of no use any more.
- * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is looked at.
+ * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is looked at, and once more in
+ * that transaction: a mover that has not noticed may have landed a file meanwhile, and then it is looked at again.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -326,13 +327,35 @@ static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
     return ok;
 }
 
-static bool rewrite_ledger(struct recovery *rec, struct ph_err *err)
+/* Locks the job's shards, and fences them, until the transaction ends; *stands: nothing has landed or was spilled since it was
+ * looked at. */
+static bool still_stands(struct recovery *rec, bool *stands, struct ph_err *err)
+{
+    struct recovery now = {.run = rec->run};
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "WITH l AS (SELECT FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D ORDER BY id"
+               " FOR UPDATE) SELECT pg_catalog.count(*) FROM l",
+               rec->run->job);
+    if (!ask(rec->run->target, &sql, NULL, err) || !fence(rec->run, err) || !read_landed(&now, err))
+        return false;
+    *stands = now.n_landed == rec->n_landed;
+    for (int i = 0; *stands && i < now.n_landed; i++)
+        *stands =
+            now.landed[i].shard == rec->landed[i].shard && now.landed[i].xid == rec->landed[i].xid;
+    return true;
+}
+
+/* Whether it was done; else it is to be looked at again. */
+static bool rewrite_ledger(struct recovery *rec, bool *done, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
     bool upsert = run->opts->spec->mode == PH_UPSERT;
     int no = 0;
-    if (!ph_ledger_begin(run->target, false, err))
+    if (!ph_ledger_begin(run->target, false, err) || !still_stands(rec, done, err))
         return false;
+    if (!*done)
+        return ph_conn_exec(run->target, "ROLLBACK", err);
     for (int tab = 1; tab <= run->n_tabs; tab++)
         if (rec->changed[tab - 1] && !upsert && !refuse_followers(rec, tab, err))
             return false;
@@ -392,10 +415,15 @@ static bool recover_alone(struct ph_run *run, struct ph_err *err)
     if (!fence(run, err) || !ph_run_start_keeper(run, &rec.fresh, err))
         return false;
     bool ok = ph_snapshot_import(run->source, rec.fresh.id, rec.fresh.pg_snapshot, err) &&
-              check_relations(run, err) && read_landed(&rec, err);
-    for (int i = 0; i < rec.n_landed && ok; i++)
-        ok = prove(&rec, &rec.landed[i], err);
-    ok = ok && ph_run_await_flush(run, &rec.fresh, err) && rewrite_ledger(&rec, err);
+              check_relations(run, err) && ph_run_await_flush(run, &rec.fresh, err);
+    for (bool done = false; ok && !done;) {
+        ok = read_landed(&rec, err);
+        for (int i = 0; i < rec.n_landed && ok; i++)
+            ok = prove(&rec, &rec.landed[i], err);
+        if (ok && PH_FAULT("recover.proven"))
+            ok = ph_err_set(err, PH_FAILED, "fault point recover.proven");
+        ok = ok && rewrite_ledger(&rec, &done, err);
+    }
     struct ph_err ignored;
     if (ok) {
         ph_keeper_confirm(&rec.fresh);

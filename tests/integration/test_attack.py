@@ -1,5 +1,7 @@
 """What an attacker found: each once lost, doubled or mixed rows without a word."""
 
+import signal
+
 import data
 import ledger
 from cluster import wait_for
@@ -121,4 +123,38 @@ def what_lands_is_safe_in_the_source(t):
     t.source_cluster.start()
     wait_for(lambda: not t.mover.processes(), "the end of the keeper")
     t.copy(*args).expect(0)
+    t.whole("narrow")
+
+
+def land_spilled(t, rows_before):
+    """What a mover does that has not noticed that the snapshot is gone: it lands a file. rows_before: the source's rows by shard."""
+    with t.target.session() as s:
+        mover = s.one("insert into pghaul.mover (job, host, pid) values (1, 'elsewhere', 1) returning id")
+        s.query("select pg_advisory_lock(1885825121, %s)" % mover)
+        holder = s.one("select holder from pghaul.shard where state = 'spilled' limit 1")
+        (shard, attempt, snapshot, rows, size, digest), = s.query(
+            "select shard, attempt, snapshot, rows, bytes, hash from pghaul.claim(1, %s, 1, false, 's', '%s')" % (mover, holder))
+        s.query("begin; insert into pghaul.receipt (job, shard, tab, attempt, mover, snapshot) values (1, %s, 1, %s, %s, %s); "
+                "insert into narrow values %s; select pghaul.land(1, %s, %s, %s, false, %s, %s, '%s'); commit" % (
+                    shard, attempt, mover, snapshot, ", ".join(rows_before[shard]), shard, attempt, mover, rows, size, digest))
+        s.query("update pghaul.mover set ended_at = now() where id = %s" % mover)
+
+
+@story()
+def a_file_that_another_mover_lands_while_one_recovers_is_looked_at_again(t):
+    data.narrow(t, 12000)
+    args = ("-t", "narrow", "-j", 1, "--split", "key", "--shard-rows", 1000)
+    t.copy(*args, "--spill", "always", fault="spill.sealed:5:kill").expect(-9)
+    assert t.target.int("select count(*) from pghaul.shard where state = 'spilled'") > 2
+    before = {i: t.source.column("select format('(%s, %s, %L, %s)', id, a, b, c) from narrow where " + pred)
+              for i, pred in t.target.query("select id, pred from pghaul.shard where state = 'spilled'")}
+    t.source.terminate(t.source.backends())
+    wait_for(lambda: not t.mover.processes(), "the end of the keeper")
+    t.source.query("update narrow set c = -c")
+    with t.start_copy(*args, fault="recover.proven:1:slow") as run:
+        wait_for(lambda: not run.alive() or t.source.backends("query like '%FILTER%' and state = 'idle in transaction'"), "the proof", step=0.001)
+        run.signal(signal.SIGSTOP)
+        land_spilled(t, before)
+        run.signal(signal.SIGCONT)
+        run.wait().expect(0)
     t.whole("narrow")
