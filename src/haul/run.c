@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "pg/sql.h"
 
 void ph_run_init(struct ph_run *run, const struct ph_job_opts *opts, struct ph_job_result *result)
 {
@@ -166,6 +167,33 @@ bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struc
         .interrupt = run->opts->interrupt,
     };
     return ph_keeper_start(&keeper, snapshot, err);
+}
+
+bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, struct ph_err *err)
+{
+    enum { ROUNDS = 3 };
+    double begin_s = ph_clock_s(), patience_s = 0;
+    bool flushed = false;
+    do {
+        struct ph_buf sql = {0};
+        struct ph_rows *rows = NULL;
+        ph_sql_add(&sql,
+                   "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN true"
+                   " ELSE pg_catalog.pg_current_wal_flush_lsn() OPERATOR(pg_catalog.>=)"
+                   " %L::pg_catalog.pg_lsn END, pg_catalog.date_part('epoch',"
+                   " pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval)",
+                   snapshot->lsn);
+        bool ok = ph_conn_query(run->source, sql.data, &rows, err);
+        ph_buf_fini(&sql);
+        if (!ok)
+            return ph_err_prefix(err, "looking whether the source has flushed what it shows");
+        flushed = ph_rows_bool(rows, 0, 0);
+        patience_s = ROUNDS * ph_rows_double(rows, 0, 1);
+        ph_rows_free(rows);
+        if (!flushed && !ph_interrupt_sleep(run->opts->interrupt, 1, 0.01))
+            return ph_err_set(err, PH_INTERRUPTED, "interrupted");
+    } while (!flushed && ph_clock_s() - begin_s < patience_s);
+    return true;
 }
 
 /* Errors before anything has been changed are the environment's. */

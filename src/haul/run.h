@@ -81,6 +81,11 @@ bool ph_run_reach(struct ph_run *run, bool source, struct ph_err *err);
 /* Starts a keeper for the job's tables, see pg/snapshot.h. */
 bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struct ph_err *err);
 
+/* Waits until a crash of the source could not take back what the snapshot shows: commits that do not wait for a
+ * flush (synchronous_commit = off) are visible before it. Rows of theirs that had landed would look unchanged after
+ * the crash. Three rounds of the WAL writer at most; mostly it is flushed already. */
+bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, struct ph_err *err);
+
 /* Turns an error that came before anything was changed into PH_WRONG. Returns false. */
 bool ph_run_unchanged(struct ph_err *err);
 

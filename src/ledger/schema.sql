@@ -152,8 +152,8 @@ CREATE TABLE pghaul.shard (
     slot       int,
     claimed_at timestamptz,
     not_before timestamptz, -- back-off after a failure
-    redo_xid   bigint,      -- it landed under a snapshot that is lost, and the source has changed since: the rows of
-    redo_rows  bigint,      -- this transaction, so many, are replaced in the transaction that lands it again
+    redo_xid   bigint,      -- large objects that landed under a snapshot that is lost: those of this transaction, in so
+    redo_rows  bigint,      -- many pieces, are replaced in the transaction that lands them again
     PRIMARY KEY (job, id),
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
 ) WITH (fillfactor = 50);

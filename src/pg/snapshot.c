@@ -132,7 +132,7 @@ static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *con
                "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.txid_current_snapshot()::text,"
                " pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())::text,"
                " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
-               " ELSE pg_catalog.pg_current_wal_lsn() END",
+               " ELSE pg_catalog.pg_current_wal_insert_lsn() END",
                lock && opts->n_tables ? " IN ACCESS SHARE MODE;" : "");
     bool ok = ph_conn_query(conn, sql.data, &rows, err);
     ph_buf_fini(&sql);
