@@ -45,7 +45,7 @@ CREATE TABLE pghaul.snapshot (
     no             int NOT NULL,
     id             text NOT NULL, -- as exported
     pg_snapshot    text NOT NULL, -- as txid_current_snapshot() showed it
-    oldest         bigint NOT NULL, -- its txid_snapshot_xmin(): nothing older was in progress
+    oldest         bigint NOT NULL, -- xid: nothing older was in progress in the source's database
     lsn            text NOT NULL,
     taken_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     released_at    timestamptz,
