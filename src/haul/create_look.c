@@ -175,3 +175,51 @@ void ph_create_look_fini(struct ph_create_look *look)
     ph_plan_free(look->plan);
     ph_buf_fini(&look->dump);
 }
+
+/* Cutting it. */
+
+enum { CHUNK = 500, LEAST_CHUNK = 20 };
+
+/* Which relations need which others: they themselves, their rows' types, defaults and checks. Foreign keys come
+ * after the rows. */
+static bool read_needs(struct ph_run *run, struct ph_wave_need **needs, int *n, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    if (!ph_catalog_query(
+            run->source,
+            "WITH part(catalog, oid, relation) AS (SELECT 1259, oid, oid FROM pg_class"
+            " UNION ALL SELECT 2604, oid, adrelid FROM pg_attrdef"
+            " UNION ALL SELECT 2606, oid, conrelid FROM pg_constraint WHERE contype = 'c'"
+            " UNION ALL SELECT 1247, oid, typrelid FROM pg_type WHERE typrelid <> 0"
+            " UNION ALL SELECT 1247, typarray, typrelid FROM pg_type"
+            " WHERE typrelid <> 0 AND typarray <> 0)"
+            " SELECT DISTINCT a.relation, b.relation, c.relispartition AND c.oid = d.objid"
+            " AND d.classid = 1259 AND d.refclassid = 1259 FROM pg_depend d"
+            " JOIN part a ON a.catalog = d.classid AND a.oid = d.objid"
+            " JOIN part b ON b.catalog = d.refclassid AND b.oid = d.refobjid"
+            " JOIN pg_class c ON c.oid = a.relation AND c.relkind IN ('r', 'p', 'S')"
+            " WHERE a.relation <> b.relation",
+            &rows, err))
+        return false;
+    *n = ph_rows_count(rows);
+    *needs = ph_arena_calloc(run->arena, (size_t)*n + 1, sizeof **needs);
+    for (int i = 0; i < *n; i++)
+        (*needs)[i] = (struct ph_wave_need){.relation = (uint32_t)ph_rows_uint(rows, i, 0),
+                                            .needs = (uint32_t)ph_rows_uint(rows, i, 1),
+                                            .partition = ph_rows_bool(rows, i, 2)};
+    ph_rows_free(rows);
+    return true;
+}
+
+/* What is made at one time holds no more locks than one chunk alone may. */
+bool ph_create_cut(struct ph_run *run, struct ph_create_look *look, struct ph_waves *out,
+                   struct ph_err *err)
+{
+    struct ph_wave_need *needs;
+    int n, beside = CHUNK / ph_create_makers(run, look);
+    if (!read_needs(run, &needs, &n, err))
+        return false;
+    ph_waves_cut(out, run->arena, &look->pre, needs, n, CHUNK,
+                 beside > LEAST_CHUNK ? beside : LEAST_CHUNK);
+    return true;
+}

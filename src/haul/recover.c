@@ -5,8 +5,8 @@
  *
  *   1. A relation that is not the planned one any more ends the job.
  *   2. A landed shard is proven unchanged when it has as many rows as its receipt says and every row was written by a
- *      transaction older than all that were in progress when the old snapshot was taken. Then every row visible now
- *      was visible then, and as many were: the sets are equal. ("Visible in the old snapshot" would not do: a
+ *      transaction older than all that were in progress in the database when the old snapshot was taken. Then every
+ *      row visible now was visible then, and as many were: the sets are equal. ("Visible in the old snapshot" would not do: a
  *      snapshot's text leaves subtransactions out, so a savepoint's UPDATE would pass.)
  *   3. A table cut by key, hash or not at all: shards that are not proven are planned again. Their rows (found by
  *      xmin, and exactly as many as the receipts say) and receipts are taken away all together: replaced one by one, two
@@ -34,7 +34,7 @@ struct landed {
     int tab;
     const char *pred;
     int64_t rows, xid; /* xid 0: it is spilled, and the target has no row of it */
-    uint64_t old_xmin; /* of the snapshot it was read under */
+    uint64_t oldest;   /* none of its database was older when it was read */
     bool changed;
 };
 
@@ -126,7 +126,7 @@ static bool read_landed(struct recovery *rec, struct ph_err *err)
         l->pred = ph_arena_strdup(run->arena, ph_rows_text(rows, i, 2));
         l->rows = ph_rows_int(rows, i, 3);
         l->xid = ph_rows_int(rows, i, 4);
-        l->old_xmin = ph_rows_uint(rows, i, 5);
+        l->oldest = ph_rows_uint(rows, i, 5);
         rec->have[l->tab - 1]++;
     }
     ph_rows_free(rows);
@@ -152,7 +152,7 @@ static bool prove(struct recovery *rec, struct landed *l, struct ph_err *err)
                " AND n.n OPERATOR(pg_catalog.-) ((n.n OPERATOR(pg_catalog.-) x.x)"
                " OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.>=) %U)"
                " FROM (SELECT xmin::pg_catalog.text::pg_catalog.int8 AS x FROM ONLY %I.%I",
-               l->old_xmin, t->source_schema, t->source_name);
+               l->oldest, t->source_schema, t->source_name);
     if (*l->pred)
         ph_sql_add(&sql, " WHERE (%s)", l->pred);
     if (t->filter)

@@ -2,8 +2,8 @@
  *
  *     begin.c    find or make the job, take hold of it     recover.c  when the snapshot is gone
  *     phases.c   the crew at work                          finish.c   the end, and the result
- *     steps.c    what is to be done besides rows   remember.c what report will tell of it
- *     install.c  the ledger is made meanwhile
+ *     steps.c    what is to be done besides rows           sequences.c  where they stand
+ *     remember.c what report will tell of it               install.c    the ledger is made meanwhile
  */
 #ifndef PH_HAUL_RUN_H
 #define PH_HAUL_RUN_H
@@ -183,6 +183,9 @@ void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why);
 /* recover.c: the snapshot is gone. Does what can be done so that the job may go on under a new one,
  * or says why it cannot. Afterwards run->snapshot is the new one. The process must have one thread. */
 bool ph_run_recover(struct ph_run *run, struct ph_err *err);
+
+/* sequences.c: sets those of the job's columns, and with --create all that were made. Waits for both servers. */
+bool ph_run_set_sequences(struct ph_run *run, struct ph_err *err);
 
 /* finish.c: sequences, the mark, the barrier; parked shards are no error yet. */
 bool ph_run_finish(struct ph_run *run, struct ph_err *err);

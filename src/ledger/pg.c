@@ -345,7 +345,7 @@ bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_s
                " keeper_pid, keeper_backend) SELECT %D,"
                " (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.+) 1 FROM pghaul.snapshot"
                " WHERE job OPERATOR(pg_catalog.=) %D), %L, %L, %U, %L, %L, %d, %d RETURNING no",
-               job, job, job, snapshot->id, snapshot->pg_snapshot, snapshot->xmin, snapshot->lsn,
+               job, job, job, snapshot->id, snapshot->pg_snapshot, snapshot->oldest, snapshot->lsn,
                host, snapshot->keeper_pid, snapshot->keeper_backend);
     if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
