@@ -59,6 +59,7 @@ enum {
     PH_OPT_SECRET = 4,   /* its value may hold a password and is never echoed */
     PH_OPT_PATH = 8,     /* a file: any bytes, completed as such */
     PH_OPT_DIR = 16,     /* a directory, likewise */
+    PH_OPT_WHOLE = 32,   /* of a repeatable one: commas are a part of its values */
 };
 
 enum ph_section {

@@ -446,10 +446,10 @@ const struct ph_option ph_options[] = {
      F(max_checkpoints), .check = check_often,
      .help = "pause while the target had more checkpoints that were requested (too much WAL for "
              "max_wal_size) within that time, like 3/10m"},
-    {"canary", 0, "SQL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary),
+    {"canary", 0, "SQL|commit", PH_OPT_WORDS, RUN, PH_SECTION_GUARD, PH_OPT_WHOLE, F(canaries),
      .help = "work less while this query is answered slower than before the run; it is asked of "
-             "the target, or "
-             "with source: in front of the source"},
+             "the target, or with source: in front of the source; the word commit is a tiny "
+             "transaction instead, of both servers; repeatable"},
     {"canary-limit", 0, "TIMES", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary_limit),
      .check = check_times,
      .help = "its 99th percentile may be so many times its baseline, default 2"},

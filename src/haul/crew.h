@@ -57,6 +57,7 @@ struct ph_worker {
     struct ph_source *source, *file_source;
     struct ph_sink *sink, *file_sink; /* of files: made when first needed */
     struct ph_hop_gauge gauge;
+    struct ph_throttle_hop brake;
     _Atomic int tab;           /* of the shard in hand; 0: none */
     _Atomic int64_t weight;    /* of the shard in hand */
     _Atomic int way;           /* of the shard in hand; enum ph_way */

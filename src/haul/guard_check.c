@@ -179,8 +179,8 @@ static bool judge_value(struct ph_guard *g, const struct ph_rows *rows)
     char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
     switch (g->hold.kind) {
     case PH_HOLD_LOAD:
-        ph_guard_steer(g, value > l->max_load, "%.0f active backends on the %s, limit %d", value,
-                       side_of(g), l->max_load);
+        ph_guard_steer(g, ph_judge_soft(&g->soft, value > l->max_load, ph_clock_s()),
+                       "%.0f active backends on the %s, limit %d", value, side_of(g), l->max_load);
         break;
     case PH_HOLD_XACT_AGE:
         ph_guard_judge(g, value, l->max_xact_age_s, "a transaction of %s on the %s, limit %s",
@@ -250,10 +250,11 @@ static bool judge_canary(struct ph_guard *g, double seconds)
                          "canary: its baseline is being taken");
         return true;
     }
-    double p99 = ph_judge_canary_p99(&g->canary);
-    ph_guard_steer(g, p99 > limit * g->canary.base_s,
-                   "p99 is %.1f ms on the %s, limit %.1f times %.1f ms", p99 * 1e3, side_of(g),
-                   limit, g->canary.base_s * 1e3);
+    double p99 = ph_judge_canary_p99(&g->canary), bound = limit * g->canary.base_s;
+    double share = ph_judge_canary(&g->canary, seconds, bound, PH_CANARY_PACE_S, ph_clock_s());
+    ph_guard_steer(g, share, "p99 is %.1f ms on the %s, limit %.1f times %.1f ms; %.*f %% may work",
+                   p99 * 1e3, side_of(g), limit, g->canary.base_s * 1e3, share < 0.1 ? 1 : 0,
+                   share * 100);
     return true;
 }
 
@@ -277,7 +278,11 @@ bool ph_guard_ask(struct ph_guard *g, struct ph_err *err)
                     : checkpoints_sql
               : sql;
     double before = ph_clock_s();
-    if (!ph_conn_query(g->conn, sql, &rows, err))
+    if (kind == PH_HOLD_CANARY && g->canary.base_s > 0)
+        atomic_store(&g->asked_ns, ph_clock_ns());
+    bool answered = ph_conn_query(g->conn, sql, &rows, err);
+    atomic_store(&g->asked_ns, 0);
+    if (!answered)
         return false;
     bool ok = kind == PH_HOLD_LAG      ? judge_lag(g, rows, err)
               : kind == PH_HOLD_FREE   ? judge_free(g, rows)

@@ -285,18 +285,17 @@ static bool run_way(struct ph_worker *w, enum ph_way way, const struct ph_shard 
                     struct ph_tally *tally, struct ph_err *err)
 {
     struct ph_crew *crew = w->crew;
-    struct ph_throttle_hop throttle;
-    const struct ph_brake brake = {ph_throttle_wait, &throttle};
+    const struct ph_brake brake = {ph_throttle_wait, &w->brake};
     if (way != PH_WAY_DIRECT && !ph_worker_files(w, err))
         return false;
-    ph_throttle_begin(&throttle, crew->opts.throttle,
+    ph_throttle_begin(&w->brake, crew->opts.throttle,
                       (way != PH_WAY_LOAD ? PH_AT_SOURCE : 0) |
                           (way != PH_WAY_SPILL ? PH_AT_TARGET : 0));
     w->gauge.flow = way == PH_WAY_SPILL ? &crew->to_files : &crew->to_target;
     bool ok = ph_hop_run(way == PH_WAY_LOAD ? w->file_source : w->source,
                          way == PH_WAY_SPILL ? w->file_sink : w->sink, shard, tally, &w->gauge,
                          &brake, err);
-    ph_throttle_end(&throttle);
+    ph_throttle_end(&w->brake);
     return ok;
 }
 

@@ -194,9 +194,12 @@ def others_load_and_a_slow_canary_take_workers_away(t):
         run.wait().expect(130)
     for s in sleepers:
         s.close()
-    with t.start_copy(*SLOW, "--canary", "select pg_sleep(s) from slow", "--canary-limit", "3", "--json") as run:
+    with t.start_copy(*SLOW, "--canary", "commit", "--canary", "select pg_sleep(s) from slow",
+                      "--canary-limit", "3", "--json") as run:
         wait_for(lambda: t.target.query("select held from pghaul.live"), "the run")
         t.when_landed(t.landed() + 1, run)
+        for server in t.source, t.target:  # of commits there is one for each
+            assert server.backends("application_name like '%/guard' and query like '%emit_message(true%'"), server
         t.target.query("update slow set s = 0.1")
         held_by(t, "canary: p99 is ", "running", 15)
         t.target.query("update slow set s = 0.002")
