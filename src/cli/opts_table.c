@@ -109,16 +109,19 @@ const struct ph_command ph_commands[] = {
      "source-rate=, target-rate=, source-rows=, target-rows=; "
      "off means no limit. stop is what the first interrupt is.",
      {"pghaul control shop-1f2e3d4c pause", "pghaul control shop-1f2e3d4c rate=20MiB/s jobs=2",
-      "pghaul control nightly rate=off -d service=new --keep"}},
+      "pghaul control nightly rate=off -d service=new --keep",
+      "pghaul control nightly rate=20MiB/s -d archive:/backup/orders --keep"}},
     {"report",
      PH_CMD_REPORT,
      "[JOB]",
      "one HTML file that tells how a job went: also while it runs, and of a run that died",
-     "Reads the ledger in the target and writes a page that needs nothing else: throughput over "
+     "Reads the ledger in the target, or the directory of an extract, and writes a page that needs "
+     "nothing else: throughput over "
      "time, what the workers' time went into, every shard by worker, when the job was held back, "
      "figures by table, settings and servers. No value of a row is in it.",
      {"pghaul report -d service=new shop-1f2e3d4c -o report.html",
-      "pghaul report -d service=new --job nightly -o - | gzip >nightly.html.gz"}},
+      "pghaul report -d service=new --job nightly -o - | gzip >nightly.html.gz",
+      "pghaul report -d archive:/backup/orders"}},
     {"tune",
      PH_CMD_TUNE,
      "",
