@@ -445,6 +445,12 @@ const struct ph_option ph_options[] = {
     {"min-free", 0, "SIZE", PH_OPT_SIZE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
      F(min_free),
      .help = "pause while the target has less room for files; known when it is on this host"},
+    {"full-in", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_GUARD, 0, F(full_in_s), .min = 0,
+     .max = MONTH_S,
+     .help =
+         "pause while a server will be full within that time, as fast as it has filled for half a "
+         "minute: its file systems (data, WAL, tablespaces; known when it is on this host), and "
+         "the WAL that its slots may keep (max_slot_wal_keep_size)"},
     {"max-checkpoints", 0, "N/TIME", PH_OPT_TEXT, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
      F(max_checkpoints), .check = check_often,
      .help = "pause while the target had more checkpoints that were requested (too much WAL for "

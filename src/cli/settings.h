@@ -57,7 +57,7 @@ struct ph_settings {
 
     uint64_t max_rate, source_max_rate, target_max_rate; /* bytes a second; 0: no limit */
     const char *timetable;
-    double max_lag_s, max_xact_age_s;
+    double max_lag_s, max_xact_age_s, full_in_s;
     struct ph_words lag_of, canaries;
     int max_load;
     uint64_t max_slot_wal, min_free;

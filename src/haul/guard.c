@@ -54,6 +54,10 @@ static bool add(struct ph_guards *all, enum ph_hold_kind kind, bool source, cons
         g->lag = calloc(1, sizeof *g->lag);
         return g->lag || ph_err_nomem(err);
     }
+    if (kind == PH_HOLD_FULL) {
+        g->places = calloc(PH_PLACES_MAX, sizeof *g->places);
+        return g->places || ph_err_nomem(err);
+    }
     if (kind == PH_HOLD_CHECKPOINTS) {
         g->window = calloc(1, sizeof *g->window);
         return g->window || ph_err_nomem(err);
@@ -117,6 +121,7 @@ bool ph_guards_init(struct ph_guards *all, const struct ph_guards_opts *opts, st
            add_both(all, l->max_load > 0, PH_HOLD_LOAD, err) &&
            add_both(all, l->max_xact_age_s > 0, PH_HOLD_XACT_AGE, err) &&
            add_both(all, l->max_slot_wal > 0, PH_HOLD_SLOT_WAL, err) &&
+           add_both(all, l->full_in_s > 0, PH_HOLD_FULL, err) &&
            (!l->min_free || !opts->target || add(all, PH_HOLD_FREE, false, NULL, err)) &&
            (!l->max_checkpoints || !opts->target ||
             add(all, PH_HOLD_CHECKPOINTS, false, NULL, err)) &&
@@ -130,6 +135,7 @@ void ph_guards_fini(struct ph_guards *all)
     for (int i = 0; i < all->n; i++) {
         free(all->guard[i].lag);
         free(all->guard[i].window);
+        free(all->guard[i].places);
         pthread_mutex_destroy(&all->guard[i].lock);
     }
     all->n = 0;

@@ -1,6 +1,6 @@
 /* Guards: what they watch makes a run pause or slow down, so that whoever else works on the two servers is served.
  *
- *     hard   lag of standbys, age of others' transactions, WAL that slots keep, free space, requested checkpoints, a query, a file, a
+ *     hard   lag of standbys, age of others' transactions, WAL that slots keep, free space and the time until there is none, requested checkpoints, a query, a file, a
  *            URL: nobody touches that server (or, of the last three, either of them) until it is well again
  *     soft   others' active backends, latency of canaries: fewer workers, and less of the last one's time
  *
@@ -29,6 +29,7 @@ struct ph_guard_limits {
     int max_load; /* active backends of others */
     double max_xact_age_s;
     uint64_t max_slot_wal, min_free;
+    double full_in_s;    /* as fast as it fills now */
     int max_checkpoints; /* that were asked for, within checkpoints_s */
     double checkpoints_s;
     /* SQL, "source:" or "target:" (default) in front; or the word commit, which is a very small transaction of our own, alone of
@@ -50,7 +51,18 @@ bool ph_guard_side(const char *text, bool *source, const char **sql);
 /* Answers of a canary are due so often. */
 #define PH_CANARY_PACE_S 0.05
 
-enum { PH_CANARIES_MAX = 8, PH_GUARDS_MAX = 14 + 2 * PH_CANARIES_MAX, PH_STANDBYS_MAX = 32 };
+enum {
+    PH_CANARIES_MAX = 8,
+    PH_GUARDS_MAX = 16 + 2 * PH_CANARIES_MAX,
+    PH_STANDBYS_MAX = 32,
+    PH_PLACES_MAX = 32
+};
+
+/* What may become full: a directory, or what a slot may keep. */
+struct ph_guard_place {
+    char name[128];
+    struct ph_judge_fill fill;
+};
 
 struct ph_guard {
     struct ph_guards *all;
@@ -69,6 +81,9 @@ struct ph_guard {
     struct ph_judge_canary canary;
     struct ph_judge_lag *lag;
     struct ph_judge_window *window;
+    struct ph_guard_place *places; /* PH_PLACES_MAX */
+    int n_places;
+    bool said;                         /* that it does not see all */
     char standby[PH_STANDBYS_MAX][64]; /* that were seen */
     int n_standbys;
     pthread_mutex_t lock; /* of the error */
@@ -105,6 +120,12 @@ void ph_guards_look(struct ph_guards *guards);
 
 /* One question (guard_check.c), and what follows from its answer. */
 bool ph_guard_ask(struct ph_guard *guard, struct ph_err *err);
+
+/* The same of those that watch room (guard_room.c). */
+extern const char ph_guard_directories_sql[];
+const char *ph_guard_room_sql(const struct ph_guard *guard);
+bool ph_guard_free(struct ph_guard *guard, const struct ph_rows *rows);
+bool ph_guard_full(struct ph_guard *guard, const struct ph_rows *rows);
 
 /* Its verdicts (guard.c): the value against its limit; how much of the work may go on. */
 void ph_guard_judge(struct ph_guard *guard, double value, double limit, const char *fmt, ...)

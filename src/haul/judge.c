@@ -56,6 +56,20 @@ double ph_judge_lag(const struct ph_judge_lag *j, uint64_t replayed, double now_
     return 0;
 }
 
+double ph_judge_fill(struct ph_judge_fill *j, double room, double now_s)
+{
+    static const double least_s = 3; /* a checkpoint's or a segment's worth of growth is no trend */
+    j->sample[j->n % PH_FILL_SAMPLES].at_s = now_s;
+    j->sample[j->n % PH_FILL_SAMPLES].room = room;
+    unsigned oldest = j->n < PH_FILL_SAMPLES ? 0 : j->n + 1;
+    j->n++;
+    double s = now_s - j->sample[oldest % PH_FILL_SAMPLES].at_s;
+    double filled = j->sample[oldest % PH_FILL_SAMPLES].room - room;
+    if (s < least_s || filled <= 0)
+        return PH_FILL_NEVER;
+    return room > 0 ? room * s / filled : 0;
+}
+
 unsigned ph_judge_window(struct ph_judge_window *j, uint64_t counter, double window_s, double now_s)
 {
     uint64_t more = !j->known ? 0 : counter < j->counter ? counter : counter - j->counter;

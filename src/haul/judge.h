@@ -9,6 +9,7 @@
  *             is well, as networks begin slowly; two slow answers halve it, and what they were answers to is forgotten; then it comes
  *             back quickly to well below where that was, and from there on by a twentieth a second: others' 99th percentile has no
  *             room for finding out often. An answer that took as long as several should have counts as so many slow ones.
+ *     fill    how soon something is full, as fast as it has filled within the last half minute
  *     window  how often a counter of the server's has grown within the last so many seconds
  */
 #ifndef PH_HAUL_JUDGE_H
@@ -41,6 +42,17 @@ struct ph_judge_lag {
 void ph_judge_lag_note(struct ph_judge_lag *judge, uint64_t lsn, double now_s);
 /* Seconds that a standby which has replayed so much is behind; as far back as the samples go. */
 double ph_judge_lag(const struct ph_judge_lag *judge, uint64_t replayed, double now_s);
+
+enum { PH_FILL_SAMPLES = 64 };
+#define PH_FILL_NEVER 1e12
+struct ph_judge_fill {
+    struct {
+        double at_s, room;
+    } sample[PH_FILL_SAMPLES]; /* a ring; two a second are half a minute */
+    unsigned n;
+};
+/* So much room is left now; seconds until there is none. PH_FILL_NEVER: it does not fill, or has not been watched for long enough. */
+double ph_judge_fill(struct ph_judge_fill *judge, double room, double now_s);
 
 enum { PH_WINDOW_MOST = 512 }; /* that are told apart; more are as many */
 struct ph_judge_window {

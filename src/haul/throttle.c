@@ -18,8 +18,8 @@ static const uint64_t rate_shown_ns = 1500000000;
 const char *ph_hold_name(enum ph_hold_kind kind)
 {
     static const char *const names[PH_N_HOLDS] = {
-        "rate", "pause",       "timetable", "lag",   "load", "xact_age", "slot_wal",
-        "free", "checkpoints", "canary",    "query", "file", "url"};
+        "rate", "pause", "timetable",   "lag",    "load",  "xact_age", "slot_wal",
+        "free", "full",  "checkpoints", "canary", "query", "file",     "url"};
     return names[kind];
 }
 

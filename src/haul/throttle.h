@@ -38,6 +38,7 @@ enum ph_hold_kind {
     PH_HOLD_XACT_AGE,
     PH_HOLD_SLOT_WAL,
     PH_HOLD_FREE,
+    PH_HOLD_FULL,
     PH_HOLD_CHECKPOINTS,
     PH_HOLD_CANARY,
     PH_HOLD_QUERY,

@@ -157,6 +157,23 @@ TEST(one_trouble_is_remembered_by_where_it_began_and_leaves_something)
     assert_true(j.share < ceiling * 0.65);
 }
 
+TEST(what_fills_is_full_when_the_last_half_minute_says_so)
+{
+    struct ph_judge_fill j = {0};
+    for (int i = 0; i < 6; i++) /* nothing is known of less than three seconds */
+        assert_true(ph_judge_fill(&j, 1000 - i * 50, i * 0.5) == PH_FILL_NEVER);
+    double s = ph_judge_fill(&j, 700, 3); /* 100 a second */
+    assert_true(s > 6.99 && s < 7.01);
+    for (int i = 7; i < 67; i++) /* it stands still */
+        s = ph_judge_fill(&j, 700, i * 0.5);
+    assert_true(s > 100 && s < PH_FILL_NEVER); /* 150 within the window */
+    for (int i = 67; i < 80; i++)
+        s = ph_judge_fill(&j, 700, i * 0.5);
+    assert_true(s == PH_FILL_NEVER);
+    assert_true(ph_judge_fill(&j, 900, 40) == PH_FILL_NEVER); /* somebody has made room */
+    assert_true(ph_judge_fill(&j, 0, 40.5) == 0);
+}
+
 TEST(what_a_counter_grew_by_counts_for_as_long_as_its_window)
 {
     struct ph_judge_window *j = calloc(1, sizeof *j);
@@ -173,7 +190,8 @@ TEST(what_a_counter_grew_by_counts_for_as_long_as_its_window)
 
 int main(void)
 {
-    return RUN(cmocka_unit_test(a_canary_lets_little_begin_and_more_while_all_is_well),
+    return RUN(cmocka_unit_test(what_fills_is_full_when_the_last_half_minute_says_so),
+               cmocka_unit_test(a_canary_lets_little_begin_and_more_while_all_is_well),
                cmocka_unit_test(two_slow_answers_halve_the_share_and_it_comes_back_to_well_below),
                cmocka_unit_test(one_slow_answer_delays_the_next_step_and_no_more),
                cmocka_unit_test(an_answer_that_took_as_long_as_several_is_enough),
