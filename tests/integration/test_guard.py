@@ -47,10 +47,11 @@ def lag_of_a_standby_pauses_and_so_does_one_that_vanishes(t):
     data.blob(t, 8)
     standby = t.target_cluster.standby(t.directory + "/standby")
     try:
-        with t.start_copy(*SLOW, "--max-lag", "1s") as run:
+        (name,) = wait_for(lambda: t.target.query("select application_name from pg_stat_replication"), "the standby", 20)[0]
+        with t.start_copy(*SLOW, "--max-lag", "1s", "--lag-of", name) as run:
             t.when_landed(1, run)
             standby.psql("postgres", "select pg_wal_replay_pause()")
-            held_by(t, "lag: standby ")
+            held_by(t, "lag: standby %s " % name)
             status = t.status()
             assert status["state"] == "paused" and " behind, limit 1" in status["throttled_by"], status
             nothing_moves(t)
@@ -63,6 +64,11 @@ def lag_of_a_standby_pauses_and_so_does_one_that_vanishes(t):
             goes_on(t)
             finish(t, run, "paused: lag: standby", "has vanished", "it goes on")
         t.copy(*SLOW, "--lag-of", "nobody").expect(2, "--max-lag")
+        t.target.query("truncate blob")
+        with t.start_copy(*SLOW, "--again", "--max-lag", "1s", "--lag-of", "nobody") as run:
+            held_by(t, "standby nobody is on none of the servers")
+            t.run("control", "j", "stop").expect(0)
+            run.wait().expect(130)
     finally:
         standby.stop("immediate")
 

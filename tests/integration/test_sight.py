@@ -10,7 +10,7 @@ import urllib.request
 
 import data
 from cluster import wait_for
-from story import story
+from story import Skip, story
 
 STAGES = {"source_wait", "source_read", "fingerprint", "compress", "spill_write", "spill_read", "target_write",
           "target_wait", "commit_wait", "throttled"}
@@ -158,6 +158,35 @@ def metrics_that_cannot_be_written_are_a_warning_and_no_failure(t):
         t.target.query("truncate narrow")
         ended = t.copy("-t", "narrow", "--job", job, "--metrics-file", path).expect(0)
         assert ended.err.count("metrics file") == 1, ended.err
+
+
+@story(campaign=True)
+def metrics_are_whole_or_old_while_their_directory_is_full_and_new_when_it_is_not(t):
+    data.narrow(t, 20000)
+    small = os.path.join(t.directory, "small")
+    os.mkdir(small)
+    if os.getuid() != 0 or os.system("mount -t tmpfs -o size=32k,mode=0777 none %s 2>/dev/null" % small):
+        raise Skip("no right to mount a small file system")
+    try:
+        path, filler = os.path.join(small, "run.prom"), os.path.join(small, "filler")
+        with open(path, "w") as f:
+            f.write("old\n")
+        with open(filler, "wb", 0) as f:
+            f.write(b"x" * 28672)
+        with t.start_copy("-t", "narrow", "--job", "m", "-j", 2, *SMALL, "--max-rate", "50kB/s", "--metrics-file", path) as running:
+            wait_for(lambda: "metrics file" in running.stderr_so_far(), "a warning", 10)
+            with open(path) as f:
+                assert f.read() == "old\n"
+            os.unlink(filler)
+            wait_for(lambda: "pghaul_up" in open(path).read() or not running.alive(), "metrics when there is room", 10)
+            t.run("control", "m", "rate=off").expect(0)
+            ended = running.wait().expect(0)
+        assert ended.err.count("metrics file") == 1, ended.err
+        with open(path) as f:
+            assert parse(f.read())['pghaul_job_state{job="m",state="completed"}'] == 1
+        assert os.listdir(small) == ["run.prom"], os.listdir(small)
+    finally:
+        os.system("umount -l " + small)
 
 
 # Logs -----------------------------------------------------------------------------------------------------------
