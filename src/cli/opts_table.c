@@ -110,16 +110,19 @@ const struct ph_command ph_commands[] = {
      "source-rate=, target-rate=, source-rows=, target-rows=; "
      "off means no limit. stop is what the first interrupt is.",
      {"pghaul control shop-1f2e3d4c pause", "pghaul control shop-1f2e3d4c rate=20MiB/s jobs=2",
-      "pghaul control nightly rate=off -d service=new --keep"}},
+      "pghaul control nightly rate=off -d service=new --keep",
+      "pghaul control nightly rate=20MiB/s -d archive:/backup/orders --keep"}},
     {"report",
      PH_CMD_REPORT,
      "[JOB]",
      "one HTML file that tells how a job went: also while it runs, and of a run that died",
-     "Reads the ledger in the target and writes a page that needs nothing else: throughput over "
+     "Reads the ledger in the target, or the directory of an extract, and writes a page that needs "
+     "nothing else: throughput over "
      "time, what the workers' time went into, every shard by worker, when the job was held back, "
      "figures by table, settings and servers. No value of a row is in it.",
      {"pghaul report -d service=new shop-1f2e3d4c -o report.html",
-      "pghaul report -d service=new --job nightly -o - | gzip >nightly.html.gz"}},
+      "pghaul report -d service=new --job nightly -o - | gzip >nightly.html.gz",
+      "pghaul report -d archive:/backup/orders"}},
     {"tune",
      PH_CMD_TUNE,
      "",
@@ -443,14 +446,20 @@ const struct ph_option ph_options[] = {
     {"min-free", 0, "SIZE", PH_OPT_SIZE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
      F(min_free),
      .help = "pause while the target has less room for files; known when it is on this host"},
+    {"full-in", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_GUARD, 0, F(full_in_s), .min = 0,
+     .max = MONTH_S,
+     .help =
+         "pause while a server will be full within that time, as fast as it has filled for half a "
+         "minute: its file systems (data, WAL, tablespaces; known when it is on this host), and "
+         "the WAL that its slots may keep (max_slot_wal_keep_size)"},
     {"max-checkpoints", 0, "N/TIME", PH_OPT_TEXT, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
      F(max_checkpoints), .check = check_often,
      .help = "pause while the target had more checkpoints that were requested (too much WAL for "
              "max_wal_size) within that time, like 3/10m"},
-    {"canary", 0, "SQL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary),
+    {"canary", 0, "SQL|commit", PH_OPT_WORDS, RUN, PH_SECTION_GUARD, PH_OPT_WHOLE, F(canaries),
      .help = "work less while this query is answered slower than before the run; it is asked of "
-             "the target, or "
-             "with source: in front of the source"},
+             "the target, or with source: in front of the source; the word commit is a tiny "
+             "transaction instead, of both servers; repeatable"},
     {"canary-limit", 0, "TIMES", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary_limit),
      .check = check_times,
      .help = "its 99th percentile may be so many times its baseline, default 2"},
