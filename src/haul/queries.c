@@ -36,7 +36,7 @@ static bool connect(const struct ph_queries_opts *o, struct ph_conn *conn[2], st
     const struct ph_dsn *dsn[2] = {o->source, o->target};
     for (int side = 0; side < 2; side++) {
         const struct ph_conn_opts how = {.dsn = dsn[side],
-                                         .application_name = "pghaul verify",
+                                         .application_name = "pghaul/verify/queries",
                                          .encoding = "UTF8",
                                          .read_only = true,
                                          .interrupt = o->interrupt,

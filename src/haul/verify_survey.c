@@ -166,8 +166,14 @@ struct survey {
     int *first;             /* of their buckets */
     int *unit_of;           /* by readout rel's number */
     size_t n_buckets;       /* of all, on one side */
-    struct bucket *buckets; /* by worker, side, bucket */
+    struct bucket *buckets; /* by side and bucket: of all chunks; then of each worker's chunk */
 };
+
+/* Of one side: who 0 is all chunks, else worker + 1. */
+static struct bucket *buckets_of(const struct survey *s, int who, int side)
+{
+    return s->buckets + ((size_t)who * 2 + (size_t)side) * s->n_buckets;
+}
 
 static void visit(void *arg, int worker, const struct ph_readout_row *row)
 {
@@ -182,8 +188,7 @@ static void visit(void *arg, int worker, const struct ph_readout_row *row)
                                            : row->hash_lo;
         at = ph_survey_bucket(unit, row->key, row->key_len, hash);
     }
-    struct bucket *b = &s->buckets[((size_t)worker * 2 + (size_t)row->rel->side) * s->n_buckets +
-                                   (size_t)(s->first[u] + at)];
+    struct bucket *b = buckets_of(s, worker + 1, row->rel->side) + s->first[u] + at;
     b->rows++;
     b->hash_lo += row->hash_lo;
     b->hash_hi += row->hash_hi + (b->hash_lo < row->hash_lo);
@@ -196,6 +201,17 @@ static void merge(struct bucket *to, const struct bucket *from, size_t n)
         to[i].hash_lo += from[i].hash_lo;
         to[i].hash_hi += from[i].hash_hi + (to[i].hash_lo < from[i].hash_lo);
     }
+}
+
+static void ended(void *arg, int worker, const struct ph_readout_rel *rel, bool whole)
+{
+    struct survey *s = arg;
+    int u = s->unit_of[rel->number];
+    size_t n = (size_t)s->units[u].n_buckets;
+    struct bucket *part = buckets_of(s, worker + 1, rel->side) + s->first[u];
+    if (whole)
+        merge(buckets_of(s, 0, rel->side) + s->first[u], part, n);
+    memset(part, 0, n * sizeof *part);
 }
 
 /* What the buckets say of a unit; here[0] are the source's, here[1] the target's. */
@@ -231,6 +247,17 @@ static bool judge(struct ph_unit *unit, const struct bucket *const sides[2], str
     return true;
 }
 
+static uint64_t count_rows(const void *sums, size_t size, int side)
+{
+    struct bucket b;
+    uint64_t rows = 0;
+    for (size_t at = side ? size / 2 : 0, end = side ? size : size / 2; at < end; at += sizeof b) {
+        memcpy(&b, (const char *)sums + at, sizeof b);
+        rows += b.rows;
+    }
+    return rows;
+}
+
 static bool read_both(struct ph_verify *v, struct survey *s, int n_units, struct ph_err *err)
 {
     int n = 0, room = 0;
@@ -245,15 +272,25 @@ static bool read_both(struct ph_verify *v, struct survey *s, int n_units, struct
                 rels[n].number = n;
                 s->unit_of[n++] = i;
             }
-    const struct ph_readout_opts opts = ph_verify_readout(v);
-    s->buckets = calloc((size_t)opts.jobs * 2 * s->n_buckets + 1, sizeof *s->buckets);
+    s->buckets = calloc((size_t)(v->result->jobs + 1) * 2 * s->n_buckets + 1, sizeof *s->buckets);
     if (!s->buckets)
         return ph_err_nomem(err);
-    if (!ph_readout_run(&opts, rels, n, visit, s, err))
-        return false;
-    for (int w = 1; w < opts.jobs; w++)
-        merge(s->buckets, s->buckets + (size_t)w * 2 * s->n_buckets, 2 * s->n_buckets);
-    return true;
+    const struct ph_unit *unit = &s->units[0];
+    const struct ph_reading reading = {
+        .rels = rels,
+        .n = n,
+        .visit = visit,
+        .ended = ended,
+        .arg = s,
+        .unit = v->n_units == 1 ? s->units : NULL,
+        .stage = PH_READING_SURVEY,
+        .sums = s->buckets,
+        .sums_size = 2 * s->n_buckets * sizeof *s->buckets,
+        .count = count_rows,
+        .depends = unit->bounds, /* how many there are the size of the sums tells */
+        .depends_size = unit->bounds ? (size_t)(unit->n_buckets - 1) * sizeof *unit->bounds : 0,
+    };
+    return ph_verify_read(v, &reading, err);
 }
 
 /* Of many small tables the rows come over sooner than the servers are asked one by one. */
