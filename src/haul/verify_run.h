@@ -185,8 +185,8 @@ int ph_back_find(const struct ph_unit *unit, uint32_t xid);
 
 /* verify_survey.c: compares both sides of all unsettled units; settles the equal ones. */
 bool ph_verify_survey(struct ph_verify *v, struct ph_err *err);
-/* The bucket of a key; hash is its XXH3. */
-int ph_survey_bucket(const struct ph_unit *unit, const char *key, size_t len, uint64_t hash);
+/* The bucket of a key; near is one that it may be in; hash is its XXH3. */
+int ph_survey_bucket(const struct ph_unit *unit, const char *key, int near, uint64_t hash);
 
 /* verify_drill.c: counts all differences in unit->result, and keeps those that are to be named or
  * mended. */

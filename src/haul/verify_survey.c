@@ -47,33 +47,45 @@ static uint64_t number_of(const char *p, size_t len)
 }
 
 /* The first field of a key as an unsigned number in the key's order. */
-static uint64_t key_number(const struct ph_unit *unit, const char *key)
+static inline uint64_t key_number(const struct ph_unit *unit, const char *key)
 {
-    size_t len = (size_t)number_of(key, 4);
+    uint64_t eight;
+    uint32_t len, four;
+    memcpy(&len, key, sizeof len);
+    len = be32toh(len);
     if (len == UINT32_MAX)
         return 0; /* null: with the lowest ones */
-    if (unit->order == PH_ORDER_UUID || len == 0 || len > 8)
-        return number_of(key + 4, 8);
-    uint64_t v = number_of(key + 4, len), sign = (uint64_t)1 << (len * 8 - 1);
+    const char *value = key + sizeof len;
+    if (unit->order == PH_ORDER_UUID || len == 0 || len >= 8) {
+        memcpy(&eight, value, sizeof eight);
+        eight = be64toh(eight);
+        return unit->order == PH_ORDER_UUID || len != 8 ? eight : eight ^ (uint64_t)1 << 63;
+    }
+    if (len == 4) {
+        memcpy(&four, value, sizeof four);
+        return (uint64_t)(int64_t)(int32_t)be32toh(four) ^ (uint64_t)1 << 63;
+    }
+    uint64_t v = number_of(value, len), sign = (uint64_t)1 << (len * 8 - 1);
     uint64_t wide = v & sign ? v | ~(sign | (sign - 1)) : v;
     return wide ^ (uint64_t)1 << 63;
 }
 
-int ph_survey_bucket(const struct ph_unit *unit, const char *key, size_t len, uint64_t hash)
+/* Rows that lie together mostly have keys that do: the bucket of the one before is looked at first. The
+ * search has no branch that would have to be guessed. */
+int ph_survey_bucket(const struct ph_unit *unit, const char *key, int near, uint64_t hash)
 {
-    (void)len;
     if (unit->order == PH_ORDER_NONE)
         return (int)(hash & (uint64_t)(unit->n_buckets - 1));
     uint64_t v = key_number(unit, key);
-    int lo = 0, hi = unit->n_buckets - 1;
-    while (lo < hi) {
-        int mid = lo + (hi - lo) / 2;
-        if (unit->bounds[mid] <= v)
-            lo = mid + 1;
-        else
-            hi = mid;
+    const uint64_t *bounds = unit->bounds, *at = bounds;
+    int n = unit->n_buckets - 1;
+    if ((near == 0 || bounds[near - 1] <= v) && (near == n || v < bounds[near]))
+        return near;
+    for (int half; n > 1; n -= half) {
+        half = n / 2;
+        at += at[half - 1] <= v ? half : 0;
     }
-    return lo;
+    return (int)(at - bounds) + (n == 1 && *at <= v);
 }
 
 /* Bounds, from the keys of some of the source's blocks. */
@@ -166,6 +178,7 @@ struct survey {
     int *first;             /* of their buckets */
     int *unit_of;           /* by readout rel's number */
     size_t n_buckets;       /* of all, on one side */
+    int *near;              /* by worker and side: the bucket of the last row */
     struct bucket *buckets; /* by side and bucket: of all chunks; then of each worker's chunk */
 };
 
@@ -186,7 +199,8 @@ static void visit(void *arg, int worker, const struct ph_readout_row *row)
         uint64_t hash = !hashed            ? 0
                         : row->key_len > 0 ? XXH3_64bits(row->key, row->key_len)
                                            : row->hash_lo;
-        at = ph_survey_bucket(unit, row->key, row->key_len, hash);
+        int *near = &s->near[worker * 2 + row->rel->side];
+        at = *near = ph_survey_bucket(unit, row->key, *near < unit->n_buckets ? *near : 0, hash);
     }
     struct bucket *b = buckets_of(s, worker + 1, row->rel->side) + s->first[u] + at;
     b->rows++;
@@ -273,6 +287,7 @@ static bool read_both(struct ph_verify *v, struct survey *s, int n_units, struct
                 s->unit_of[n++] = i;
             }
     s->buckets = calloc((size_t)(v->result->jobs + 1) * 2 * s->n_buckets + 1, sizeof *s->buckets);
+    s->near = ph_arena_calloc(v->arena, (size_t)v->result->jobs * 2, sizeof *s->near);
     if (!s->buckets)
         return ph_err_nomem(err);
     const struct ph_unit *unit = &s->units[0];
