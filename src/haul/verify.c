@@ -224,6 +224,17 @@ static bool judge(struct ph_verify *v, struct ph_err *err)
 /* The ledger learns what was proven, where we may write to it; a proof is none the worse without.
  * While the verify goes on it notes units, on a connection of its own, since the other one looks. */
 
+static bool note_unit(struct ph_verify *v, struct ph_conn *conn, const struct ph_unit *unit,
+                      struct ph_err *err)
+{
+    char stands[200];
+    bool ok = ph_census_write(v, unit, stands, err);
+    for (int k = 0; ok && *stands && k < unit->n_tables; k++)
+        ok = !unit->loads[k] || ph_ledger_note_proven(conn, unit->loads[k]->job,
+                                                      unit->loads[k]->tab, v->how, stands, err);
+    return ok;
+}
+
 static void note_window(struct ph_verify *v)
 {
     struct ph_err ignored;
@@ -234,13 +245,10 @@ static void note_window(struct ph_verify *v)
                                      .application_name = name,
                                      .interrupt = v->job.interrupt,
                                      .interrupt_level = 1};
-    bool ok = ph_conn_open(&conn, &how, &ignored);
-    for (int i = 0; ok && i < v->n_units; i++) {
-        const struct ph_unit *unit = &v->units[i];
-        for (int k = 0; ok && k < unit->n_tables && unit->result->equal; k++)
-            ok = !unit->loads[k] || ph_ledger_note_proven(conn, unit->loads[k]->job,
-                                                          unit->loads[k]->tab, v->how, &ignored);
-    }
+    bool proven = v->opts->level == PH_VERIFY_READBACK || v->opts->level == PH_VERIFY_SOURCE;
+    bool ok = proven && ph_conn_open(&conn, &how, &ignored);
+    for (int i = 0; ok && i < v->n_units; i++)
+        ok = !v->units[i].result->equal || note_unit(v, conn, &v->units[i], &ignored);
     ph_conn_close(conn);
 }
 
@@ -293,6 +301,23 @@ static void end_note(struct ph_verify *v, struct ph_unit *unit)
             ph_arena_printf(v->arena, "%s; %s", unit->result->proof, unit->read_before);
 }
 
+/* What was proven before this verify was stopped is proven if it is the same still. */
+static bool prove_again(struct ph_verify *v, struct ph_err *err)
+{
+    for (int i = 0; i < v->n_units; i++) {
+        struct ph_unit *unit = &v->units[i];
+        bool yes = true;
+        while (unit->stands && !ph_census_stands(v, unit, unit->stands, &yes, err))
+            if (err->code != PH_PAUSED || !ph_verify_rest(v, err))
+                return ph_err_prefix(err, "looking whether %s has changed", unit->result->source);
+        if (!yes) {
+            unit->settled = unit->result->equal = false;
+            unit->result->proof = NULL;
+        }
+    }
+    return true;
+}
+
 static bool judge_all(struct ph_verify *v, struct ph_err *err)
 {
     struct ph_unit *all = v->units;
@@ -302,7 +327,10 @@ static bool judge_all(struct ph_verify *v, struct ph_err *err)
         v->n_before = begin;
         v->units = all + begin;
         v->n_units = window_size(v->units, n - begin);
-        ok = count_open(v) == 0 || (ph_verify_look(v, PH_READ_TARGET, err) && judge(v, err));
+        for (int side = 0; side < 2; side++)
+            v->since[side] = v->snapshot[side] ? v->oldest[side] : 0;
+        ok = prove_again(v, err) &&
+             (count_open(v) == 0 || (ph_verify_look(v, PH_READ_TARGET, err) && judge(v, err)));
         if (ok && begin + v->n_units < n)
             note_window(v);
         if (ok && v->n_units == 1)

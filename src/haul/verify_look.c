@@ -44,10 +44,16 @@ bool ph_verify_look(struct ph_verify *v, int side, struct ph_err *err)
         return true;
     ph_buf_add(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;");
     add_locks(v, side, &sql);
-    ph_buf_add(&sql, "SELECT pg_catalog.pg_export_snapshot()");
+    ph_buf_add(&sql, "SELECT pg_catalog.pg_export_snapshot(),"
+                     " pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()),"
+                     " pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())");
     bool ok = ph_conn_query(conn, sql.data, &rows, err);
-    if (ok)
+    if (ok) {
         v->snapshot[side] = strdup(ph_rows_text(rows, 0, 0));
+        v->oldest[side] = ph_rows_uint(rows, 0, 1);
+        v->next[side] = ph_rows_uint(rows, 0, 2);
+        v->since[side] = v->since[side] ? v->since[side] : v->oldest[side];
+    }
     ph_rows_free(rows);
     ph_buf_fini(&sql);
     if (!ok)

@@ -3,15 +3,12 @@
  *
  * A file is gone on with only where that is as good as reading everything anew: it is of the same
  * question (relations, columns, bounds of buckets, receipts), and the rows of those chunks are the
- * same rows still. They are when no transaction has begun since the sums were; else when, by a look
- * within the servers, there are as many and none is of a transaction that was not over then (rows
- * cannot change, come or move otherwise; whoever rewrites a table gives it another file).
+ * same rows still (verify_census.c).
  *
  *     head | chunks | sums | XXH3 of all that
  *
  * It is read by the host that wrote it, so its numbers are the host's own. A verdict takes it away.
  */
-#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +21,6 @@
 #include "haul/verify_run.h"
 #include "io/dir.h"
 #include "io/file.h"
-#include "pg/sql.h"
 
 #define XXH_INLINE_ALL
 #pragma GCC diagnostic push
@@ -75,39 +71,6 @@ static void name_of(const struct ph_verify *v, const struct ph_unit *unit, const
 }
 
 /* The question. */
-
-/* What makes the relations on a side the same relations, if rows of all of them can be told apart by age;
- * and the present transactions there. */
-static bool add_state(struct ph_note *note, int side, struct ph_buf *text, bool *known,
-                      struct ph_err *err)
-{
-    const struct ph_unit *unit = note->reading->unit;
-    struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
-    ph_buf_add(&sql, "SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', c.oid,"
-                     " pg_catalog.pg_relation_filenode(c.oid), (SELECT pg_catalog.string_agg("
-                     "pg_catalog.concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod), ' '"
-                     " ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid"
-                     " OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0"
-                     " AND NOT a.attisdropped)), ' ' ORDER BY c.oid),"
-                     " pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm')),"
-                     " pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()),"
-                     " pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
-                     " FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ANY ('{");
-    for (int i = 0; i < unit->n_rels[side]; i++)
-        ph_sql_add(&sql, "%s%u", i ? "," : "", unit->rels[side][i].oid);
-    ph_buf_add(&sql, "}'::pg_catalog.oid[])");
-    bool ok = ph_verify_query(note->v, side, false, sql.data, &rows, err);
-    ph_buf_fini(&sql);
-    if (ok) {
-        *known = ph_rows_int(rows, 0, 1) == unit->n_rels[side];
-        ph_buf_addf(text, "\n%s", ph_rows_text(rows, 0, 0));
-        note->oldest[side] = ph_rows_uint(rows, 0, 2);
-        note->next[side] = ph_rows_uint(rows, 0, 3);
-    }
-    ph_rows_free(rows);
-    return ok;
-}
 
 static void add_question(const struct ph_verify *v, const struct ph_reading *r, struct ph_buf *text)
 {
@@ -245,77 +208,33 @@ static void take_note(struct ph_note *note, const char *data, const struct head 
 
 /* Whether rows have changed. */
 
-struct census {
-    _Atomic uint64_t rows[2], young[2]; /* by side */
-};
-
 /* No transaction has begun there since. */
 static bool is_quiet(const struct ph_note *note, const struct head *head, int side)
 {
-    return !note->v->snapshot[side] || head->oldest[side] == note->next[side];
-}
-
-static uint64_t field(const char *p)
-{
-    uint64_t value;
-    memcpy(&value, p + 4, sizeof value); /* behind its length */
-    return be64toh(value);
-}
-
-static void count(void *arg, int worker, const struct ph_readout_row *row)
-{
-    struct census *census = arg;
-    (void)worker;
-    atomic_fetch_add(&census->rows[row->rel->side], field(row->lead));
-    atomic_fetch_add(&census->young[row->rel->side], field(row->lead + 12));
-}
-
-/* An xmin has 32 bits: every visible one is behind the next transaction, which widens it. */
-static struct ph_readout_rel census_of(const struct ph_note *note, const struct head *head,
-                                       const struct ph_readout_rel *rel)
-{
-    struct ph_arena *arena = note->v->arena;
-    unsigned long long next = note->next[rel->side], oldest = head->oldest[rel->side];
-    return (struct ph_readout_rel){
-        .side = rel->side,
-        .from = rel->from,
-        .where = rel->where,
-        .select = "",
-        .inner = "SELECT xmin::pg_catalog.text::pg_catalog.int8 AS x",
-        .lead = ph_arena_printf(arena,
-                                "pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE h.x"
-                                " OPERATOR(pg_catalog.>=) 3 AND %llu OPERATOR(pg_catalog.-) ((%llu"
-                                " OPERATOR(pg_catalog.-) h.x) OPERATOR(pg_catalog.&) 4294967295)"
-                                " OPERATOR(pg_catalog.>=) %llu)",
-                                next, next, oldest),
-        .n_lead = 2,
-        .by_tid = rel->by_tid,
-        .blocks = rel->blocks,
-        .qualify = rel->qualify,
-    };
+    const struct ph_verify *v = note->v;
+    return !v->snapshot[side] || head->oldest[side] == v->next[side];
 }
 
 /* Counts the rows of the chunks that are done. */
-static bool take_census(const struct ph_note *note, const struct head *head,
-                        const struct ph_readout_cut *cut, struct census *census, struct ph_err *err)
+static bool count_rows(const struct ph_note *note, const struct head *head,
+                       const struct ph_readout_cut *cut, struct ph_census *census,
+                       struct ph_err *err)
 {
     const struct ph_reading *r = note->reading;
     struct ph_verify *v = note->v;
     struct ph_readout_rel *rels = ph_arena_calloc(v->arena, (size_t)r->n, sizeof *rels);
-    struct ph_readout_cut others = {malloc((size_t)cut->n * sizeof *cut->items + 1), cut->n};
-    if (!others.items)
+    struct ph_readout_cut done = {malloc((size_t)cut->n * sizeof *cut->items + 1), cut->n};
+    if (!done.items)
         return ph_err_nomem(err);
     for (int i = 0; i < r->n; i++)
-        rels[i] = census_of(note, head, &r->rels[i]);
+        rels[i] = ph_census_rel(v, &r->rels[i], head->oldest[r->rels[i].side], 0);
     for (int i = 0; i < cut->n; i++) {
-        others.items[i] = cut->items[i];
-        others.items[i].done =
+        done.items[i] = cut->items[i];
+        done.items[i].done =
             !cut->items[i].done || is_quiet(note, head, rels[cut->items[i].rel].side);
     }
-    struct ph_readout_opts opts = ph_verify_readout(v);
-    opts.rows = opts.bytes = NULL;
-    bool ok = ph_readout_go_on(&opts, rels, &others, count, census, err);
-    free(others.items);
+    bool ok = ph_census_take(v, rels, &done, census, err);
+    free(done.items);
     return ok;
 }
 
@@ -324,8 +243,8 @@ static bool is_unchanged(const struct ph_note *note, const struct head *head, co
 {
     const struct ph_reading *r = note->reading;
     const void *sums = data + sizeof *head + head->n_chunks * sizeof *cut->items;
-    struct census census = {0};
-    if (!take_census(note, head, cut, &census, err))
+    struct ph_census census = {0};
+    if (!count_rows(note, head, cut, &census, err))
         return false;
     *yes = true;
     for (int side = 0; side < 2; side++)
@@ -346,18 +265,23 @@ static bool ask_question(struct ph_note *note, struct ph_err *err)
     struct ph_verify *v = note->v;
     const struct ph_reading *r = note->reading;
     struct ph_buf question = {0};
-    bool known[2] = {true, true}, ok = true;
+    bool known = true, ok = true;
     if (!may_keep(v, r))
         return true;
     add_question(v, r, &question);
     for (int side = 0; ok && side < 2; side++)
-        if (v->snapshot[side])
-            ok = add_state(note, side, &question, &known[side], err);
+        if (v->snapshot[side]) {
+            uint64_t files;
+            ok = ph_census_files(v, r->unit, side, &files, err);
+            ph_buf_addf(&question, "%" PRIx64, files);
+            known = known && files != 0;
+            note->oldest[side] = v->oldest[side];
+        }
     XXH128_hash_t hash = XXH3_128bits(question.data, question.len);
     ph_buf_fini(&question);
     note->question[0] = hash.low64;
     note->question[1] = hash.high64;
-    note->of_use = ok && known[0] && known[1];
+    note->of_use = ok && known;
     name_of(v, r->unit, stages[r->stage], note->name);
     return ok;
 }

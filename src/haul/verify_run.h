@@ -8,6 +8,7 @@
  *     verify_back.c     readback: the target against the receipts
  *     verify_shards.c   shards whose receipts do not match, compared with the source
  *     verify_survey.c   both sides, as sums in buckets
+ *     verify_census.c   whether what was proven before stands
  *     verify_drill.c    buckets that differ → rows that differ
  *     verify_name.c     rows that differ → keys and columns
  *     verify_repair.c   rows that differ → mended
@@ -69,6 +70,7 @@ struct ph_unit {
     uint64_t *weight;   /* by bucket: rows of both sides */
     uint64_t *suspects; /* --recheck: hashes of the keys that differed before, rising; malloc'ed */
     size_t n_suspects;
+    const char *stands;      /* it was proven before: upon what; or NULL */
     const char *read_before; /* by a verify that was stopped, in words; or NULL */
     unsigned stages_read;    /* bits, by stage: it is not for the first time that it is read so */
     bool settled;            /* there is a verdict */
@@ -94,8 +96,11 @@ struct ph_verify {
     int n_before; /* units of the windows before, all settled */
     double begin_s;
     struct ph_verify_pulse pulse;
-    char how[64];      /* level and ways, by which a verify that was stopped is known */
-    char *snapshot[2]; /* exported by run.source, run.target; NULL: none is held */
+    char how[64];       /* level and ways, by which a verify that was stopped is known */
+    char *snapshot[2];  /* exported by run.source, run.target; NULL: none is held */
+    uint64_t oldest[2]; /* of each: transaction in progress; */
+    uint64_t next[2];   /* that had not begun */
+    uint64_t since[2];  /* oldest of the first snapshot of this window; 0: no look yet */
     _Atomic uint64_t rows, bytes;
 };
 
@@ -146,6 +151,26 @@ struct ph_reading {
 /* verify_read.c: reads all of it, resting where it must. */
 bool ph_verify_read(struct ph_verify *v, const struct ph_reading *reading, struct ph_err *err);
 
+/* verify_census.c: rows of relations, and those of transactions that were not over then, by side. */
+struct ph_census {
+    _Atomic uint64_t rows[2], young[2];
+};
+/* Files and columns of a unit's relations on a side that is being looked at; 0: rows of them cannot be
+ * told apart by age. */
+bool ph_census_files(struct ph_verify *v, const struct ph_unit *unit, int side, uint64_t *files,
+                     struct ph_err *err);
+/* How a relation is counted, and its number in the array; counts the chunks that are not done. */
+struct ph_readout_rel ph_census_rel(struct ph_verify *v, const struct ph_readout_rel *rel,
+                                    uint64_t oldest, int number);
+bool ph_census_take(struct ph_verify *v, const struct ph_readout_rel *rels,
+                    struct ph_readout_cut *cut, struct ph_census *census, struct ph_err *err);
+/* What a unit's proof stands upon, as a text for the ledger ("": nothing that can be told); and
+ * whether it does still. */
+bool ph_census_write(struct ph_verify *v, const struct ph_unit *unit, char text[static 200],
+                     struct ph_err *err);
+bool ph_census_stands(struct ph_verify *v, const struct ph_unit *unit, const char *text, bool *yes,
+                      struct ph_err *err);
+
 /* verify_note.c: what is kept of a reading. open goes on with what there is; `of_use` says whether
  * anything will be kept. ended is called, with the note, in place of the reading's own. */
 struct ph_note {
@@ -155,8 +180,7 @@ struct ph_note {
     bool of_use;
     uint64_t question[2];
     int64_t begun;      /* seconds since 1970 */
-    uint64_t oldest[2]; /* transaction in progress, when it was begun; */
-    uint64_t next[2];   /* and the next one, by side */
+    uint64_t oldest[2]; /* transaction in progress, when it was begun, by side */
     double last_s;
     char name[64];
 };

@@ -258,9 +258,10 @@ static void take_loads(struct ph_verify *v, struct ph_unit *unit,
     const char *proven_at = NULL;
     for (int i = 0; i < unit->n_tables; i++) {
         proven_at = unit->loads[i] ? unit->loads[i]->proven_at : NULL;
-        if (!proven_at)
+        if (!proven_at || strcmp(unit->loads[i]->stands, unit->loads[0]->stands) != 0)
             return;
     }
+    unit->stands = unit->loads[0]->stands;
     unit->settled = unit->result->equal = true;
     unit->result->proof =
         ph_arena_printf(v->arena, "proven at %s UTC, before this verify was stopped", proven_at);

@@ -267,6 +267,7 @@ CREATE TABLE pghaul.verified (
     job         bigint NOT NULL,
     tab         int NOT NULL,
     how         text NOT NULL, -- level and ways
+    stands      text NOT NULL, -- files, transactions and rows that show that nothing has changed since
     verified_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (job, tab),
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE

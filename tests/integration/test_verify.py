@@ -498,6 +498,17 @@ def a_verify_that_was_stopped_goes_on_and_one_that_ended_starts_anew(t):
     assert sorted(found(x).get(7, "") for x in parts) == ["", "", "", "changed"], parts
     parts = verify(t, *args, rc=3)
     assert not any("before this verify was stopped" in x["proof"] for x in parts), parts
+    # what has changed since it was proven is not proven, on either side
+    for side, level in ((t.target, "readback"), (t.source, "source")):
+        t.run("verify", *t.ends(), *args, "--level", level, fault="verify.window:*:error,verify.noted:3:kill").expect(-signal.SIGKILL)
+        side.query("; ".join("delete from %s where id = 8" % name for name in tables))
+        parts = verify(t, *args, "--level", level, rc=3)
+        kind = "missing" if side is t.target else None
+        assert [found(x).get(8) for x in parts] == [kind] * 4 and not any("before this verify was stopped" in (x["proof"] or "") for x in parts), parts
+    t.run("verify", *t.ends(), *args, "--level", "source", "--repair").expect(0)
+    t.run("verify", *t.ends(), *args, "--level", "source", "--in-server", fault="verify.window:*:error,verify.noted:3:kill").expect(-signal.SIGKILL)
+    parts = verify(t, *args, "--level", "source", "--in-server")
+    assert sum("before this verify was stopped" in x["proof"] for x in parts) == 3, parts
 
 
 @story()
