@@ -78,7 +78,8 @@ static bool names_no_table(const struct ph_settings *s)
     return s->tables.n == 0 && s->n_requests == 0 && !s->all && s->schemas.n == 0;
 }
 
-static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
+/* *name: of the job that was verified. */
+static bool verify_tables(struct ph_cli *cli, const char **name, struct ph_err *err)
 {
     struct ph_settings *s = cli->settings;
     struct ph_job_spec spec;
@@ -116,6 +117,7 @@ static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
     bool ok = ph_verify_run(&opts, &result, err);
     ph_view_free(view);
     bool judged = ok || err->code == PH_DIFFERS;
+    *name = ph_arena_strdup(&s->arena, result.job);
     ph_term_look(&term, STDOUT_FILENO);
     if (s->json && judged)
         cli->json = ph_render_verify_json(&result);
@@ -126,7 +128,7 @@ static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
 }
 
 /* Without tables the answers are the result; with them they stand beside the rows. */
-static bool verify_queries(struct ph_cli *cli, bool alone, struct ph_err *err)
+static bool verify_queries(struct ph_cli *cli, bool alone, const char *job, struct ph_err *err)
 {
     struct ph_settings *s = cli->settings;
     struct ph_query *queries = NULL;
@@ -142,6 +144,8 @@ static bool verify_queries(struct ph_cli *cli, bool alone, struct ph_err *err)
                                          .every_s = s->every_s,
                                          .for_s = s->for_s,
                                          .show_data = s->show_data,
+                                         .keep = !s->dry_run,
+                                         .job = job,
                                          .log = s->every_s > 0 ? cli->log : NULL,
                                          .interrupt = cli->interrupt};
     bool ok = ph_queries_run(&opts, &s->arena, &result, err);
@@ -167,12 +171,13 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
     struct ph_settings *s = cli->settings;
     struct ph_err rows = {0};
     bool alone = s->queries && names_no_table(s) && !s->job;
-    bool ok = alone || verify_tables(cli, &rows);
+    const char *job = s->job;
+    bool ok = alone || verify_tables(cli, &job, &rows);
     if (!s->queries || (!ok && rows.code != PH_DIFFERS)) {
         *err = rows;
         return ok;
     }
-    if (!verify_queries(cli, alone, err) && (ok || err->code != PH_DIFFERS))
+    if (!verify_queries(cli, alone, job, err) && (ok || err->code != PH_DIFFERS))
         return false;
     if (!ok)
         *err = rows;
