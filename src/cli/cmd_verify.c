@@ -69,6 +69,7 @@ static bool tables_of_job(struct ph_cli *cli, struct ph_err *err)
     size_t i;
     s->requests = ph_arena_calloc(&s->arena, json_array_size(tables), sizeof *s->requests);
     json_array_foreach(tables, i, entry) take_entry(s, entry, &s->requests[s->n_requests++]);
+    s->large_objects = s->large_objects || json_is_true(json_object_get(json, "large_objects"));
     json_decref(json);
     return true;
 }
@@ -170,7 +171,7 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
 {
     struct ph_settings *s = cli->settings;
     struct ph_err rows = {0};
-    bool alone = s->queries && names_no_table(s) && !s->job;
+    bool alone = s->queries && names_no_table(s) && !s->job && !s->large_objects;
     const char *job = s->job;
     bool ok = alone || verify_tables(cli, &job, &rows);
     if (!s->queries || (!ok && rows.code != PH_DIFFERS)) {

@@ -252,8 +252,8 @@ const struct ph_option ph_options[] = {
              "job; default 0"},
     {"reject-file", 0, "FILE", PH_OPT_TEXT, PH_CMD_COPY, PH_SECTION_LOAD, PH_OPT_PATH,
      F(reject_file), .help = "where they are written, as a script of COPY in the source's bytes"},
-    {"large-objects", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY, PH_SECTION_LOAD, 0,
-     F(large_objects),
+    {"large-objects", 0, NULL, PH_OPT_FLAG, PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_VERIFY,
+     PH_SECTION_LOAD, 0, F(large_objects),
      .help = "the source database's large objects too, with their OIDs, owners, grants and "
              "comments"},
     {"defer-indexes", 0, NULL, PH_OPT_FLAG, LAND, PH_SECTION_LOAD, 0, F(defer_indexes),

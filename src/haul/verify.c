@@ -363,6 +363,8 @@ static bool run_rows(struct ph_verify *v, struct ph_err *err)
         return true;
     if (!ph_verify_look(v, PH_READ_TARGET, err) || !ph_unit_make(v, err) || !judge_all(v, err))
         return false;
+    if (v->spec.large_objects && !ph_verify_objects(v, &r->tables[r->n_tables++], err))
+        return false;
     ph_verify_look_away(v);
     for (int i = 0; i < r->n_tables; i++) {
         add_columns_verdict(&r->tables[i]);

@@ -15,6 +15,7 @@
  *     verify_sample.c   some rows, field by field
  *     verify_server.c   sums in buckets, made by the servers themselves
  *     verify_progress.c how far it is
+ *     verify_objects.c  large objects
  *     verify_sums.c     figures of columns, for --sums
  */
 #ifndef PH_HAUL_VERIFY_RUN_H
@@ -240,6 +241,9 @@ bool ph_verify_repair(struct ph_verify *v, struct ph_unit *unit, struct ph_odds 
 
 /* verify_sample.c */
 bool ph_verify_sample(struct ph_verify *v, struct ph_err *err);
+
+/* verify_objects.c: compares large objects; fills a table's result. */
+bool ph_verify_objects(struct ph_verify *v, struct ph_verify_table *result, struct ph_err *err);
 
 /* verify_sums.c: fills result->sums. */
 bool ph_verify_add_up(struct ph_verify *v, struct ph_err *err);

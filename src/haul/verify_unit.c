@@ -325,7 +325,7 @@ bool ph_unit_make(struct ph_verify *v, struct ph_err *err)
     size_t n = (size_t)plan->n_tables;
     bool *taken = ph_arena_calloc(v->arena, n, sizeof *taken);
     v->units = ph_arena_calloc(v->arena, n, sizeof *v->units);
-    v->result->tables = ph_arena_calloc(v->arena, n, sizeof *v->result->tables);
+    v->result->tables = ph_arena_calloc(v->arena, n + 1, sizeof *v->result->tables);
     for (int i = 0; i < plan->n_tables; i++)
         if (!taken[i])
             make_unit(v, i, leaves, n_leaves, taken, &loads);
