@@ -35,14 +35,15 @@ static void add_locks(const struct ph_verify *v, int side, struct ph_buf *sql)
         ph_buf_add(sql, " IN ACCESS SHARE MODE;");
 }
 
-bool ph_verify_look(struct ph_verify *v, int side, struct ph_err *err)
+/* moment: a snapshot that somebody holds, or NULL. */
+static bool look(struct ph_verify *v, int side, const char *moment, struct ph_err *err)
 {
     struct ph_conn *conn = side == PH_READ_SOURCE ? v->run.source : v->run.target;
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    if (v->snapshot[side])
-        return true;
     ph_buf_add(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;");
+    if (moment)
+        ph_sql_add(&sql, "SET TRANSACTION SNAPSHOT %L;", moment);
     add_locks(v, side, &sql);
     ph_buf_add(&sql, "SELECT pg_catalog.pg_export_snapshot(),"
                      " pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()),"
@@ -59,6 +60,23 @@ bool ph_verify_look(struct ph_verify *v, int side, struct ph_err *err)
     if (!ok)
         return ph_err_prefix(err, "taking a snapshot of the %s", ph_conn_side(conn));
     return v->snapshot[side] || ph_err_nomem(err);
+}
+
+/* While a job holds its snapshot, the source is looked at as it was then: what has landed must be that,
+ * whatever is written meanwhile. It may be let go at any time. */
+bool ph_verify_look(struct ph_verify *v, int side, struct ph_err *err)
+{
+    struct ph_conn *conn = side == PH_READ_SOURCE ? v->run.source : v->run.target;
+    if (v->snapshot[side])
+        return true;
+    if (side == PH_READ_SOURCE && v->moment) {
+        if (look(v, side, v->moment, err))
+            return true;
+        v->moment = NULL;
+        if (err->code == PH_INTERRUPTED || !ph_conn_recover(conn))
+            return false;
+    }
+    return look(v, side, NULL, err);
 }
 
 void ph_verify_look_away(struct ph_verify *v)

@@ -90,6 +90,11 @@ static bool may_mend(struct mend *m, bool *ok, struct ph_err *err)
     if (r->n_only_source > 0)
         return refuse(m, "the target lacks a column: add it, or name the columns by --columns");
     for (int i = 0; i < m->unit->n_tables; i++)
+        if (m->unit->loads[i] && m->unit->loads[i]->open)
+            return refuse(m,
+                          "its job is not complete: copy goes on with it, and would land rows that"
+                          " were mended a second time");
+    for (int i = 0; i < m->unit->n_tables; i++)
         for (int c = 0; c < m->unit->tables[i]->n_columns; c++)
             if (m->unit->tables[i]->columns[c].unfit)
                 return refuse(m, "the types of the two sides do not fit");

@@ -98,6 +98,7 @@ struct ph_verify {
     double begin_s;
     struct ph_verify_pulse pulse;
     char how[64];       /* level and ways, by which a verify that was stopped is known */
+    const char *moment; /* the job's snapshot of the source, while it is held; else NULL */
     char *snapshot[2];  /* exported by run.source, run.target; NULL: none is held */
     uint64_t oldest[2]; /* of each: transaction in progress; */
     uint64_t next[2];   /* that had not begun */

@@ -214,7 +214,9 @@ bool ph_verify_in_server(struct ph_verify *v, struct ph_unit *unit, bool *done, 
             s.sums[0].rows == s.sums[1].rows && s.sums[0].hash == s.sums[1].hash;
         r->shards = 1;
         r->differing_shards = !r->equal;
-        r->proof = "both servers have the same 64-bit sums of their rows' hashes now";
+        r->proof = v->moment ? "both servers have the same 64-bit sums of their rows' hashes, the"
+                               " source as of the job's snapshot"
+                             : "both servers have the same 64-bit sums of their rows' hashes now";
     }
     free(s.sums);
     return ok;

@@ -229,7 +229,8 @@ static void ended(void *arg, int worker, const struct ph_readout_rel *rel, bool 
 }
 
 /* What the buckets say of a unit; here[0] are the source's, here[1] the target's. */
-static bool judge(struct ph_unit *unit, const struct bucket *const sides[2], struct ph_err *err)
+static bool judge(struct ph_unit *unit, const struct bucket *const sides[2], bool moment,
+                  struct ph_err *err)
 {
     struct ph_verify_table *r = unit->result;
     size_t n = (size_t)unit->n_buckets;
@@ -252,7 +253,8 @@ static bool judge(struct ph_unit *unit, const struct bucket *const sides[2], str
         r->source_rows += (int64_t)a->rows;
         r->target_rows += (int64_t)b->rows;
     }
-    r->proof = "both sides have the same bytes now";
+    r->proof = moment ? "both sides have the same bytes, the source as of the job's snapshot"
+                      : "both sides have the same bytes now";
     r->equal = r->differing_shards == 0;
     r->missing = r->extra = r->changed = r->extra_ignored = 0;
     r->n_differences = 0;
@@ -345,7 +347,7 @@ static bool survey_some(struct ph_verify *v, int begin, int *end, struct ph_err 
         if (first < 0)
             continue;
         const struct bucket *const sides[2] = {s.buckets + first, s.buckets + s.n_buckets + first};
-        ok = judge(&v->units[u], sides, err);
+        ok = judge(&v->units[u], sides, v->moment != NULL, err);
     }
     free(s.buckets);
     return ok;

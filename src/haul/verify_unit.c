@@ -311,6 +311,27 @@ static void make_unit(struct ph_verify *v, int first, const struct leaf *leaves,
     take_loads(v, unit, loads);
 }
 
+/* Where one job that is not complete loads all of them, its snapshot is the moment to compare with. */
+static bool find_moment(struct ph_verify *v, struct ph_err *err)
+{
+    struct ph_ledger_snapshot *snapshot = NULL;
+    int64_t job = 0;
+    for (int i = 0; i < v->n_units; i++)
+        for (int k = 0; k < v->units[i].n_tables; k++) {
+            const struct ph_ledger_load *load = v->units[i].loads[k];
+            if (!load || !load->open || (job && load->job != job))
+                return true;
+            job = load->job;
+        }
+    if (!job)
+        return true;
+    if (!ph_ledger_snapshot(v->run.target, v->arena, job, &snapshot, err))
+        return false;
+    if (snapshot && !snapshot->released)
+        v->moment = snapshot->id;
+    return true;
+}
+
 bool ph_unit_make(struct ph_verify *v, struct ph_err *err)
 {
     struct ph_plan *plan = v->run.plan;
@@ -336,7 +357,7 @@ bool ph_unit_make(struct ph_verify *v, struct ph_err *err)
             if (unit->loads[k])
                 v->result->job = unit->loads[k]->name;
     }
-    return true;
+    return find_moment(v, err);
 }
 
 struct ph_readout_rel ph_unit_readout(struct ph_verify *v, const struct ph_unit *unit, int side,

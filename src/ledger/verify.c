@@ -42,6 +42,7 @@ static void take_load(struct ph_arena *arena, const struct ph_rows *rows, int i,
         .select_list = ph_arena_strdup(arena, ph_rows_text(rows, i, 10)),
         .target_columns = ph_arena_strdup(arena, ph_rows_text(rows, i, 11)),
         .proven_at = ph_arena_strdup(arena, ph_rows_get(rows, i, 12)),
+        .open = ph_rows_bool(rows, i, 14),
         .stands = ph_arena_strdup(arena, ph_rows_text(rows, i, 13)),
     };
 }
@@ -83,19 +84,19 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
     if (!present)
         return true;
     snprintf(system, sizeof system, "%llu", (unsigned long long)source_system);
-    ph_sql_add(
-        &sql,
-        "SELECT DISTINCT ON (t.source_oid, t.target_oid) j.id, j.name, j.mode, j.nonempty,"
-        " pghaul.same_target(j.id, t.id), t.id, t.source_oid, t.source_filenode,"
-        " t.target_oid, t.format, t.select_list, t.target_columns,"
-        " pg_catalog.to_char(p.verified_at, 'YYYY-MM-DD HH24:MI:SS'), p.stands FROM pghaul.tab t"
-        " JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) t.job LEFT JOIN pghaul.verified p"
-        " ON p.job OPERATOR(pg_catalog.=) t.job AND p.tab OPERATOR(pg_catalog.=) t.id"
-        " AND p.how OPERATOR(pg_catalog.=) %L AND p.verified_at OPERATOR(pg_catalog.>)"
-        " (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval)"
-        " WHERE j.source_system OPERATOR(pg_catalog.=) %L"
-        " AND j.source_database OPERATOR(pg_catalog.=) %u",
-        how, system, source_database);
+    ph_sql_add(&sql,
+               "SELECT DISTINCT ON (t.source_oid, t.target_oid) j.id, j.name, j.mode, j.nonempty,"
+               " pghaul.same_target(j.id, t.id), t.id, t.source_oid, t.source_filenode,"
+               " t.target_oid, t.format, t.select_list, t.target_columns,"
+               " pg_catalog.to_char(p.verified_at, 'YYYY-MM-DD HH24:MI:SS'), p.stands,"
+               " j.state OPERATOR(pg_catalog.<>) 'completed' FROM pghaul.tab t"
+               " JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) t.job LEFT JOIN pghaul.verified p"
+               " ON p.job OPERATOR(pg_catalog.=) t.job AND p.tab OPERATOR(pg_catalog.=) t.id"
+               " AND p.how OPERATOR(pg_catalog.=) %L AND p.verified_at OPERATOR(pg_catalog.>)"
+               " (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval)"
+               " WHERE j.source_system OPERATOR(pg_catalog.=) %L"
+               " AND j.source_database OPERATOR(pg_catalog.=) %u",
+               how, system, source_database);
     if (job)
         ph_sql_add(&sql, " AND j.name OPERATOR(pg_catalog.=) %L", job);
     ph_buf_add(&sql, " ORDER BY t.source_oid, t.target_oid, j.started_at DESC, j.id DESC");

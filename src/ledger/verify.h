@@ -16,6 +16,7 @@ struct ph_ledger_load {
     const char *name, *mode;
     bool nonempty;    /* into a target that may have had rows of its own */
     bool same_target; /* which is still the same file */
+    bool open;        /* the job is not complete */
     int tab;
     uint32_t source_oid, source_filenode, target_oid;
     const char *format, *select_list, *target_columns;

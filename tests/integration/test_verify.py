@@ -552,3 +552,22 @@ def a_verify_keeps_to_its_rates_and_tells_how_far_it_is(t):
     # the source's rate is none of the target's
     assert t.run("verify", *t.ends(), "-t", "narrow", "--json", "--source-max-rate", "1kB/s").expect(0).json["seconds"] < 30
     t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--in-server", "--max-rate", "1MiB/s").expect(2)
+
+
+@story()
+def while_a_job_holds_its_snapshot_the_source_is_compared_as_it_was_then(t):
+    data.narrow(t, 60000)
+    with t.start_copy("-t", "narrow", "-j", 1, "--shard-size", "256kB", "--max-rate", "1MiB/s", "--spill", "never") as run:
+        t.when_landed(3, run)
+        run.kill9()
+    t.source.query("update narrow set b = -1 where id % 100 = 0; delete from narrow where id < 50")
+    for args in ((), ("--in-server",)):
+        table = verify(t, "-t", "narrow", "--level", "source", *args, rc=3)
+        assert table["missing"] > 0 and table["changed"] == table["extra"] == 0, "only what has not landed: %s" % table
+        assert table["missing"] == 60000 - t.target.int("select count(*) from narrow"), table
+    refused = t.run("verify", *t.ends(), "-t", "narrow", "--repair").expect(3, "not complete")
+    assert t.target.int("select count(*) from narrow") == table["target_rows"], refused
+    t.copy("-t", "narrow").expect(0)
+    assert verify(t, "-t", "narrow")["level"] == "readback"
+    table = verify(t, "-t", "narrow", "--level", "source", rc=3)
+    assert (table["missing"], table["changed"], table["extra"]) == (0, 600, 49), "now it is the source of now: %s" % table
