@@ -268,9 +268,23 @@ CREATE TABLE pghaul.verified (
     job         bigint NOT NULL,
     tab         int NOT NULL,
     how         text NOT NULL, -- level and ways
+    stands      text NOT NULL, -- files, transactions and rows that show that nothing has changed since
     verified_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (job, tab),
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
+);
+
+-- What both sides have answered to queries of the user's (verify --queries), round by round.
+CREATE TABLE pghaul.answer (
+    job         bigint REFERENCES pghaul.job ON DELETE CASCADE, -- NULL: it was asked of none
+    at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    query       text NOT NULL,
+    verdict     text NOT NULL, -- equal, differs, failed
+    text        text,          -- in words, without a row's value
+    source_s    float8 NOT NULL,
+    target_s    float8 NOT NULL,
+    source_rows bigint NOT NULL,
+    target_rows bigint NOT NULL
 );
 
 CREATE VIEW pghaul.all_receipts AS
