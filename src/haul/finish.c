@@ -10,18 +10,22 @@
 #include "pg/sql.h"
 
 /* Sequences are not part of any snapshot, so they are read now, and set ahead of both the source's
- * present value and what was copied. An ascending one never goes back; a descending one never
+ * present value and what was copied. What an archive knows of its source's was set before. An ascending one never goes back; a descending one never
  * forth. */
 static bool set_one(struct ph_run *run, const struct ph_table *t, const char *column,
                     const char *target_sequence, const char *source_sequence, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_sql_add(&sql, "SELECT last_value, is_called FROM %s", source_sequence);
-    bool ok = ph_conn_query(run->source, sql.data, &rows, err);
-    ph_buf_clear(&sql);
+    bool ok = true;
+    if (source_sequence) {
+        ph_sql_add(&sql, "SELECT last_value, is_called FROM %s", source_sequence);
+        ok = ph_conn_query(run->source, sql.data, &rows, err);
+        ph_buf_clear(&sql);
+    }
     if (ok) {
-        bool called = ph_rows_bool(rows, 0, 1);
+        const char *value = rows ? ph_rows_text(rows, 0, 0) : "NULL";
+        bool called = rows && ph_rows_bool(rows, 0, 1);
         ph_sql_add(&sql,
                    "SELECT pg_catalog.setval(%L::pg_catalog.regclass, v.v, v.called) FROM ("
                    "SELECT CASE WHEN p.seqincrement OPERATOR(pg_catalog.>) 0"
@@ -32,9 +36,8 @@ static bool set_one(struct ph_run *run, const struct ph_table *t, const char *co
                    " (SELECT pg_catalog.max(%I)::pg_catalog.int8 AS hi,"
                    " pg_catalog.min(%I)::pg_catalog.int8 AS lo FROM %I.%I) m"
                    " WHERE p.seqrelid OPERATOR(pg_catalog.=) %L::pg_catalog.regclass) v",
-                   target_sequence, ph_rows_text(rows, 0, 0), ph_rows_text(rows, 0, 0),
-                   called ? "true" : "false", target_sequence, column, column, t->target_schema,
-                   t->target_name, target_sequence);
+                   target_sequence, value, value, called ? "true" : "false", target_sequence,
+                   column, column, t->target_schema, t->target_name, target_sequence);
         ok = ph_conn_exec(run->target, sql.data, err);
     }
     ph_rows_free(rows);
@@ -77,11 +80,11 @@ static bool set_of_table(struct ph_run *run, const struct ph_table *t, struct ph
         if (c->is_expression || !strstr("smallint integer bigint", c->target_type))
             continue;
         ok = owned_sequence(run->target, t->target_oid, c->name, &target, err);
-        if (ok && ph_rows_count(target) > 0)
+        if (ok && ph_rows_count(target) > 0 && run->source)
             ok = owned_sequence(run->source, t->source_oid, c->source, &source, err);
-        if (ok && ph_rows_count(source) > 0)
-            ok = set_one(run, t, c->name, ph_rows_text(target, 0, 0), ph_rows_text(source, 0, 0),
-                         err);
+        if (ok && ph_rows_count(target) > 0 && (!run->source || ph_rows_count(source) > 0))
+            ok = set_one(run, t, c->name, ph_rows_text(target, 0, 0),
+                         source ? ph_rows_text(source, 0, 0) : NULL, err);
         ph_rows_free(target);
         ph_rows_free(source);
     }
@@ -118,7 +121,8 @@ static bool is_owner(const struct ph_rows *rows, uint32_t oid)
 
 static bool set_sequences(struct ph_run *run, struct ph_err *err)
 {
-    bool ok = ph_run_reach(run, true, err) && (!run->creation || ph_create_sequences(run, err));
+    bool ok = (!run->opts->source || ph_run_reach(run, true, err)) &&
+              (!run->creation || ph_create_sequences(run, err));
     struct ph_rows *owners = NULL;
     ok = ok && find_owners(run, &owners, err);
     for (int i = 0; i < run->n_tabs && ok; i++)
@@ -161,8 +165,6 @@ static bool fill_rejects(struct ph_run *run, struct ph_err *err)
     struct ph_job_result *result = run->result;
     struct ph_ledger_rejected *rejected = NULL;
     int n = 0;
-    if (run->opts->spec->route != PH_ROUTE_COPY)
-        return true;
     const char *encoding = run->opts->spec->source_encoding ? run->opts->spec->source_encoding
                                                             : run->plan->source.encoding;
     bool ok =

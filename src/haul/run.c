@@ -64,9 +64,15 @@ void ph_run_fini(struct ph_run *run)
     if (run->set)
         ph_spill_fini(&run->spill);
     ph_roster_free(run->roster);
+    ph_answers_free(run->answers);
     ph_conn_close(run->source);
     ph_conn_close(run->target);
     ph_plan_free(run->plan);
+}
+
+struct ph_witness ph_run_witness(const struct ph_run *run)
+{
+    return (struct ph_witness){.conn = run->source, .answers = run->answers};
 }
 
 bool ph_run_know_guards(struct ph_run *run, struct ph_err *err)
@@ -170,7 +176,8 @@ bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struc
 /* Errors before anything has been changed are the environment's. */
 bool ph_run_unchanged(struct ph_err *err)
 {
-    if (err->code == PH_FAILED || err->code == PH_CONNECTION || err->code == PH_BUSY)
+    if (err->code == PH_FAILED || err->code == PH_CONNECTION || err->code == PH_BUSY ||
+        err->code == PH_DAMAGED)
         err->code = PH_WRONG;
     return false;
 }
