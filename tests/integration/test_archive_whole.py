@@ -144,7 +144,7 @@ def characters_that_the_target_of_an_archive_lacks_are_found_in_wide_rows_and_in
     latin.query(table % "regtype" + "; create table b (like w); alter table b drop r")
     extract(t, "-t", "w", "-t", "b").expect(0)
     path = os.path.join(t.directory, "r")
-    done = load(t, "--all", "--max-rejects", 24, "--reject-file", path, "--json", target=latin).expect(0).json
+    done = load(t, "--all", "--max-rejects", 24, "--reject-file", path, "--json", "-vv", target=latin).expect(0).json
     assert done["rejected"] == 24 and done["rows"] == 96, done
     for table in "wb":
         here = "select id, md5(convert_to(v, 'UTF8')) from %s where id %% 10 not in (3, 4) order by 1" % table
