@@ -4,18 +4,27 @@ hold; large objects."""
 import os
 import shutil
 import subprocess
+import time
 
 from cluster import bindir, run_as_ordinary
 from story import story
 from test_create import same_whole, sequences, untouched, whole
 from test_encodings import database, make_odd
-from test_extract import extract, given_up, load, sealed, verify, where
+from test_extract import extract, given_up, load, sealed, start_extract, start_load, verify, where
 from test_objects import forget, make, same_objects
 from test_spill import flip
 
 ALL = ("--all", "--create", "-j", 2)
 LOAD = (*ALL, "--refresh-matviews")
 FILES = ("job-schema.dump", "job-schema.json")
+
+
+def empty(t):
+    """The target as new."""
+    t.target.forget()
+    with t.target.cluster.session() as s:
+        s.query('drop database "%s" with (force)' % t.target.name)
+        s.query('create database "%s" template template0' % t.target.name)
 
 
 @story()
@@ -106,6 +115,51 @@ def a_schema_that_is_damaged_missing_or_not_there_makes_nothing(t):
 
 
 @story()
+def what_stands_in_the_way_of_an_archive_s_schema_is_found_before_anything_is_made(t):
+    latin = t.new_database(t.source_cluster, t.id + "l", "encoding 'LATIN1' locale 'C'")
+    role = "ärger_" + t.id
+    latin.query('create schema "größe"; create table "größe"."übung" (id serial primary key, "maß" text check ("maß" <> \'ß\'));'
+                'create index "nach maß" on "größe"."übung" ("maß"); create role "%s"; grant select on "größe"."übung" to "%s";'
+                'insert into "größe"."übung" ("maß") select \'Ä\' || i from generate_series(1, 100) i' % (role, role))
+    source = lambda name, *args: t.run("extract", "-s", latin.dsn, "-d", "archive:" + where(t, name), "--create", *args)
+    try:
+        source("all", "--all").expect(0)
+        source("one", "-t", '"größe"."übung"').expect(0)
+        load(t, *ALL, name="one").expect(2, "does not have the schema", "rger_" + t.id)
+        load(t, *ALL, name="all").expect(2, "rger_" + t.id, "--no-privileges")
+        t.target.query('create schema "größe"; create table "größe"."übung" (x int)')
+        load(t, *ALL, "--no-privileges", name="all").expect(2, "finds in the target what it would make", "bung")
+        t.target.query('drop table "größe"."übung"')
+        plan = t.run("plan", "-s", "archive:" + where(t, "all"), "-d", t.target.dsn, *ALL, "--no-privileges", "--json").expect(0).json
+        assert plan["creates"]["indexes"] == 1 and len(plan["tables"]) == 1, plan
+        load(t, *ALL, "--no-privileges", name="all").expect(0)
+    finally:
+        latin.query('drop owned by "%s"; drop role "%s"' % (role, role))
+    rows = 'select id, "maß" from "größe"."übung" order by 1'
+    assert latin.query(rows) == t.target.query(rows)
+    assert t.target.int('select nextval(\'"größe"."übung_id_seq"\')') == 101
+    assert t.target.column("select indexname from pg_indexes where schemaname = 'größe' order by 1") == ["nach maß", "übung_pkey"]
+    t.check_ledger(complete=True)
+
+
+@story(campaign=True, dice=True, timeout=1200)
+def a_whole_database_by_way_of_an_archive_survives_kills_at_random_moments(t):
+    whole(t)
+    for _ in range(15):
+        empty(t)
+        shutil.rmtree(where(t), ignore_errors=True)
+        for start, ends in ((start_extract, (*ALL, "--shard-rows", 300)), (start_load, LOAD)):
+            for _ in range(5):
+                with start(t, *ends) as run:
+                    time.sleep(t.random.uniform(0.02, 1.2))
+                    if not run.kill9():
+                        break
+            (extract if start == start_extract else load)(t, *ends).expect(0)
+        verify(t)
+        same_whole(t)
+
+
+@story()
 def rows_of_an_archive_that_do_not_fit_are_named_and_left_out(t):
     ascii_ = database(t, "a", "SQL_ASCII")
     make_odd(ascii_)
@@ -144,7 +198,7 @@ def characters_that_the_target_of_an_archive_lacks_are_found_in_wide_rows_and_in
     latin.query(table % "regtype" + "; create table b (like w); alter table b drop r")
     extract(t, "-t", "w", "-t", "b").expect(0)
     path = os.path.join(t.directory, "r")
-    done = load(t, "--all", "--max-rejects", 24, "--reject-file", path, "--json", "-vv", target=latin).expect(0).json
+    done = load(t, "--all", "--max-rejects", 24, "--reject-file", path, "--json", target=latin).expect(0).json
     assert done["rejected"] == 24 and done["rows"] == 96, done
     for table in "wb":
         here = "select id, md5(convert_to(v, 'UTF8')) from %s where id %% 10 not in (3, 4) order by 1" % table
