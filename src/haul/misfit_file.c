@@ -1,6 +1,6 @@
 /* Misfits of a shard that lies in an archive. The target tries its rows by COPY into a temporary table that has the
- * columns' types and nothing else. Where it stops it says in which row; the next try begins behind that one, so all tries together
- * send the shard once. */
+ * columns' types and nothing else, batch by batch. Where it stops it says at which row; the next try of the batch begins behind
+ * that one. So the file is read once, and hardly more than its rows are sent. */
 #include <stdio.h>
 #include <string.h>
 
@@ -21,65 +21,10 @@ struct probe {
     int room;
     struct ph_conn *conn;
     struct ph_decoder *decoder; /* of binary rows; NULL: they are lines */
-    struct ph_batch batch;      /* in hand */
-    size_t at;                  /* rows of it that have passed */
-    uint64_t row;               /* rows of the file that have passed */
+    struct ph_buf wide;         /* a row that comes in pieces, as far as it has come */
+    uint64_t row;               /* rows that have passed */
+    int64_t most;
 };
-
-/* Reading. */
-
-static bool next_batch(struct probe *p, struct ph_err *err)
-{
-    struct ph_source *file = p->w->file_source;
-    p->at = 0;
-    if (!file->ops->next(file, &p->batch, err))
-        return false;
-    return p->batch.len > 0 ||
-           ph_err_set(err, PH_DAMAGED, "%s ends before the row that was refused", p->shard->file);
-}
-
-/* Passes over rows until `until` have passed; the last of them goes into `last`. */
-static bool skip(struct probe *p, uint64_t until, struct ph_buf *last, struct ph_err *err)
-{
-    while (p->row < until) {
-        if (!next_batch(p, err))
-            return false;
-        const struct ph_batch *b = &p->batch;
-        if (b->piece) {
-            if (p->row + 1 == until)
-                ph_buf_addn(last, b->data, b->len);
-            p->row += b->last_piece;
-            continue;
-        }
-        uint64_t n = until - p->row < b->rows ? until - p->row : b->rows;
-        p->row += n;
-        p->at = (size_t)n;
-        if (p->row == until) {
-            uint32_t begin = n > 1 ? b->edge[n - 2] : 0;
-            ph_buf_addn(last, b->data + begin, b->edge[n - 1] - begin);
-        }
-    }
-    if (p->batch.piece)
-        p->batch = (struct ph_batch){0};
-    return true;
-}
-
-/* Sends what is left of the batch in hand, and all others. */
-static bool send_rest(struct probe *p, struct ph_err *err)
-{
-    struct ph_source *file = p->w->file_source;
-    const struct ph_batch *b = &p->batch;
-    uint32_t begin = p->at ? b->edge[p->at - 1] : 0;
-    if (b->len > begin && !ph_copyin_put(p->conn, b->data + begin, b->len - begin, err))
-        return false;
-    while (file->ops->next(file, &p->batch, err)) {
-        if (p->batch.len == 0)
-            return true;
-        if (!ph_copyin_put(p->conn, p->batch.data, p->batch.len, err))
-            return false;
-    }
-    return false;
-}
 
 /* A try. */
 
@@ -114,20 +59,18 @@ static bool end_copy(struct probe *p, struct ph_err *err)
     return true;
 }
 
-/* Sends all rows behind the one in hand. *bad: the number of the first that does not fit; 0: they all do. */
-static bool try_rest(struct probe *p, uint64_t *bad, struct ph_err *err)
+/* *bad: which of the rows is the first that does not fit, from 1; 0: they all do. */
+static bool try_rows(struct probe *p, const char *data, size_t len, uint64_t *bad,
+                     struct ph_err *err)
 {
-    uint64_t before = p->row;
     *bad = 0;
-    bool ok = begin_copy(p, err) && send_rest(p, err) && end_copy(p, err);
+    bool ok = begin_copy(p, err) && ph_copyin_put(p->conn, data, len, err) && end_copy(p, err);
     uint64_t row = ph_conn_copy_row(p->conn);
-    if (!ph_conn_recover(p->conn))
+    if (!ph_conn_recover(p->conn)) /* which takes back what was sent */
         return ok && ph_err_set(err, PH_CONNECTION, "the target is lost");
-    if (!ok && ph_misfit_is(err) && row > 0) {
-        *bad = before + row;
-        return true;
-    }
-    return ok;
+    if (!ok && ph_misfit_is(err))
+        *bad = row;
+    return ok || *bad > 0;
 }
 
 /* What is kept of a row. */
@@ -171,12 +114,12 @@ static const char *show_key(struct probe *p, const struct ph_buf *line)
     return text;
 }
 
-static bool keep(struct probe *p, uint64_t row, const struct ph_buf *bytes, struct ph_err *err)
+static bool keep(struct probe *p, uint64_t row, const char *bytes, size_t len, struct ph_err *err)
 {
     struct ph_buf line = {0};
     if (!p->decoder)
-        ph_buf_addn(&line, bytes->data, bytes->len);
-    else if (!ph_decoder_row(p->decoder, bytes->data, bytes->len, &line, err))
+        ph_buf_addn(&line, bytes, len);
+    else if (!ph_decoder_row(p->decoder, bytes, len, &line, err))
         return false;
     if (p->out->n == p->room) {
         int room = p->room ? 2 * p->room : 8;
@@ -197,21 +140,61 @@ static bool keep(struct probe *p, uint64_t row, const struct ph_buf *bytes, stru
     return true;
 }
 
-/* One pass over the file: keeps the row that the last one found, tries those behind it. */
-static bool pass(struct probe *p, uint64_t *bad, int64_t most, struct ph_err *err)
+/* Reading. */
+
+static bool has_enough(const struct probe *p)
+{
+    return p->out->n > p->most;
+}
+
+/* Whole rows, one behind the other. */
+static bool try_batch(struct probe *p, const char *data, const uint32_t *edge, size_t n,
+                      struct ph_err *err)
+{
+    for (size_t first = 0; first < n && !has_enough(p);) {
+        uint32_t begin = first ? edge[first - 1] : 0;
+        uint64_t bad = 0;
+        if (!try_rows(p, data + begin, edge[n - 1] - begin, &bad, err))
+            return false;
+        if (bad == 0)
+            break;
+        if (bad > n - first)
+            return ph_err_set(err, PH_FAILED, "the target refuses a row that was not sent");
+        first += (size_t)bad;
+        begin = first > 1 ? edge[first - 2] : 0;
+        if (!keep(p, p->row + first, data + begin, edge[first - 1] - begin, err))
+            return false;
+    }
+    p->row += n;
+    return true;
+}
+
+static bool try_piece(struct probe *p, const struct ph_batch *piece, struct ph_err *err)
+{
+    ph_buf_addn(&p->wide, piece->data, piece->len);
+    if (!piece->last_piece)
+        return true;
+    uint64_t bad = 0;
+    bool ok = try_rows(p, p->wide.data, p->wide.len, &bad, err) &&
+              (bad == 0 || keep(p, p->row + 1, p->wide.data, p->wide.len, err));
+    p->row++;
+    ph_buf_clear(&p->wide);
+    return ok;
+}
+
+static bool try_all(struct probe *p, struct ph_err *err)
 {
     struct ph_source *file = p->w->file_source;
-    struct ph_buf bytes = {0};
-    uint64_t known = *bad;
-    p->batch = (struct ph_batch){0};
-    p->at = 0;
-    p->row = 0;
-    *bad = 0;
-    bool ok = file->ops->open(file, p->shard, err) && skip(p, known, &bytes, err) &&
-              (known == 0 || keep(p, known, &bytes, err)) &&
-              (p->out->n > most || try_rest(p, bad, err));
+    struct ph_batch batch = {.len = 1};
+    bool ok = file->ops->open(file, p->shard, err);
+    while (ok && batch.len > 0 && !has_enough(p)) {
+        ok = file->ops->next(file, &batch, err);
+        if (ok && batch.piece)
+            ok = try_piece(p, &batch, err);
+        else if (ok && batch.len > 0)
+            ok = try_batch(p, batch.data, batch.edge, batch.rows, err);
+    }
     file->ops->abandon(file);
-    ph_buf_fini(&bytes);
     return ok;
 }
 
@@ -261,18 +244,15 @@ bool ph_misfit_find_filed(struct ph_worker *w, const struct ph_shard *shard, int
                           struct ph_arena *arena, struct ph_rejects *out, struct ph_err *err)
 {
     const struct ph_crew *crew = w->crew;
-    struct probe p = {.w = w, .shard = shard, .arena = arena, .out = out};
+    struct probe p = {.w = w, .shard = shard, .arena = arena, .out = out, .most = most};
     const struct ph_conn_opts target = {.dsn = crew->opts.target,
                                         .application_name = w->name,
                                         .encoding = crew->opts.encoding,
                                         .interrupt = crew->opts.interrupt};
-    uint64_t bad = 0;
     bool ok = (shard->format == PH_TEXT || new_decoder(&p, err)) && ph_worker_files(w, err) &&
-              ph_conn_open(&p.conn, &target, err) && make_table(&p, err) &&
-              pass(&p, &bad, most, err);
-    while (ok && bad > 0)
-        ok = pass(&p, &bad, most, err);
+              ph_conn_open(&p.conn, &target, err) && make_table(&p, err) && try_all(&p, err);
     ph_conn_close(p.conn);
     ph_decoder_free(p.decoder);
+    ph_buf_fini(&p.wide);
     return ok;
 }

@@ -63,6 +63,9 @@ def a_schema_in_an_archive_survives_a_kill_at_every_step(t):
     assert extract(t, *ALL, fault="extract.schema:1:kill").rc == -9
     assert sorted(set(os.listdir(where(t))) - {"lock"}) == [FILES[0]]
     assert extract(t, *ALL, fault="spill.seal:3:kill").rc == -9
+    t.source.terminate(t.source.backends())  # another moment, another schema
+    os.unlink(os.path.join(where(t), FILES[0]))
+    extract(t, *ALL, fault="spill.seal:5:kill").expect(-9, FILES[0] + " is missing", "starts over")
     os.unlink(os.path.join(where(t), FILES[1]))  # and somebody tidied up
     assert extract(t, *ALL, fault="extract.seal:1:kill").expect(-9, FILES[1] + " is missing; it is written again").rc
     flip(os.path.join(where(t), FILES[0]))
