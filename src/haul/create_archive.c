@@ -45,8 +45,8 @@ bool ph_create_keep(struct ph_run *run, struct ph_archive *archive, struct ph_er
     bool ok = find_tools(run, &look.tools, err) && ph_create_dump(run, run->plan, &look, err) &&
               ask_all(run, &look, err) && ph_answers_text(run->answers, &facts, err) &&
               ph_schema_write(schema, PH_SCHEMA_DUMP, dir->fd, dir->shown, &look.dump, err);
-    if (ok && PH_FAULT("extract.schema"))
-        ok = ph_err_set(err, PH_FAILED, "fault point extract.schema");
+    if (ok && PH_FAULT("create.kept"))
+        ok = ph_err_set(err, PH_FAILED, "fault point create.kept");
     ok = ok && ph_schema_write(schema, PH_SCHEMA_FACTS, dir->fd, dir->shown, &facts, err);
     if (ok) {
         ph_create_count(run, &look);

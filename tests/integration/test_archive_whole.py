@@ -60,7 +60,7 @@ def a_whole_database_comes_out_of_an_archive_without_its_source(t):
 @story()
 def a_schema_in_an_archive_survives_a_kill_at_every_step(t):
     whole(t)
-    assert extract(t, *ALL, fault="extract.schema:1:kill").rc == -9
+    assert extract(t, *ALL, fault="create.kept:1:kill").rc == -9
     assert sorted(set(os.listdir(where(t))) - {"lock"}) == [FILES[0]]
     assert extract(t, *ALL, fault="spill.seal:3:kill").rc == -9
     t.source.terminate(t.source.backends())  # another moment, another schema
@@ -222,6 +222,8 @@ def large_objects_go_through_an_archive(t):
         assert len(sealed(t)) > 4
         verify(t)
         t.run("archive", "ls", where(t)).expect(0, "large objects")
+        cat = t.run("archive", "cat", where(t), "pg_catalog.pg_largeobject_metadata", "--format", "text").expect(0).out
+        assert cat.count("\n") > 300 and role in cat, cat[:200]
         load(t, "--all", "--dry-run").expect(0, "--large-objects loads them")
         t.target.query("select lo_create(99)")
         load(t, "--large-objects").expect(2, "1 large objects of its own", "--allow-nonempty")
