@@ -107,7 +107,7 @@ static bool check_create(const struct ph_settings *s, unsigned command, struct p
                           s->schema_only ? "--schema-only" : "--create");
     if (s->analyze && s->no_analyze)
         return ph_err_set(err, PH_WRONG, "--analyze and --no-analyze exclude each other");
-    if (!create && odd && command & (PH_CMD_PLAN | PH_CMD_COPY)) {
+    if (!create && odd && command & (PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD)) {
         ph_err_set(err, PH_WRONG, "--%s says how --create works, and there is none", odd);
         return ph_err_hint(err, "add --create, or leave --%s out", odd);
     }

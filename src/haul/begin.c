@@ -318,7 +318,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
     return ph_ledger_refuse_rivals(run->target, plan->job_name, plan->tables, plan->n_tables,
                                    err) &&
            ph_check_empty(run->plan, run->target, err) &&
-           (!run->source || ph_objects_check(run->plan, run->source, run->target, err)) &&
+           ph_objects_check(run->plan, run->source, run->target, err) &&
            ph_ledger_create(run->target, &what, &run->job, err) &&
            (!run->creation || ph_creation_adopt(run->target, run->creation->id, run->job, err)) &&
            ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,

@@ -40,11 +40,16 @@ static void add_texts(json_t *json, struct ph_run *run, const char *key, const c
     json_object_set_new(json, key, array);
 }
 
-/* Which database the source is. A role that may not ask for the system does without. */
+/* Which database the source is, or which archive. A role that may not ask for the system does without. */
 static bool add_source(json_t *json, struct ph_run *run, struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
     struct ph_err ignored;
+    const struct ph_archive *archive = run->opts->spec->archive;
+    if (archive) {
+        json_object_set_new(json, "archive", json_string(archive->set));
+        return true;
+    }
     if (ph_catalog_query(run->source, "SELECT system_identifier FROM pg_control_system()", &rows,
                          &ignored))
         json_object_set_new(json, "system", json_string(ph_rows_text(rows, 0, 0)));

@@ -6,6 +6,7 @@
  *     create_make.c   it is made: before the rows, in chunks, each in one transaction with its mark, by
  *                     several connections
  *     create_rest.c   what is made after the rows, as steps of the job; sequences
+ *     create_archive.c   the schema in an archive: an extract keeps it, a load makes it without the source
  *
  *     nothing ─look─► written down ─chunk─► ... ─chunk─► made ─plan─► the job: rows ─► steps ─► sequences
  *                     (pghaul.creation)
@@ -34,6 +35,20 @@ struct ph_create_look {
 /* create_look.c: looks; what stands in the way becomes obstacles of look->plan. The run is connected. */
 bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
 void ph_create_look_fini(struct ph_create_look *look);
+
+/* create_look.c: dumps the source's schema, as far as the plan goes, with look->tools. */
+bool ph_create_dump(struct ph_run *run, const struct ph_plan *plan, struct ph_create_look *look,
+                    struct ph_err *err);
+
+/* create_look.c: fills look->pre and look->post from look->dump, as they are in it. */
+bool ph_create_list(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
+
+/* create_look.c: look->counts. */
+void ph_create_count(struct ph_run *run, struct ph_create_look *look);
+
+/* create_check.c, create_rest.c: ask the source what a creation and its steps will ask, for a witness who writes. */
+bool ph_create_ask(struct ph_run *run, const struct ph_create_look *look, struct ph_err *err);
+bool ph_create_ask_rest(struct ph_run *run, const struct ph_toc *made, struct ph_err *err);
 
 /* create_check.c: likewise, one thing each; skip[i] is set for entries of look->pre that are there
  * already and may be. */

@@ -83,14 +83,15 @@ struct ph_crew_opts {
     bool fire_triggers, skip_triggers;
     int workers;
     int source_jobs,
-        target_jobs;       /* so many may read from the source, or write to the target, at once */
-    bool extract;          /* the job ends in the place: there is no target */
-    bool load;             /* it begins there: there is no source */
-    struct ph_place place; /* extract, load: the archive */
-    enum ph_compress compress; /* extract */
-    struct ph_spill *spill;    /* NULL: nothing is spilled */
-    struct ph_roster *roster;  /* with spill and extract; else NULL */
-    struct ph_build *build;    /* builders that the job's cores are shared with; NULL: none */
+        target_jobs; /* so many may read from the source, or write to the target, at once */
+    bool extract;    /* the job ends in the place: there is no target */
+    bool load;       /* it begins there: there is no source */
+    const struct ph_archive *archive; /* load */
+    struct ph_place place;            /* extract, load: the archive */
+    enum ph_compress compress;        /* extract */
+    struct ph_spill *spill;           /* NULL: nothing is spilled */
+    struct ph_roster *roster;         /* with spill and extract; else NULL */
+    struct ph_build *build; /* builders that the job's cores are shared with; NULL: none */
     const struct ph_journal *journal; /* of an extract; else NULL */
     struct ph_throttle *throttle;
     struct ph_guards *guards;

@@ -42,8 +42,6 @@ static bool fill_rejects(struct ph_run *run, struct ph_err *err)
     struct ph_job_result *result = run->result;
     struct ph_ledger_rejected *rejected = NULL;
     int n = 0;
-    if (run->opts->spec->route != PH_ROUTE_COPY)
-        return true;
     const char *encoding = run->opts->spec->source_encoding ? run->opts->spec->source_encoding
                                                             : run->plan->source.encoding;
     bool ok =

@@ -65,10 +65,16 @@ void ph_run_fini(struct ph_run *run)
     if (run->set)
         ph_spill_fini(&run->spill);
     ph_roster_free(run->roster);
+    ph_testimony_free(run->answers);
     ph_conn_close(run->source);
     ph_conn_close(run->target);
     ph_run_install_drop(run);
     ph_plan_free(run->plan);
+}
+
+struct ph_witness ph_run_witness(const struct ph_run *run)
+{
+    return (struct ph_witness){.conn = run->source, .answers = run->answers};
 }
 
 bool ph_run_know_guards(struct ph_run *run, struct ph_err *err)
@@ -200,7 +206,8 @@ bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, 
 /* Errors before anything has been changed are the environment's. */
 bool ph_run_unchanged(struct ph_err *err)
 {
-    if (err->code == PH_FAILED || err->code == PH_CONNECTION || err->code == PH_BUSY)
+    if (err->code == PH_FAILED || err->code == PH_CONNECTION || err->code == PH_BUSY ||
+        err->code == PH_DAMAGED)
         err->code = PH_WRONG;
     return false;
 }

@@ -14,6 +14,7 @@
 #include "ledger/pg.h"
 #include "ledger/step.h"
 #include "pg/snapshot.h"
+#include "pg/witness.h"
 #include "plan/index.h"
 
 struct ph_run {
@@ -28,6 +29,7 @@ struct ph_run {
     char host[256];
     int64_t job;
     int mover;
+    struct ph_testimony *answers; /* --create from or into an archive: of the source's catalog */
     struct ph_creation *creation; /* --create: what was made before the job */
     struct ph_steps steps;        /* of a new job: what there is to do besides rows */
     struct ph_index_cover cover;  /* what of the source's indexes and constraints is among them */
@@ -124,6 +126,8 @@ void ph_run_name(struct ph_run *run);
 void ph_run_install_ahead(struct ph_run *run);
 bool ph_run_begin_writing(struct ph_run *run, struct ph_err *err);
 void ph_run_install_drop(struct ph_run *run);
+/* run.c: who speaks for the source's catalog. */
+struct ph_witness ph_run_witness(const struct ph_run *run);
 
 /* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
@@ -158,6 +162,19 @@ bool ph_create_steps(struct ph_run *run, struct ph_err *err);
 
 /* create_rest.c: sets every sequence that was made to where the source's is. The source can be reached. */
 bool ph_create_sequences(struct ph_run *run, struct ph_err *err);
+
+/* create_archive.c: an extract keeps the schema in its archive: what job.json is to say of it goes into `archive`. */
+bool ph_create_keep(struct ph_run *run, struct ph_archive *archive, struct ph_err *err);
+
+/* create_archive.c: whether pg_dump for it is at hand. PH_WRONG. */
+bool ph_create_can_keep(struct ph_run *run, struct ph_err *err);
+
+/* create_archive.c: whether both files are there and sound. PH_DAMAGED. */
+bool ph_create_is_kept(struct ph_run *run, const struct ph_archive *archive, struct ph_err *err);
+
+/* create_archive.c: a load reads from its archive what the source would be asked for. PH_WRONG when the archive
+ * has no schema, or not as it was written. */
+bool ph_create_open(struct ph_run *run, struct ph_err *err);
 
 /* steps.c: plans the steps of a new job, or of a new round, into run->steps; they are written down with it. */
 bool ph_run_plan_steps(struct ph_run *run, struct ph_err *err);

@@ -1,7 +1,7 @@
 /* Where sequences stand after the rows: those that columns of the job own.
  *
  * Sequences are not part of any snapshot, so they are read now, and set ahead of both the source's
- * present value and what was copied. An ascending one never goes back; a descending one never forth.
+ * present value and what was copied. What an archive knows of its source's was set before. An ascending one never goes back; a descending one never forth.
  * Many at a time: a question for each would take longer than a thousand small tables do.
  */
 #include <stdlib.h>
@@ -93,11 +93,12 @@ static const struct owner *sequence_of(const struct owners *owners, uint32_t tab
 
 struct pair {
     const struct ph_table *table;
-    const char *column, *source, *target; /* column of the target; sequences */
+    const char *column, *source,
+        *target; /* column of the target; sequences; without a source NULL */
     bool descends;
 };
 
-/* Pairs that are to be set; *room of the arena's grows with them. */
+/* Pairs that are to be set; source is NULL where there is none. *room of the arena's grows with them. */
 static void add_pairs(struct ph_run *run, const struct ph_table *t, const struct owners *source,
                       const struct owners *target, struct pair **pairs, int *n, int *room)
 {
@@ -106,8 +107,9 @@ static void add_pairs(struct ph_run *run, const struct ph_table *t, const struct
         if (c->is_expression || !strstr("smallint integer bigint", c->target_type))
             continue;
         const struct owner *to = sequence_of(target, t->target_oid, c->name);
-        const struct owner *from = to ? sequence_of(source, t->source_oid, c->source) : NULL;
-        if (!from)
+        const struct owner *from =
+            to && source ? sequence_of(source, t->source_oid, c->source) : NULL;
+        if (!to || (source && !from))
             continue;
         if (*n == *room) {
             int wider = *room ? 2 * *room : 64;
@@ -119,7 +121,7 @@ static void add_pairs(struct ph_run *run, const struct ph_table *t, const struct
         }
         (*pairs)[(*n)++] = (struct pair){.table = t,
                                          .column = c->name,
-                                         .source = from->sequence,
+                                         .source = from ? from->sequence : NULL,
                                          .target = to->sequence,
                                          .descends = to->descends};
     }
@@ -141,14 +143,18 @@ static bool set_some(struct ph_run *run, const struct pair *pairs, int n, struct
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    for (int i = 0; i < n; i++)
-        ph_sql_add(&sql, "%sSELECT %d AS nr, last_value, is_called FROM %s", i ? " UNION ALL " : "",
-                   i, pairs[i].source);
-    ph_sql_add(&sql, " ORDER BY nr");
-    bool ok = ph_conn_query(run->source, sql.data, &rows, err);
-    ph_buf_clear(&sql);
-    for (int i = 0; i < ph_rows_count(rows); i++)
-        add_setting(&sql, &pairs[i], ph_rows_text(rows, i, 1), ph_rows_bool(rows, i, 2));
+    bool ok = true;
+    if (run->source) {
+        for (int i = 0; i < n; i++)
+            ph_sql_add(&sql, "%sSELECT %d AS nr, last_value, is_called FROM %s",
+                       i ? " UNION ALL " : "", i, pairs[i].source);
+        ph_sql_add(&sql, " ORDER BY nr");
+        ok = ph_conn_query(run->source, sql.data, &rows, err);
+        ph_buf_clear(&sql);
+    }
+    for (int i = 0; ok && i < n; i++)
+        add_setting(&sql, &pairs[i], rows ? ph_rows_text(rows, i, 1) : "NULL",
+                    rows && ph_rows_bool(rows, i, 2));
     ok = ok && ph_conn_exec(run->target, sql.data, err);
     ph_rows_free(rows);
     ph_buf_fini(&sql);
@@ -161,12 +167,13 @@ bool ph_run_set_sequences(struct ph_run *run, struct ph_err *err)
     struct owners source = {0}, target = {0};
     struct pair *pairs = NULL;
     int n = 0, room = 0;
-    if (!ph_run_reach(run, true, err) || (run->creation && !ph_create_sequences(run, err)) ||
+    if ((run->opts->source && !ph_run_reach(run, true, err)) ||
+        (run->creation && !ph_create_sequences(run, err)) ||
         !find_owners(run, run->target, &target, err) ||
-        (target.n && !find_owners(run, run->source, &source, err)))
+        (target.n && run->source && !find_owners(run, run->source, &source, err)))
         return false;
-    for (int i = 0; i < run->n_tabs && source.n; i++)
-        add_pairs(run, run->tables[i], &source, &target, &pairs, &n, &room);
+    for (int i = 0; i < run->n_tabs && target.n; i++)
+        add_pairs(run, run->tables[i], run->source ? &source : NULL, &target, &pairs, &n, &room);
     for (int i = 0; i < n; i += AT_ONCE)
         if (!set_some(run, &pairs[i], n - i < AT_ONCE ? n - i : AT_ONCE, err))
             return false;

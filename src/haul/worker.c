@@ -352,17 +352,20 @@ static bool hop_without(struct ph_worker *w, enum ph_way *way, const struct ph_s
     if (ph_misfit_find(w, shard, &arena, &rejects, err)) {
         struct ph_shard rest = *shard;
         rest.rejects = &rejects;
-        rest.file = NULL;
-        rest.expect = NULL;
-        *way = PH_WAY_DIRECT;
+        if (!w->crew->opts.load) { /* a spilled file has all of them; the source leaves them out */
+            rest.file = NULL;
+            rest.expect = NULL;
+            *way = PH_WAY_DIRECT;
+        }
         ok = hop(w, *way, &rest, tally, err);
     }
     if (ok)
         ph_sight_event(w->crew, PH_LOG_WARN, "rejected", shard->id, shard->tab,
                        "shard %" PRId64 " of %s: %d rows do not fit the encoding %s and were left"
-                       " out, the first at ctid %s",
+                       " out, the first is %s%s",
                        shard->id, shard->table->root_source, rejects.n,
-                       w->crew->opts.target_encoding, rejects.item[0].place);
+                       w->crew->opts.target_encoding, w->crew->opts.load ? "" : "at ctid ",
+                       rejects.item[0].place);
     ph_arena_fini(&arena);
     return ok;
 }

@@ -208,7 +208,7 @@ CREATE TABLE pghaul.reject (
     job   bigint NOT NULL,
     shard bigint NOT NULL,
     tab   int NOT NULL,
-    place text NOT NULL,  -- ctid in the source
+    place text NOT NULL,  -- ctid in the source; or "row 57 of FILE" of an archive
     key   text,
     line  bytea NOT NULL, -- of COPY text, in the source's own bytes
     PRIMARY KEY (job, shard, place),

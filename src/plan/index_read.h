@@ -3,7 +3,7 @@
 #define PH_PLAN_INDEX_READ_H
 
 #include "base/arena.h"
-#include "pg/conn.h"
+#include "pg/witness.h"
 
 struct ph_index_table {
     uint32_t oid;
@@ -63,8 +63,8 @@ struct ph_index_set {
 
 /* Reads what there is for tables (OIDs) and the partitioned tables above them. downwards: for the partitions below them too, and
  * foreign keys that point at them. Tables' tabs, bytes and whole are the caller's to fill. */
-bool ph_index_read(struct ph_index_set *set, struct ph_conn *conn, const uint32_t *oids, int n,
-                   bool downwards, struct ph_err *err);
+bool ph_index_read(struct ph_index_set *set, const struct ph_witness *witness, const uint32_t *oids,
+                   int n, bool downwards, struct ph_err *err);
 
 /* NULL when there is none. */
 struct ph_index_table *ph_index_find_table(const struct ph_index_set *set, uint32_t oid);

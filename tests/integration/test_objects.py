@@ -100,7 +100,6 @@ def large_objects_arrive_with_their_oids_owners_grants_and_comments(t):
         objects_that_differ_are_named(t, done["job"])
         t.copy("-t", "doc", "--large-objects", "--again", "--mode", "replace", "--job", "other").expect(2, "already", "hint")
         same_objects(t, role)
-        t.run("extract", "-s", t.source.dsn, "-d", "archive:" + t.directory + "/a", "-t", "doc", "--large-objects").expect(2)
     finally:
         forget(t, role)
 
