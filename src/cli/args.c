@@ -177,7 +177,7 @@ static bool check_options(const struct parser *p, struct ph_err *err)
     const struct ph_command *command = p->line->command;
     for (size_t i = 0; i < ph_n_options; i++) {
         const struct ph_option *o = &ph_options[i];
-        if (!p->given[i] || (o->commands & command->bit))
+        if (!p->given[i] || ph_option_is_taken(o, command->bit))
             continue;
         struct ph_buf who = {0};
         for (size_t c = 0; c < ph_n_commands; c++)

@@ -33,7 +33,9 @@ static bool parse_archive(struct ph_cli *cli, const char *side, const char *dire
         ph_err_set(err, PH_WRONG, "the %s is an archive without a directory", side);
         return ph_err_hint(err, "archive:DIR, for example archive:/backup/orders");
     }
-    unsigned fit = PH_CMD_PLAN | (!strcmp(side, "target") ? PH_CMD_EXTRACT : PH_CMD_LOAD);
+    const unsigned looks_on = PH_CMD_STATUS | PH_CMD_REPORT | PH_CMD_CLEAN | PH_CMD_CONTROL;
+    unsigned fit =
+        PH_CMD_PLAN | (!strcmp(side, "target") ? PH_CMD_EXTRACT : PH_CMD_LOAD | looks_on);
     if (cli->line->command->bit & fit)
         return true;
     ph_err_set(err, PH_WRONG, "%s does not take an archive for the %s", cli->line->command->name,

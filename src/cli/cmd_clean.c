@@ -98,6 +98,8 @@ bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err)
     bool ok = ph_status_read(&status, conn, cli->settings->job, false, false, err) &&
               (dry || ask(cli, status, err)) &&
               (dry || ph_ledger_clean(conn, status->job, &restored, err));
+    if (!ok && err->code == PH_HELD)
+        ph_err_hint(err, "it has to end first: pghaul control %s stop", status->job);
     if (ok && !dry)
         ph_cli_clean_spill(cli, status->job, status->tag);
     if (status && cli->settings->json) {

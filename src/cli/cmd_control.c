@@ -155,6 +155,7 @@ static bool by_ledger(struct ph_cli *cli, const struct asked *a, struct ph_err *
 bool ph_cmd_control(struct ph_cli *cli, struct ph_err *err)
 {
     struct asked a = read_asked(cli->settings);
+    cli->settings->job = a.job; /* also for the object of a failure */
     bool named = cli->settings->origin[ph_option_find("target") - ph_options] == PH_FROM_ARGUMENTS;
     if (cli->target && named)
         return by_ledger(cli, &a, err);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
+#include "cli/grid.h"
 #include "cli/render.h"
 
 static bool interrupted(struct ph_err *err)
@@ -65,14 +67,98 @@ static bool watch(struct ph_cli *cli, struct ph_conn *conn, struct ph_status **s
     }
 }
 
+/* Several jobs, and none was named. */
+
+static void list_one(struct ph_grid *grid, const struct ph_status *status)
+{
+    char rows[PH_NUM_TEXT], bytes[PH_NUM_TEXT];
+    ph_grid_cell(grid, "%s", status->job);
+    ph_grid_cell(grid, "%s", status->state);
+    ph_grid_cell(grid, "%s", status->mode);
+    ph_grid_cell(grid, "%d", status->n_tables);
+    ph_grid_cell(grid, "%s", ph_num_show_count(rows, status->rows));
+    ph_grid_cell(grid, "%s", ph_num_show_bytes(bytes, (double)status->bytes));
+    ph_grid_cell(grid, "%s", status->created ? status->created : "");
+}
+
+static json_t *one_json(const struct ph_status *status)
+{
+    return json_pack("{s:o, s:o, s:o, s:i, s:I, s:I, s:o, s:o}", "job", ph_json_text(status->job),
+                     "state", ph_json_text(status->state), "mode", ph_json_text(status->mode),
+                     "tables", status->n_tables, "rows", (json_int_t)status->rows, "bytes",
+                     (json_int_t)status->bytes, "created", ph_json_text(status->created),
+                     "finished", ph_json_text(status->finished));
+}
+
+/* As JSON the object is that of one job all the same: the newest that is live, or else the newest. */
+static bool list_json(struct ph_cli *cli, struct ph_status *const *all, int n)
+{
+    const struct ph_status *chosen = all[0];
+    json_t *jobs = json_array();
+    for (int i = n - 1; i >= 0; i--)
+        if (!is_over(all[i]))
+            chosen = all[i];
+    for (int i = 0; i < n; i++)
+        json_array_append_new(jobs, one_json(all[i]));
+    cli->json = ph_render_status_json(chosen, cli->settings->shards);
+    json_object_set_new(cli->json, "jobs", jobs);
+    return true;
+}
+
+static bool list_text(struct ph_cli *cli, struct ph_status *const *all, int n)
+{
+    static const char *const heads[] = {"job",  "state", "mode",   "tables",
+                                        "rows", "bytes", "created"};
+    struct ph_grid grid = {.align = "lllrrrl"};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        ph_grid_cell(&grid, "%s", heads[i]);
+    for (int i = 0; i < n; i++)
+        list_one(&grid, all[i]);
+    ph_grid_print(&grid, &cli->out, "");
+    ph_buf_add(&cli->out, "\npghaul status -d ... JOB shows one of them\n");
+    return true;
+}
+
+static bool list(struct ph_cli *cli, struct ph_conn *conn, char **names, int n, struct ph_err *err)
+{
+    const struct ph_settings *s = cli->settings;
+    struct ph_status **all = ph_arena_calloc(&cli->settings->arena, (size_t)n, sizeof(*all));
+    int read = 0;
+    while (read < n && ph_status_read(&all[read], conn, names[read], s->shards, s->show_data, err))
+        read++;
+    bool ok = read == n && (s->json ? list_json(cli, all, n) : list_text(cli, all, n));
+    for (int i = 0; i < n; i++)
+        ph_status_free(all[i]);
+    return ok;
+}
+
+/* Without a name: one, or several, which are listed. */
+static bool list_several(struct ph_cli *cli, struct ph_conn *conn, int *n, struct ph_err *err)
+{
+    char **names = NULL;
+    *n = 0;
+    if (cli->settings->job || cli->settings->watch)
+        return true;
+    bool ok = ph_status_jobs(conn, &names, n, err);
+    ok = ok && (*n < 2 || list(cli, conn, names, *n, err));
+    ph_status_jobs_free(names, *n);
+    return ok;
+}
+
 bool ph_cmd_status(struct ph_cli *cli, struct ph_err *err)
 {
     const struct ph_settings *s = cli->settings;
     struct ph_conn *conn = NULL;
     struct ph_status *status = NULL;
     struct ph_term term;
+    int jobs = 0;
     if (!ph_cli_connect(cli, &conn, err))
         return false;
+    bool listed = list_several(cli, conn, &jobs, err);
+    if (!listed || jobs > 1) {
+        ph_conn_close(conn);
+        return listed;
+    }
     bool ok = ph_status_read(&status, conn, s->job, s->shards, s->show_data, err);
     if (ok && s->watch)
         ok = watch(cli, conn, &status, err);

@@ -150,8 +150,12 @@ static bool verify_queries(struct ph_cli *cli, bool alone, struct ph_err *err)
     if (s->json) {
         cli->json = cli->json ? cli->json : json_object();
         json_t *rows = json_object_get(cli->json, "equal");
-        bool equal = result.equal && (alone || json_is_true(rows));
-        json_object_set_new(cli->json, "state", json_string(equal ? "equal" : "different"));
+        bool others = alone || json_is_true(rows), equal = result.equal && others;
+        bool different = !others || (!ok && err->code == PH_DIFFERS);
+        json_object_set_new(cli->json, "state",
+                            json_string(equal       ? "equal"
+                                        : different ? "different"
+                                                    : "failed"));
         json_object_set_new(cli->json, "equal", json_boolean(equal));
         json_object_set_new(cli->json, "queries", ph_render_queries_json(queries, n, &result));
     } else if (!s->quiet) {
@@ -172,7 +176,8 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
         *err = rows;
         return ok;
     }
-    if (!verify_queries(cli, alone, err) && (ok || err->code != PH_DIFFERS))
+    bool answered = verify_queries(cli, alone, err);
+    if (!answered && (ok || (err->code != PH_DIFFERS && err->code != PH_FAILED)))
         return false;
     if (!ok)
         *err = rows;

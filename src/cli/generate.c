@@ -40,7 +40,9 @@ static void man_option(struct ph_buf *out, const struct ph_option *o)
     }
     ph_buf_addc(out, '\n');
     roff(out, o->help);
-    ph_buf_addf(out, ".\nEnvironment: %s.", ph_option_variable(o, variable));
+    ph_buf_add(out, ".\n");
+    if (!(o->flags & PH_OPT_NOT_ENV))
+        ph_buf_addf(out, "Environment: %s.", ph_option_variable(o, variable));
     if (o->commands != PH_CMD_ALL) {
         const char *joint = " For ";
         for (size_t i = 0; i < ph_n_commands; i++) {
@@ -101,11 +103,26 @@ static const char man_job_file[] = ".SH JOB FILE\n"
                                    "source's columns, and the others stay. \\fBpghaul plan "
                                    "\\-\\-write\\-file\\fR prints a job as such a file.\n";
 
+static const char man_queries[] =
+    ".SH QUERIES FILE\n"
+    "What \\fB\\-\\-queries\\fR reads, YAML: a query has a name and \\fBsql\\fR for both sides, or "
+    "\\fBsource\\fR and \\fBtarget\\fR. Answers are equal, or numbers within the tolerance.\n"
+    ".PP\n.nf\n.RS 4\n"
+    "queries:\n"
+    "  \\- name: orders by day\n"
+    "    sql: select day, count(*) from orders group by day order by day\n"
+    "  \\- name: revenue\n"
+    "    source: select sum(amount) from orders\n"
+    "    target: select sum(total) from sales\n"
+    "    tolerance: 0.1%\n"
+    ".RE\n.fi\n";
+
 static const char man_end[] =
     ".SH EXIT STATUS\n"
     ".TP\n\\fB0\\fR\ndone, or nothing left to do\n"
     ".TP\n\\fB1\\fR\nfailed; the job can go on\n"
     ".TP\n\\fB2\\fR\nthe command, the job file or the environment is wrong; nothing was changed\n"
+    ".TP\n\\fB3\\fR\nverify: differences were found\n"
     ".TP\n\\fB4\\fR\nthe job is held by another live run\n"
     ".TP\n\\fB5\\fR\nthe ledger is of another definition or a newer version\n"
     ".TP\n\\fB130\\fR\ninterrupted; the job can go on\n"
@@ -127,6 +144,7 @@ void ph_help_man(struct ph_buf *out)
     man_commands(out);
     man_options(out);
     ph_buf_add(out, man_job_file);
+    ph_buf_add(out, man_queries);
     ph_buf_add(out, ".SH EXAMPLES\n.nf\n");
     for (size_t i = 0; i < ph_n_commands; i++)
         for (int e = 0; e < 4 && ph_commands[i].example[e]; e++) {
@@ -165,7 +183,10 @@ static void bash_value(struct ph_buf *out, const struct ph_option *o)
 
 static void bash_options(struct ph_buf *out, const struct ph_command *command)
 {
-    ph_buf_addf(out, "        %s) words='", command->name);
+    ph_buf_addf(out, "        %s) words='%s", command->name,
+                command->bit == PH_CMD_ARCHIVE   ? "ls verify cat "
+                : command->bit == PH_CMD_CONTROL ? "pause resume stop status "
+                                                 : "");
     for (size_t i = 0; i < ph_n_options; i++) {
         const struct ph_option *o = &ph_options[i];
         if (!(o->commands & command->bit) || (o->flags & PH_OPT_HIDDEN))

@@ -92,7 +92,9 @@ static void program_text(struct ph_buf *out)
         "variable\n"
         "(--shard-size: PGHAUL_SHARD_SIZE) and a key of the job file. Exit status: 0 done, 1 "
         "failed, 2 wrong\n"
-        "command or environment, 4 held by a live run, 5 another job's ledger, 130 interrupted.\n");
+        "command or environment, 3 verify found differences, 4 held by a live run, 5 another "
+        "job's\n"
+        "ledger, 130 interrupted.\n");
 }
 
 void ph_help_text(struct ph_buf *out, const struct ph_command *command)

@@ -365,7 +365,9 @@ bool ph_jobfile_read(struct ph_settings *s, const char *path, struct ph_err *err
 {
     struct ph_node *root = NULL;
     struct reader r = {.s = s, .name = !strcmp(path, "-") ? "standard input" : path};
-    return ph_yaml_read(&s->arena, path, &root, err) && read_root(&r, root, err);
+    const struct ph_yaml_file file = {
+        .what = "job file", .hint = "pghaul plan ... --write-file FILE makes one", .path = path};
+    return ph_yaml_read(&s->arena, &file, &root, err) && read_root(&r, root, err);
 }
 
 bool ph_jobfile_parse(struct ph_settings *s, const char *name, const char *text, size_t len,

@@ -167,10 +167,12 @@ static void write_request(struct writer *w, const struct ph_request *request)
 }
 
 /* Whether the tables came from patterns that say nothing but which: then their names can stand for
- * the patterns. */
+ * the patterns. Not with --create, where --all and --schema mean more than tables. */
 static bool by_pattern(const struct ph_job_spec *spec)
 {
     bool wild = spec->all || spec->n_schemas > 0;
+    if (wild && spec->create)
+        return false;
     for (int i = 0; i < spec->n_requests; i++) {
         const struct ph_request *r = &spec->requests[i];
         wild |= ph_names_is_wild(r->pattern);
@@ -199,7 +201,7 @@ static void write_tables(struct writer *w, const struct ph_job_spec *spec,
     for (int i = 0; !names && i < spec->n_requests; i++)
         write_request(w, &spec->requests[i]);
     for (int i = 0; names && i < plan->n_tables; i++)
-        if (!root_is_known(plan, i))
+        if (!plan->tables[i].objects && !root_is_known(plan, i))
             scalar(w, plan->tables[i].root_source);
     end_list(w);
 }
@@ -228,7 +230,7 @@ static bool is_of_the_job(const struct ph_option *o, bool names)
         if (!strcmp(o->name, in_tables[i]) || !strcmp(o->name, of_the_call[i]) ||
             (names && !strcmp(o->name, patterns[i])))
             return false;
-    return !(o->flags & (PH_OPT_NOT_FILE | PH_OPT_SECRET)) && o->section <= PH_SECTION_THROTTLE;
+    return !(o->flags & (PH_OPT_NOT_FILE | PH_OPT_SECRET)) && o->section <= PH_SECTION_GUARD;
 }
 
 static void write_options(struct writer *w, bool names)

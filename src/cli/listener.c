@@ -136,8 +136,9 @@ bool ph_listener_open(struct ph_listener **listener, const char *where,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)PATIENCE_S, MHD_OPTION_END);
     if (!l->daemon) {
         free(l);
-        return ph_err_set(err, PH_WRONG, "cannot listen at %s: %s", where,
-                          errno ? strerror(errno) : "libmicrohttpd refuses");
+        ph_err_set(err, PH_WRONG, "cannot listen at %s: %s", where,
+                   errno ? strerror(errno) : "libmicrohttpd refuses");
+        return ph_err_hint(err, "name another port, or 0 for one that is free");
     }
     note_url(l, &place);
     *listener = l;

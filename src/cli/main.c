@@ -184,15 +184,32 @@ static bool open_log(struct ph_cli *cli, struct ph_err *err)
         err);
 }
 
+/* A misspelt variable would be silent otherwise; its value may be a secret. */
+static void warn_of_variables(struct ph_log *log)
+{
+    char name[64], meant[64];
+    for (char **v = environ; *v; v++) {
+        size_t len = strcspn(*v, "=");
+        if (len >= sizeof name)
+            continue;
+        memcpy(name, *v, len);
+        name[len] = '\0';
+        if (ph_opts_stray_variable(name, meant))
+            ph_log(log, PH_LOG_WARN, "environment variable %s is not known; did you mean %s?", name,
+                   meant);
+    }
+}
+
 static bool settle(struct ph_cli *cli, struct ph_err *err)
 {
     struct ph_settings *s = cli->settings;
     unsigned command = cli->line->command->bit;
     if (!ph_opts_environment(s, command, err) || (s->file && !ph_jobfile_read(s, s->file, err)) ||
-        !ph_settings_check(s, command, err))
+        !open_log(cli, err))
         return false;
+    warn_of_variables(cli->log); /* before it is said what is missing */
     ph_conn_show_data(s->show_data);
-    return open_log(cli, err) && ph_interrupt_init(&interrupt, err);
+    return ph_settings_check(s, command, err) && ph_interrupt_init(&interrupt, err);
 }
 
 /* Help and the like need nothing but the table. */

@@ -37,6 +37,12 @@ const struct ph_option *ph_option_find_letter(char letter)
     return NULL;
 }
 
+bool ph_option_is_taken(const struct ph_option *o, unsigned command)
+{
+    unsigned also = command == PH_CMD_PLAN ? PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD : 0;
+    return (o->commands & (command | also)) != 0;
+}
+
 bool ph_option_given(const struct ph_settings *s, const char *name)
 {
     return s->origin[ph_option_find(name) - ph_options] != PH_FROM_DEFAULT;
@@ -120,6 +126,21 @@ static bool read_choice(const struct ph_option *o, const char *value, int *out, 
     return near ? ph_err_hint(err, "did you mean %s?", near) : false;
 }
 
+/* A number, or the one word that stands for -1. */
+static bool read_int(const struct ph_option *o, const char *value, int *out, struct ph_err *err)
+{
+    int64_t n = -1;
+    bool word = o->choices && !strcmp(value, o->choices[0]);
+    if (word || ph_num_int(value, o->min, o->max, &n, err)) {
+        *out = (int)n;
+        return true;
+    }
+    if (!o->choices)
+        return false;
+    return ph_near(value, o->choices, 1) ? ph_err_hint(err, "did you mean %s?", o->choices[0])
+                                         : ph_err_hint(err, "or the word %s", o->choices[0]);
+}
+
 static bool read_span(const struct ph_option *o, const char *value, double *out, struct ph_err *err)
 {
     double span = 0;
@@ -157,7 +178,6 @@ static bool read_rate(struct ph_settings *s, const char *value, uint64_t *out, s
 static bool read_value(struct ph_settings *s, const struct ph_option *o, const char *value,
                        union value *out, struct ph_err *err)
 {
-    int64_t n = 0;
     bool binary = o->flags & (PH_OPT_PATH | PH_OPT_DIR);
     if (o->type != PH_OPT_FLAG && !*value)
         return ph_err_set(err, PH_WRONG, "its value is empty");
@@ -177,14 +197,7 @@ static bool read_value(struct ph_settings *s, const struct ph_option *o, const c
     case PH_OPT_SPAN:
         return read_span(o, value, &out->span, err);
     case PH_OPT_INT:
-        if (o->choices && !strcmp(value, o->choices[0])) {
-            out->number = -1;
-            return true;
-        }
-        if (!ph_num_int(value, o->min, o->max, &n, err))
-            return false;
-        out->number = (int)n;
-        return true;
+        return read_int(o, value, &out->number, err);
     case PH_OPT_CHOICE:
         return read_choice(o, value, &out->number, err);
     case PH_OPT_NAMES:
@@ -280,7 +293,8 @@ bool ph_opts_environment(struct ph_settings *s, unsigned command, struct ph_err 
     char name[64];
     for (size_t i = 0; i < ph_n_options; i++) {
         const struct ph_option *o = &ph_options[i];
-        const char *value = o->commands & command ? getenv(ph_option_variable(o, name)) : NULL;
+        bool taken = ph_option_is_taken(o, command) && !(o->flags & PH_OPT_NOT_ENV);
+        const char *value = taken ? getenv(ph_option_variable(o, name)) : NULL;
         if (!value || !*value)
             continue;
         bool ok = o->type == PH_OPT_WORDS ? set_words(s, o, value, err)
@@ -289,4 +303,21 @@ bool ph_opts_environment(struct ph_settings *s, unsigned command, struct ph_err 
             return ph_err_prefix(err, "environment variable %s", name);
     }
     return true;
+}
+
+const char *ph_opts_stray_variable(const char *name, char out[static 64])
+{
+    static const char prefix[] = "PGHAUL_";
+    enum { TELLING = 5 }; /* shorter words are like anything: HOME is near MODE */
+    const char *known[PH_OPTIONS_MAX] = {0};
+    char own[64];
+    if (strncmp(name, prefix, strlen(prefix)) != 0 || strlen(name) < strlen(prefix) + TELLING)
+        return NULL;
+    for (size_t i = 0; i < ph_n_options; i++) {
+        if (!strcmp(ph_option_variable(&ph_options[i], own), name))
+            return NULL;
+        known[i] = ph_options[i].flags & PH_OPT_NOT_ENV ? NULL : ph_options[i].name;
+    }
+    const char *near = ph_near(name + strlen(prefix), known, ph_n_options);
+    return near ? ph_option_variable(ph_option_find(near), out) : NULL;
 }

@@ -59,6 +59,7 @@ enum {
     PH_OPT_SECRET = 4,   /* its value may hold a password and is never echoed */
     PH_OPT_PATH = 8,     /* a file: any bytes, completed as such */
     PH_OPT_DIR = 16,     /* a directory, likewise */
+    PH_OPT_NOT_ENV = 32, /* no environment variable: PGHAUL_VERSION is anybody's */
 };
 
 enum ph_section {
@@ -103,6 +104,10 @@ extern const size_t ph_n_options;
 const struct ph_option *ph_option_find(const char *name);
 const struct ph_option *ph_option_find_letter(char letter);
 
+/* Whether a command takes it. plan takes whatever copy, extract and load do, so that their commands
+ * can be turned into a plan, or a job file, by another word in front. */
+bool ph_option_is_taken(const struct ph_option *o, unsigned command);
+
 /* Whether some origin has set it. `name` must be an option's. */
 bool ph_option_given(const struct ph_settings *s, const char *name);
 
@@ -134,6 +139,10 @@ bool ph_opts_parse(struct ph_settings *s, struct ph_command_line *line, int argc
 
 /* PGHAUL_... for every option that the command takes. Empty variables count as unset. */
 bool ph_opts_environment(struct ph_settings *s, unsigned command, struct ph_err *err);
+
+/* The variable that `name`, which is none of ours, was probably meant to be; NULL when it is ours, or
+ * like none. */
+const char *ph_opts_stray_variable(const char *name, char out[static 64]);
 
 /* PGHAUL_SHARD_SIZE for "shard-size"; out has room for 64 bytes. */
 const char *ph_option_variable(const struct ph_option *o, char out[static 64]);

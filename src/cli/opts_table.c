@@ -30,7 +30,8 @@ const struct ph_command ph_commands[] = {
      "through as they are and which are cast, sizes, warnings, and what stands in the way. Exit "
      "status 2 when "
      "copy would refuse. With archive:DIR as the target or the source it shows what extract or "
-     "load would do.",
+     "load would do. Takes every option of theirs, so that --write-file can write it down; below "
+     "are those that the plan depends on.",
      {"pghaul plan -s service=old -d service=new -t public.orders", "pghaul plan -f job.yaml -v",
       "pghaul plan -s service=old -d service=new --all --write-file job.yaml"}},
     {"copy",
@@ -194,8 +195,8 @@ static bool check_often(const char *text, struct ph_err *err)
 #define F(name) offsetof(struct ph_settings, name)
 
 const struct ph_option ph_options[] = {
-    {"source", 's', "DSN", PH_OPT_TEXT, TABLES | PH_CMD_TUNE, PH_SECTION_SERVERS, PH_OPT_SECRET,
-     F(source), .check = ph_dsntext_check,
+    {"source", 's', "DSN", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, PH_OPT_SECRET, F(source),
+     .check = ph_dsntext_check,
      .help = "where the rows are: any libpq connection string (URI, keywords, service=NAME), or "
              "archive:DIR for load"},
     {"target", 'd', "DSN", PH_OPT_TEXT, JOBS, PH_SECTION_SERVERS, PH_OPT_SECRET, F(target),
@@ -498,12 +499,13 @@ const struct ph_option ph_options[] = {
      .help = "later runs of the job keep to it too, until its like is said again"},
     {"yes", 0, NULL, PH_OPT_FLAG, PH_CMD_CLEAN, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(yes),
      .help = "do not ask"},
-    {"help", 'h', NULL, PH_OPT_FLAG, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(help),
-     .help = "this text"},
-    {"version", 'V', NULL, PH_OPT_FLAG, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE, F(version),
-     .help = "the version"},
-    {"generate", 0, "WHAT", PH_OPT_CHOICE, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE | PH_OPT_HIDDEN,
-     F(generate), generated, .min = 1, .help = "print the man page or the bash completion"},
+    {"help", 'h', NULL, PH_OPT_FLAG, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE | PH_OPT_NOT_ENV,
+     F(help), .help = "this text"},
+    {"version", 'V', NULL, PH_OPT_FLAG, ALL, PH_SECTION_OTHER, PH_OPT_NOT_FILE | PH_OPT_NOT_ENV,
+     F(version), .help = "the version"},
+    {"generate", 0, "WHAT", PH_OPT_CHOICE, ALL, PH_SECTION_OTHER,
+     PH_OPT_NOT_FILE | PH_OPT_NOT_ENV | PH_OPT_HIDDEN, F(generate), generated, .min = 1,
+     .help = "print the man page or the bash completion"},
 };
 const size_t ph_n_options = sizeof ph_options / sizeof *ph_options;
 

@@ -9,6 +9,17 @@
 
 enum { MOST_TABLES = 12, LINES_BELOW = 3, ACTIVE_S = 3 };
 
+/* A mean of the last seconds. What was before the table began to move is no part of it, or the first
+ * seconds would show a fraction of the speed and many times the time that is left. */
+static void smooth(struct ph_track *k, double alpha, double bytes, double weight)
+{
+    if (k->rate <= 0 && k->pace <= 0)
+        k->seen = 0;
+    k->seen += alpha * (1 - k->seen);
+    k->rate += alpha / k->seen * (bytes - k->rate);
+    k->pace += alpha / k->seen * (weight - k->pace);
+}
+
 void ph_track_update(struct ph_track *track, const struct ph_progress *now, double dt)
 {
     if (!(dt > 0.02))
@@ -23,8 +34,8 @@ void ph_track_update(struct ph_track *track, const struct ph_progress *now, doub
         if (t->bytes != k->bytes)
             k->moved_at = now->seconds;
         /* What earlier runs landed comes with the first tick: that is no rate. */
-        k->rate = first ? 0 : k->rate + alpha * (bytes - k->rate);
-        k->pace = first ? 0 : k->pace + alpha * (weight - k->pace);
+        if (!first)
+            smooth(k, alpha, bytes, weight);
         k->bytes = t->bytes;
         k->weight = t->weight_done;
     }
@@ -196,23 +207,37 @@ static void add_steps(struct ph_buf *out, const struct ph_progress *now, const c
         ph_buf_addf(out, ", %d failed", now->steps_failed);
 }
 
+/* Before there is a job: nobody moves rows yet. */
+static void add_schema(struct ph_buf *out, const struct ph_progress *now)
+{
+    ph_buf_add(out, now->phase);
+    if (now->objects)
+        ph_buf_addf(out, ", %d of %d objects", now->objects_made, now->objects);
+}
+
 static void add_status(struct ph_buf *out, const struct ph_progress *now,
                        const struct ph_term *term)
 {
     char held[PH_NUM_TEXT], passed[PH_NUM_TEXT], rows[PH_NUM_TEXT];
     struct ph_buf line = {0};
-    ph_buf_addf(&line, "%s: %d of %d workers busy", now->phase ? now->phase : "working",
-                now->workers_busy, now->workers);
+    if (!now->making_schema)
+        ph_buf_addf(&line, "%s: %d of %d workers busy", now->phase ? now->phase : "working",
+                    now->workers_busy, now->workers);
+    else
+        add_schema(&line, now);
     add_steps(&line, now, ", ");
     add_limit(&line, now);
     ph_term_fit(out, ph_buf_text(&line), term->width - 1, false, term->utf8);
     ph_buf_addc(out, '\n');
     ph_buf_clear(&line);
-    ph_buf_addf(&line, "%s passed, snapshot held %s%s, %s rows/s",
-                ph_num_show_duration(passed, now->seconds),
-                ph_num_show_duration(held, now->snapshot_held_s),
-                now->snapshot_released ? " and let go" : "",
-                ph_num_show_short(rows, now->rate_rows));
+    if (now->making_schema)
+        ph_buf_addf(&line, "%s passed", ph_num_show_duration(passed, now->seconds));
+    else
+        ph_buf_addf(&line, "%s passed, snapshot held %s%s, %s rows/s",
+                    ph_num_show_duration(passed, now->seconds),
+                    ph_num_show_duration(held, now->snapshot_held_s),
+                    now->snapshot_released ? " and let go" : "",
+                    ph_num_show_short(rows, now->rate_rows));
     if (now->spilled_bytes)
         ph_buf_addf(&line, ", %s into files",
                     ph_num_show_bytes(passed, (double)now->spilled_bytes));
@@ -271,6 +296,10 @@ void ph_block_line(struct ph_buf *out, const struct ph_progress *now)
 {
     char rows[PH_NUM_TEXT], bytes[PH_NUM_TEXT], rate[PH_NUM_TEXT], eta[PH_NUM_TEXT], r[PH_NUM_TEXT];
     double share = share_of_all(now);
+    if (now->making_schema) {
+        add_schema(out, now);
+        return;
+    }
     ph_buf_addf(out, "%s, %d %%: %s rows, %s; %s rows/s, %s/s", now->phase ? now->phase : "working",
                 percent(share, share >= 1), ph_num_show_count(rows, now->rows),
                 ph_num_show_bytes(bytes, (double)now->bytes), ph_num_show_short(r, now->rate_rows),

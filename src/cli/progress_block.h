@@ -12,6 +12,7 @@ struct ph_track {
     int64_t weight;
     double rate;     /* bytes per second, smoothed */
     double pace;     /* weight per second, smoothed */
+    double seen;     /* of the time that they smooth over, from 0 to 1 */
     double moved_at; /* when its bytes last grew */
 };
 

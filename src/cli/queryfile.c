@@ -82,7 +82,10 @@ bool ph_queryfile_read(struct ph_arena *arena, const char *path, struct ph_query
                        struct ph_err *err)
 {
     struct ph_node *root = NULL;
-    if (!ph_yaml_read(arena, path, &root, err))
+    const struct ph_yaml_file file = {.what = "queries file",
+                                      .hint = "it is YAML: queries: [{name: ..., sql: ...}]",
+                                      .path = path};
+    if (!ph_yaml_read(arena, &file, &root, err))
         return false;
     if (root->kind == PH_NODE_MAP && root->n == 1 && !strcmp(root->first->key, "queries"))
         root = root->first;

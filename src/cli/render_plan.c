@@ -162,11 +162,12 @@ static int shards_of(const struct ph_plan *plan)
 static void add_forecast(struct ph_buf *out, const struct ph_plan *plan)
 {
     char rows[PH_NUM_TEXT], bytes[PH_NUM_TEXT], size[PH_NUM_TEXT], time[PH_NUM_TEXT];
-    ph_buf_addf(out, "\nforecast: about %s rows and %s, in %d shards of up to %s, by %d worker%s\n",
+    ph_buf_addf(out,
+                "\nforecast: about %s rows and %s, in %d shard%s of up to %s, by %d worker%s\n",
                 ph_num_show_count(rows, (uint64_t)rows_of(plan)),
                 ph_num_show_bytes(bytes, (double)plan->bytes), shards_of(plan),
-                ph_num_show_bytes(size, (double)plan->shard_size), plan->jobs,
-                plan->jobs == 1 ? "" : "s");
+                shards_of(plan) == 1 ? "" : "s", ph_num_show_bytes(size, (double)plan->shard_size),
+                plan->jobs, plan->jobs == 1 ? "" : "s");
     if (plan->bytes > 0)
         ph_buf_addf(out,
                     "          at 100 MiB/s, an assumption and nothing measured, that takes %s\n",

@@ -63,6 +63,8 @@ static void add_curve(struct ph_buf *out, const struct ph_tune_setting *s,
     int places[PH_TUNE_POINTS];
     double most = fastest(s);
     char speed[PH_NUM_TEXT];
+    if (most <= 0)
+        return;
     order(s, places);
     ph_buf_addf(out, "\n%s\n", s->name);
     for (int i = 0; i < s->n_points; i++) {

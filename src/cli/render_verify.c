@@ -143,6 +143,12 @@ static void add_sums(struct ph_buf *out, const struct ph_verify_sums *sums)
     }
 }
 
+/* A table that differs has no proof; receipts then say why it is none. */
+static const char *proof_of(const struct ph_verify_table *t)
+{
+    return t->equal || t->level == PH_VERIFY_RECEIPT ? t->proof : NULL;
+}
+
 static void table_row(struct ph_grid *grid, const struct ph_verify_table *t)
 {
     char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
@@ -155,7 +161,7 @@ static void table_row(struct ph_grid *grid, const struct ph_verify_table *t)
     ph_grid_cell(grid, "%s", ph_verify_level_name(t->level));
     ph_grid_cell(grid, "%.0f %%", t->coverage * 100);
     ph_grid_cell(grid, "%s", t->equal ? "equal" : "DIFFERENT");
-    ph_grid_cell(grid, "%s%s", t->equal && t->proof ? t->proof : "",
+    ph_grid_cell(grid, "%s%s", proof_of(t) ? proof_of(t) : "",
                  t->extra_ignored ? "; rows of the target's own do not count" : "");
 }
 
@@ -262,7 +268,7 @@ static json_t *table_json(const struct ph_verify_table *t)
     json_object_set_new(o, "equal", json_boolean(t->equal));
     json_object_set_new(o, "level", json_string(ph_verify_level_name(t->level)));
     json_object_set_new(o, "why", ph_json_text(t->why));
-    json_object_set_new(o, "proof", ph_json_text(t->proof));
+    json_object_set_new(o, "proof", ph_json_text(proof_of(t)));
     json_object_set_new(o, "coverage", json_real(t->coverage * 100));
     json_object_set_new(o, "source_rows", count_json(t->source_rows));
     json_object_set_new(o, "target_rows", count_json(t->target_rows));

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/near.h"
 #include "cli/names.h"
 #include "cli/opts.h"
 #include "haul/control.h"
@@ -58,8 +59,11 @@ static bool check_archive(const struct ph_settings *s, struct ph_err *err)
                    : verb == 2 ? "archive cat wants a directory and a table"
                                : "archive %s wants a directory",
                    verb < 3 ? verbs[verb] : "");
-        return ph_err_hint(err, "pghaul archive ls DIR, pghaul archive verify DIR, pghaul archive"
-                                " cat DIR TABLE");
+        const char *near =
+            verb == 3 && s->operands.n ? ph_near(s->operands.item[0], verbs, 3) : NULL;
+        return near ? ph_err_hint(err, "did you mean pghaul archive %s?", near)
+                    : ph_err_hint(err, "pghaul archive ls DIR, pghaul archive verify DIR, "
+                                       "pghaul archive cat DIR TABLE");
     }
     if (s->json && verb == 2)
         return ph_err_set(err, PH_WRONG, "archive cat and --json both want standard output");
@@ -135,6 +139,10 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
     if (hauls && !s->source) {
         ph_err_set(err, PH_WRONG, "no source is given");
         return ph_err_hint(err, "name it with -s DSN, PGHAUL_SOURCE or source: in the job file");
+    }
+    if (command & PH_CMD_TUNE && s->tables.n + s->n_requests == 0) {
+        ph_err_set(err, PH_WRONG, "tune measures one table, and none is named");
+        return ph_err_hint(err, "name a big one with -t");
     }
     if (command & PH_CMD_VERIFY && s->repair && s->level == 1 + PH_VERIFY_RECEIPT)
         return ph_err_set(err, PH_WRONG, "--repair needs a level that compares rows");

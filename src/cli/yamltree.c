@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <yaml.h>
@@ -159,13 +158,13 @@ static bool take_document(struct reader *r, struct ph_node **root, struct ph_err
     if (!advance(r, err) || !advance(r, err)) /* stream, document */
         return false;
     if (r->event.type == YAML_STREAM_END_EVENT)
-        return wrong_at(r, 1, 1, "the job file is empty", err);
+        return wrong_at(r, 1, 1, "the file is empty", err);
     if (!advance(r, err) || !take_node(r, root, 0, err))
         return false;
     if (!advance(r, err) || !advance(r, err)) /* end of the document, what follows */
         return false;
     if (r->event.type != YAML_STREAM_END_EVENT)
-        return wrong_here(r, "a second document: a job file has one", err);
+        return wrong_here(r, "a second document: the file is to have one", err);
     return true;
 }
 
@@ -210,37 +209,41 @@ bool ph_yaml_parse(struct ph_arena *arena, const char *name, const char *text, s
  * ---------------------------------------------------------------------------------------------------------
  */
 
-static bool slurp(int fd, const char *path, struct ph_buf *out, struct ph_err *err)
+static bool cannot(const char *verb, const struct ph_yaml_file *file, struct ph_err *err)
+{
+    ph_err_set(err, PH_WRONG, "cannot %s %s \"%s\": %s", verb, file->what, file->path,
+               strerror(errno));
+    return ph_err_hint(err, "%s", file->hint);
+}
+
+static bool slurp(int fd, const struct ph_yaml_file *file, struct ph_buf *out, struct ph_err *err)
 {
     static char chunk[65536];
-    struct stat st;
-    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
-        return ph_err_set(err, PH_WRONG, "job file \"%s\" is a directory", path);
     for (;;) {
         ssize_t n = read(fd, chunk, sizeof chunk);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return ph_err_set(err, PH_WRONG, "cannot read job file \"%s\": %s", path,
-                              strerror(errno));
+        if (n < 0) /* a directory, for one */
+            return cannot("read", file, err);
         if (n == 0)
             return true;
         ph_buf_addn(out, chunk, (size_t)n);
         if (out->len > MAX_BYTES)
-            return ph_err_set(err, PH_WRONG, "job file \"%s\" is larger than 16 MiB", path);
+            return ph_err_set(err, PH_WRONG, "%s \"%s\" is larger than 16 MiB", file->what,
+                              file->path);
     }
 }
 
-bool ph_yaml_read(struct ph_arena *arena, const char *path, struct ph_node **root,
+bool ph_yaml_read(struct ph_arena *arena, const struct ph_yaml_file *file, struct ph_node **root,
                   struct ph_err *err)
 {
-    bool is_stdin = !strcmp(path, "-");
-    const char *name = is_stdin ? "standard input" : path;
-    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    bool is_stdin = !strcmp(file->path, "-");
+    const char *name = is_stdin ? "standard input" : file->path;
+    int fd = is_stdin ? STDIN_FILENO : open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
-        return ph_err_set(err, PH_WRONG, "cannot open job file \"%s\": %s", path, strerror(errno));
+        return cannot("open", file, err);
     struct ph_buf text = {0};
-    bool ok = slurp(fd, name, &text, err);
+    bool ok = slurp(fd, file, &text, err);
     if (!is_stdin)
         close(fd);
     ok = ok && ph_yaml_parse(arena, name, ph_buf_text(&text), text.len, root, err);

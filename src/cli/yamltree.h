@@ -21,9 +21,15 @@ struct ph_node {
     int n;                        /* children */
 };
 
-/* Reads a file of at most 16 MiB ("-": standard input). PH_WRONG, the text beginning with
- * file:line:column where a place is known. */
-bool ph_yaml_read(struct ph_arena *arena, const char *path, struct ph_node **root,
+/* What a file is to be, for errors: "job file", and where one is to be had when it cannot be read. */
+struct ph_yaml_file {
+    const char *what, *hint;
+    const char *path; /* "-": standard input */
+};
+
+/* Reads a file of at most 16 MiB. PH_WRONG, the text beginning with file:line:column where a place
+ * is known. */
+bool ph_yaml_read(struct ph_arena *arena, const struct ph_yaml_file *file, struct ph_node **root,
                   struct ph_err *err);
 
 /* The same from memory; `name` stands for the file's. */

@@ -77,7 +77,7 @@ static bool plan_first(struct ph_run *run, struct ph_create_look *look, struct p
     spec->to_be_made = true;
     if (!spec->archive) {
         spec->route = PH_ROUTE_EXTRACT;
-        spec->archive_shown = ph_dsn_shown(run->opts->target);
+        spec->archive_shown = ph_conn_shown(run->target);
     }
     if (!ph_plan_make(&look->plan, spec, run->source, run->target, err))
         return false;
@@ -178,8 +178,12 @@ void ph_create_count(struct ph_run *run, struct ph_create_look *look)
 bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
 {
     *look = (struct ph_create_look){0};
-    if (!plan_first(run, look, err) || !have_dump(run, look, err) ||
-        !ph_create_list(run, look, err))
+    if (!plan_first(run, look, err))
+        return false;
+    look->counts = "{}";
+    if (!have_dump(run, look, err)) /* rights are told better by the plan than by pg_dump */
+        return look->plan->n_obstacles > 0 && err->code != PH_INTERRUPTED;
+    if (!ph_create_list(run, look, err))
         return false;
     bool *skip = ph_arena_calloc(run->arena, (size_t)look->pre.n + 1, sizeof *skip);
     if (!ph_create_check(run, look, skip, err))
@@ -194,4 +198,66 @@ void ph_create_look_fini(struct ph_create_look *look)
 {
     ph_plan_free(look->plan);
     ph_buf_fini(&look->dump);
+}
+
+/* Cutting it. */
+
+enum { CHUNK = 500, LEAST_CHUNK = 20 };
+
+/* Which relations need which others: they themselves, their rows' types, defaults and checks. Foreign keys come
+ * after the rows. */
+static bool ask_needs(struct ph_run *run, struct ph_rows **rows, struct ph_err *err)
+{
+    const struct ph_witness source = ph_run_witness(run);
+    return ph_witness_catalog(
+        &source, "needs",
+        "WITH part(catalog, oid, relation) AS (SELECT 1259, oid, oid FROM pg_class"
+        " UNION ALL SELECT 2604, oid, adrelid FROM pg_attrdef"
+        " UNION ALL SELECT 2606, oid, conrelid FROM pg_constraint WHERE contype = 'c'"
+        " UNION ALL SELECT 1247, oid, typrelid FROM pg_type WHERE typrelid <> 0"
+        " UNION ALL SELECT 1247, typarray, typrelid FROM pg_type"
+        " WHERE typrelid <> 0 AND typarray <> 0)"
+        " SELECT DISTINCT a.relation, b.relation, c.relispartition AND c.oid = d.objid"
+        " AND d.classid = 1259 AND d.refclassid = 1259 FROM pg_depend d"
+        " JOIN part a ON a.catalog = d.classid AND a.oid = d.objid"
+        " JOIN part b ON b.catalog = d.refclassid AND b.oid = d.refobjid"
+        " JOIN pg_class c ON c.oid = a.relation AND c.relkind IN ('r', 'p', 'S')"
+        " WHERE a.relation <> b.relation",
+        rows, err);
+}
+
+bool ph_create_ask_needs(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    bool ok = ask_needs(run, &rows, err);
+    ph_rows_free(rows);
+    return ok;
+}
+
+static bool read_needs(struct ph_run *run, struct ph_wave_need **needs, int *n, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    if (!ask_needs(run, &rows, err))
+        return false;
+    *n = ph_rows_count(rows);
+    *needs = ph_arena_calloc(run->arena, (size_t)*n + 1, sizeof **needs);
+    for (int i = 0; i < *n; i++)
+        (*needs)[i] = (struct ph_wave_need){.relation = (uint32_t)ph_rows_uint(rows, i, 0),
+                                            .needs = (uint32_t)ph_rows_uint(rows, i, 1),
+                                            .partition = ph_rows_bool(rows, i, 2)};
+    ph_rows_free(rows);
+    return true;
+}
+
+/* What is made at one time holds no more locks than one chunk alone may. */
+bool ph_create_cut(struct ph_run *run, struct ph_create_look *look, struct ph_waves *out,
+                   struct ph_err *err)
+{
+    struct ph_wave_need *needs;
+    int n, beside = CHUNK / ph_create_makers(run, look);
+    if (!read_needs(run, &needs, &n, err))
+        return false;
+    ph_waves_cut(out, run->arena, &look->pre, needs, n, CHUNK,
+                 beside > LEAST_CHUNK ? beside : LEAST_CHUNK);
+    return true;
 }

@@ -138,7 +138,8 @@ struct ph_crew {
     struct ph_flow to_target, to_files;
     struct ph_sight *sight;       /* what is remembered of all this */
     _Atomic uint64_t released_ns; /* when the snapshot was let go; 0: it is held */
-    pthread_mutex_t lock;         /* of fatal */
+    pthread_cond_t bell;          /* somebody has done his work, or should */
+    pthread_mutex_t lock;         /* of fatal and the bell */
     bool has_fatal;
     struct ph_err fatal; /* why everything stops */
 };
@@ -152,6 +153,11 @@ bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err
 
 /* One worker more, while a phase runs; the pulse's. False: there cannot be one. */
 bool ph_crew_hire(struct ph_crew *crew);
+
+/* Sleeps until somebody rings, or for 10 ms. Who looks around so often need not be told of everything; but what the end of a job
+ * waits for is rung. Any thread. */
+void ph_crew_nap(struct ph_crew *crew);
+void ph_crew_ring(struct ph_crew *crew);
 
 /* Waits for all of them. */
 void ph_crew_join(struct ph_crew *crew);

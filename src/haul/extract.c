@@ -141,7 +141,7 @@ static void note_snapshot(struct extract *x, const struct ph_snapshot *taken)
         .pg_snapshot = ph_arena_strdup(arena, taken->pg_snapshot),
         .lsn = ph_arena_strdup(arena, taken->lsn),
         .taken_at = now_text(arena),
-        .oldest = taken->xmin,
+        .oldest = taken->oldest,
     };
     x->taken_s = ph_clock_s();
     x->archive->snapshots = s;

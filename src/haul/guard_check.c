@@ -200,12 +200,21 @@ static bool judge_value(struct ph_guard *g, const struct ph_rows *rows)
                        l->max_checkpoints);
         break;
     }
-    default: /* a query of the user's: true, or not */
-        g->hard = (struct ph_judge_hard){.below_since_s = -1};
-        ph_guard_judge(g, ph_rows_count(rows) > 0 && ph_rows_bool(rows, 0, 0), 0.5,
-                       "--pause-query is true on the %s", side_of(g));
+    default:
         break;
     }
+    return true;
+}
+
+/* A query of the user's: true, or not. No row and null are not; a number is no answer, or a 1 that
+ * was meant to pause would not. */
+static bool judge_query(struct ph_guard *g, const struct ph_rows *rows, struct ph_err *err)
+{
+    const char *answer = ph_rows_count(rows) > 0 ? ph_rows_get(rows, 0, 0) : NULL;
+    if (answer && strcmp(answer, "t") != 0 && strcmp(answer, "f") != 0)
+        return ph_err_set(err, PH_FAILED, "--pause-query answers neither true nor false");
+    g->hard = (struct ph_judge_hard){.below_since_s = -1};
+    ph_guard_judge(g, answer && *answer == 't', 0.5, "--pause-query is true on the %s", side_of(g));
     return true;
 }
 
@@ -282,6 +291,7 @@ bool ph_guard_ask(struct ph_guard *g, struct ph_err *err)
     bool ok = kind == PH_HOLD_LAG      ? judge_lag(g, rows, err)
               : kind == PH_HOLD_FREE   ? judge_free(g, rows)
               : kind == PH_HOLD_CANARY ? judge_canary(g, ph_clock_s() - before)
+              : kind == PH_HOLD_QUERY  ? judge_query(g, rows, err)
                                        : judge_value(g, rows);
     ph_rows_free(rows);
     return ok;

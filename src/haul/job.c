@@ -64,8 +64,11 @@ bool ph_run_plan(struct ph_run *run, struct ph_err *err)
 {
     const struct ph_job_spec *spec = run->opts->spec;
     bool creates = spec->create && spec->route != PH_ROUTE_EXTRACT;
-    return (!creates || !spec->archive || ph_create_open(run, err)) && connect_both(run, err) &&
-           (!creates || ph_create_schema(run, err)) &&
+    if ((creates && spec->archive && !ph_create_open(run, err)) || !connect_both(run, err))
+        return false;
+    if (run->target && !creates) /* which needs the ledger before */
+        ph_run_install_ahead(run);
+    return (!creates || ph_create_schema(run, err)) &&
            ((ph_plan_make(&run->plan, spec, run->source, run->target, err) &&
              (!spec->archive || ph_plan_adopt_shards(run->plan, spec->archive, err))) ||
             ph_run_unchanged(err));
@@ -153,8 +156,9 @@ static bool work(struct ph_run *run, struct ph_err *err)
     if (ok && (!ph_run_is_whole(run) || run->counts.planned > 0)) {
         ph_run_begin_control(run);
         ph_run_remember_facts(run);
-        ph_sight_event(&run->crew, PH_LOG_INFO, "started", 0, 0, "job %s: %d workers",
-                       run->result->job, run->result->workers);
+        ph_sight_event(&run->crew, PH_LOG_INFO, "started", 0, 0, "job %s: %d worker%s",
+                       run->result->job, run->result->workers,
+                       run->result->workers == 1 ? "" : "s");
         ok = ph_run_phases(run, err);
     } else if (ok) {
         ok = ph_run_brief(run, err);

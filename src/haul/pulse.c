@@ -14,7 +14,6 @@
  * roster, provided that no other mover works on the job.
  */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "haul/climb.h"
@@ -322,7 +321,7 @@ void *ph_pulse_main(void *arg)
         feel(&p);
         ph_sight_look(p.crew, false);
         ph_sight_ask(p.crew, *p.crew->control);
-        usleep(10000); /* short: the source pays for a late release, and the end waits for us */
+        ph_crew_nap(p.crew); /* short: the source pays for a late release */
     }
     return NULL;
 }

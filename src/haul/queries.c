@@ -158,19 +158,28 @@ static bool ask_all(const struct ph_queries_opts *o, struct ph_arena *arena,
     return ok;
 }
 
+/* What could not be asked is no difference; where there is one, that is the news. */
 static bool say_differs(const struct ph_queries_opts *o, const struct ph_queries_result *r,
                         struct ph_err *err)
 {
-    int differing = 0, first = -1;
-    for (int i = 0; i < o->n; i++)
-        if (r->verdicts[i].differing + r->verdicts[i].failed > 0) {
-            first = first < 0 ? i : first;
-            differing++;
-        }
-    if (first < 0)
-        return ph_err_set(err, PH_DIFFERS, "the servers could not be asked in every round");
-    return ph_err_set(err, PH_DIFFERS, "%d of %d queries differ, %s among them", differing, o->n,
-                      o->queries[first].name);
+    int differing = 0, failed = 0, first = 0, unanswered = 0;
+    for (int i = o->n - 1; i >= 0; i--) {
+        const struct ph_query_verdict *v = &r->verdicts[i];
+        differing += v->differing > 0;
+        failed += v->failed > 0;
+        first = v->differing > 0 ? i : first;
+        unanswered = v->failed > 0 ? i : unanswered;
+    }
+    if (differing)
+        return ph_err_set(err, PH_DIFFERS, "%d of %d queries differ, %s among them", differing,
+                          o->n, o->queries[first].name);
+    if (!failed)
+        return ph_err_set(err, PH_FAILED, "the servers could not be asked in every round");
+    const char *error = r->verdicts[unanswered].error;
+    ph_err_set(err, PH_FAILED, "%d of %d queries could not be answered, %s among them%s%s", failed,
+               o->n, o->queries[unanswered].name, error ? ": " : "", error ? error : "");
+    return ph_err_hint(err, "both servers have to answer each within --statement-timeout; it may "
+                            "only read, and is one statement");
 }
 
 bool ph_queries_run(const struct ph_queries_opts *opts, struct ph_arena *arena,

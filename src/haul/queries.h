@@ -50,7 +50,7 @@ struct ph_queries_result {
     int rounds;
 };
 
-/* PH_DIFFERS when an answer differed in any round, or was none. Connections are made anew for every
+/* PH_DIFFERS when an answer differed in any round; else PH_FAILED when there was none. Connections are made anew for every
  * round: one that cannot be made fails a single round's run, and only that round of many. */
 bool ph_queries_run(const struct ph_queries_opts *opts, struct ph_arena *arena,
                     struct ph_queries_result *result, struct ph_err *err);

@@ -2,7 +2,8 @@
  *
  *     begin.c    find or make the job, take hold of it     recover.c  when the snapshot is gone
  *     phases.c   the crew at work                          finish.c   the end, and the result
- *     steps.c    what is to be done besides rows   remember.c what report will tell of it
+ *     steps.c    what is to be done besides rows           sequences.c  where they stand
+ *     remember.c what report will tell of it               install.c    the ledger is made meanwhile
  */
 #ifndef PH_HAUL_RUN_H
 #define PH_HAUL_RUN_H
@@ -22,6 +23,7 @@ struct ph_run {
     struct ph_arena *arena; /* the result's */
     struct ph_plan *plan;
     struct ph_conn *source, *target; /* control connections */
+    struct ph_conn *installer;       /* makes the ledger meanwhile, see install.c; or NULL */
     char encoding[64];
     char tag[9]; /* 8 hexadecimal digits of the job */
     char host[256];
@@ -68,8 +70,10 @@ void ph_run_fini(struct ph_run *run);
 /* 128 random bits, hexadecimal: what the files of a round, or of an archive, have in common. */
 const char *ph_run_new_set(struct ph_run *run);
 
-/* Opens (or opens again) a control connection. */
+/* Opens (or opens again) a control connection; or one like it, of the caller's. */
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err);
+bool ph_run_open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,
+                         struct ph_conn **conn, struct ph_err *err);
 
 /* Makes sure that a control connection really works, waiting for a lost server until --max-outage: it
  * may have died unnoticed while the crew was at work. It cannot be interrupted afterwards, since it
@@ -78,6 +82,11 @@ bool ph_run_reach(struct ph_run *run, bool source, struct ph_err *err);
 
 /* Starts a keeper for the job's tables, see pg/snapshot.h. */
 bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struct ph_err *err);
+
+/* Waits until a crash of the source could not take back what the snapshot shows: commits that do not wait for a
+ * flush (synchronous_commit = off) are visible before it. Rows of theirs that had landed would look unchanged after
+ * the crash. Three rounds of the WAL writer at most; mostly it is flushed already. */
+bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, struct ph_err *err);
 
 /* Turns an error that came before anything was changed into PH_WRONG. Returns false. */
 bool ph_run_unchanged(struct ph_err *err);
@@ -114,6 +123,12 @@ void ph_run_name(struct ph_run *run);
 /* run.c: who speaks for the source's catalog. */
 struct ph_witness ph_run_witness(const struct ph_run *run);
 
+/* install.c: has the ledger made, where there is none, while the caller plans. begin_writing begins the transaction
+ * that writes the job down (on the connection that made the ledger: run->target is another one then); drop changes nothing. */
+void ph_run_install_ahead(struct ph_run *run);
+bool ph_run_begin_writing(struct ph_run *run, struct ph_err *err);
+void ph_run_install_drop(struct ph_run *run);
+
 /* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
 
@@ -123,8 +138,12 @@ bool ph_run_same_relations(struct ph_run *run, struct ph_err *err);
 /* begin.c: what stands in the plan's way is an error. */
 bool ph_run_refuse(const struct ph_run *run, const struct ph_plan *plan, struct ph_err *err);
 
-/* begin.c: what stands in the way is an error, and so is too little memory; warnings are logged. */
+/* begin.c: what stands in the way is an error, and so is too little memory or too few
+ * descriptors; warnings are logged. */
 bool ph_run_may_begin(struct ph_run *run, struct ph_err *err);
+
+/* descriptors.c: raises the soft limit where it must; PH_WRONG when there are too few. */
+bool ph_run_check_descriptors(const struct ph_run *run, struct ph_err *err);
 
 /* begin.c: so many workers --memory has room for. */
 int ph_run_most_workers(const struct ph_run *run);
@@ -182,6 +201,9 @@ void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why);
 /* recover.c: the snapshot is gone. Does what can be done so that the job may go on under a new one,
  * or says why it cannot. Afterwards run->snapshot is the new one. The process must have one thread. */
 bool ph_run_recover(struct ph_run *run, struct ph_err *err);
+
+/* sequences.c: sets those of the job's columns, and with --create all that were made. Waits for both servers. */
+bool ph_run_set_sequences(struct ph_run *run, struct ph_err *err);
 
 /* finish.c: sequences, the mark, the barrier; parked shards are no error yet. */
 bool ph_run_finish(struct ph_run *run, struct ph_err *err);

@@ -68,10 +68,10 @@ static bool look(struct ph_tune *t, struct ph_err *err)
         err->code = err->code == PH_FAILED || err->code == PH_CONNECTION ? PH_WRONG : err->code;
         return false;
     }
-    if (t->plan->n_obstacles > 0)
-        return refuse(t->plan, err);
     if (!one_table(t, err))
         return false;
+    if (t->plan->n_obstacles > 0)
+        return refuse(t->plan, err);
     t->result->source = ph_arena_strdup(
         t->arena, ph_plan_name(t->plan, t->table->source_schema, t->table->source_name));
     t->result->target = ph_arena_strdup(

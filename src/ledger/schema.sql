@@ -45,7 +45,7 @@ CREATE TABLE pghaul.snapshot (
     no             int NOT NULL,
     id             text NOT NULL, -- as exported
     pg_snapshot    text NOT NULL, -- as txid_current_snapshot() showed it
-    oldest         bigint NOT NULL, -- its txid_snapshot_xmin(): nothing older was in progress
+    oldest         bigint NOT NULL, -- xid: nothing older was in progress in the source's database
     lsn            text NOT NULL,
     taken_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     released_at    timestamptz,
@@ -152,8 +152,8 @@ CREATE TABLE pghaul.shard (
     slot       int,
     claimed_at timestamptz,
     not_before timestamptz, -- back-off after a failure
-    redo_xid   bigint,      -- it landed under a snapshot that is lost, and the source has changed since: the rows of
-    redo_rows  bigint,      -- this transaction, so many, are replaced in the transaction that lands it again
+    redo_xid   bigint,      -- large objects that landed under a snapshot that is lost: those of this transaction, in so
+    redo_rows  bigint,      -- many pieces, are replaced in the transaction that lands them again
     PRIMARY KEY (job, id),
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
 ) WITH (fillfactor = 50);
@@ -246,7 +246,7 @@ CREATE INDEX step_free ON pghaul.step (job, weight DESC, id) WHERE state = 'plan
 CREATE INDEX step_in_hand ON pghaul.step (job, mover, slot) WHERE state = 'planned' AND mover IS NOT NULL;
 
 -- What --create has made in this database, or is making: restored from the dump in chunks, each in one transaction with its
--- mark here. Without a job until that is written down; then it goes when the job does.
+-- mark here; several at once, those of one wave. Without a job until that is written down; then it goes when the job does.
 CREATE TABLE pghaul.creation (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job         bigint REFERENCES pghaul.job ON DELETE CASCADE,
@@ -254,7 +254,8 @@ CREATE TABLE pghaul.creation (
     major       int NOT NULL,         -- version of the pg_dump
     dump        bytea NOT NULL,       -- so that any host can go on
     chunks      text[] NOT NULL,      -- lists for pg_restore -L
-    chunks_done int NOT NULL DEFAULT 0,
+    waves       int[] NOT NULL,       -- of each chunk: it is made when all of lower waves are
+    done        int[] NOT NULL DEFAULT '{}', -- chunks that are made, from 1
     rest        text NOT NULL,        -- likewise, for after the rows; steps by now, when there is a job
     counts      text NOT NULL,        -- JSON: what is made, by kind
     state       text NOT NULL DEFAULT 'making' CHECK (state IN ('making', 'made')),

@@ -110,7 +110,7 @@ static bool read_server(struct ph_catalog *catalog, struct ph_err *err)
         return false;
     struct ph_arena *arena = catalog->arena;
     int c = 0;
-    catalog->server.shown = ph_arena_strdup(arena, ph_dsn_shown(catalog->conn->dsn));
+    catalog->server.shown = ph_arena_strdup(arena, ph_conn_shown(catalog->conn));
     catalog->server.version = ph_conn_server_version(catalog->conn);
     catalog->server.encoding = ph_arena_strdup(arena, ph_conn_server_encoding(catalog->conn));
     catalog->server.database = ph_arena_strdup(arena, ph_rows_text(rows, 0, c++));

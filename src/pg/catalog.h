@@ -143,7 +143,7 @@ const struct ph_column *ph_relation_column_number(const struct ph_relation *rela
 /* The server. */
 
 struct ph_server {
-    const char *shown; /* ph_dsn_shown() */
+    const char *shown; /* ph_conn_shown() */
     int version;       /* 150018 */
     const char *encoding;
     const char *database, *role;
@@ -208,7 +208,7 @@ uint32_t ph_catalog_parent(const struct ph_catalog *catalog, uint32_t oid);
 
 /* What is looked at beyond what both sides need: how big tables are (a look at files, the dearest
  * of all), or what happens to rows that come in (triggers, foreign keys, sequences). */
-enum { PH_DETAIL_SIZES = 1, PH_DETAIL_EFFECTS = 2 };
+enum { PH_DETAIL_SIZES = 1, PH_DETAIL_EFFECTS = 2, PH_DETAIL_SEQUENCES = 4 };
 
 /* Fills the details of n relations. */
 bool ph_catalog_detail(struct ph_catalog *catalog, const uint32_t *oids, int n, int what,

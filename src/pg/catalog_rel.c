@@ -350,8 +350,9 @@ bool ph_catalog_detail(struct ph_catalog *catalog, const uint32_t *oids, int n, 
     bool ok = read_facts(catalog, oids, n, what, err) && read_columns(catalog, oids, n, err) &&
               read_column_grants(catalog, oids, n, err) && read_indexes(catalog, oids, n, err);
     if (ok && what & PH_DETAIL_EFFECTS)
-        ok = read_triggers(catalog, oids, n, err) && read_foreign_keys(catalog, oids, n, err) &&
-             read_sequences(catalog, oids, n, err);
+        ok = read_triggers(catalog, oids, n, err) && read_foreign_keys(catalog, oids, n, err);
+    if (ok && what & (PH_DETAIL_EFFECTS | PH_DETAIL_SEQUENCES))
+        ok = read_sequences(catalog, oids, n, err);
     return ok;
 }
 

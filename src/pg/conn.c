@@ -81,7 +81,7 @@ static bool connect_failed(struct ph_conn *conn, const struct params *p, struct 
     ph_err_set(err, PH_CONNECTION, "cannot connect to the %s (%s): %s", conn->side,
                conn->dsn->shown, reason);
     err->transient = starting;
-    if (!conn->dsn->has_password && PQconnectionNeedsPassword(conn->pg))
+    if (!ph_dsn_get(conn->dsn, "password") && PQconnectionNeedsPassword(conn->pg))
         ph_err_hint(err, "give the password by ~/.pgpass, PGPASSWORD or a service file");
     else
         ph_err_hint(err, "check with: psql, the same connection string and the same user");
@@ -205,6 +205,15 @@ static void describe_transport(struct ph_conn *conn)
         snprintf(conn->transport, sizeof conn->transport, "TCP without TLS");
 }
 
+/* Which server, database and role a service has led to. */
+static void describe_service(struct ph_conn *conn)
+{
+    const char *service = ph_dsn_get(conn->dsn, "service");
+    PQconninfoOption *all = service ? PQconninfo(conn->pg) : NULL;
+    conn->shown = all ? ph_dsn_show(all, service) : NULL;
+    PQconninfoFree(all);
+}
+
 static void ignore_notice(void *arg, const PGresult *result)
 {
     (void)arg;
@@ -232,6 +241,7 @@ bool ph_conn_open(struct ph_conn **out, const struct ph_conn_opts *opts, struct 
         PQsetNoticeReceiver(conn->pg, ignore_notice, NULL);
         PQsetnonblocking(conn->pg, 1);
         describe_transport(conn);
+        describe_service(conn);
         ok = set_up(conn, opts, err);
     }
     if (!ok) {
@@ -249,6 +259,7 @@ void ph_conn_close(struct ph_conn *conn)
         return;
     if (conn->pg)
         PQfinish(conn->pg);
+    free(conn->shown);
     free(conn);
 }
 
@@ -266,6 +277,11 @@ int ph_conn_server_version(const struct ph_conn *conn)
 int ph_conn_backend_pid(const struct ph_conn *conn)
 {
     return PQbackendPID(conn->pg);
+}
+
+const char *ph_conn_shown(const struct ph_conn *conn)
+{
+    return conn->shown ? conn->shown : conn->dsn->shown;
 }
 
 const char *ph_conn_side(const struct ph_conn *conn)

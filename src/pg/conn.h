@@ -65,6 +65,8 @@ void ph_conn_set_interrupt(struct ph_conn *conn, struct ph_interrupt *interrupt,
 /* Facts of the session. */
 int ph_conn_server_version(const struct ph_conn *conn); /* 150018 */
 int ph_conn_backend_pid(const struct ph_conn *conn);
+/* ph_dsn_shown(), with what a service file had to say. */
+const char *ph_conn_shown(const struct ph_conn *conn);
 const char *ph_conn_side(const struct ph_conn *conn);            /* "source" or "target" */
 const char *ph_conn_server_encoding(const struct ph_conn *conn); /* "UTF8" */
 const char *ph_conn_client_encoding(const struct ph_conn *conn); /* that the session speaks */

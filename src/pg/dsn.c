@@ -15,24 +15,34 @@ static const char *value_of(const PQconninfoOption *options, const char *keyword
 
 /* The text for people. Host and user come from the string itself, which may be a mistyped URI with
  * half a password in its host; that case is refused before (see cli), the rest is safe to show. */
-static char *show(const PQconninfoOption *options)
+char *ph_dsn_show(const PQconninfoOption *options, const char *service)
 {
     struct ph_buf buf = {0};
     const char *db = value_of(options, "dbname");
     const char *host = value_of(options, "host");
     const char *port = value_of(options, "port");
     const char *user = value_of(options, "user");
-    const char *service = value_of(options, "service");
-    ph_buf_addf(&buf, "%s", db ? db : user ? user : "?");
+    const char *name = db ? db : service ? NULL : user ? user : "?";
+    if (name)
+        ph_buf_add(&buf, name);
     if (host)
-        ph_buf_addf(&buf, " at %s", host);
+        ph_buf_addf(&buf, "%sat %s", buf.len ? " " : "", host);
     if (port && strcmp(port, DEF_PGPORT_TEXT) != 0)
-        ph_buf_addf(&buf, ":%s", port);
+        ph_buf_addf(&buf, "%s%s", host ? ":" : buf.len ? " port " : "port ", port);
     if (user)
-        ph_buf_addf(&buf, " as %s", user);
+        ph_buf_addf(&buf, "%sas %s", buf.len ? " " : "", user);
     if (service)
-        ph_buf_addf(&buf, " (service %s)", service);
+        ph_buf_addf(&buf, buf.len ? " (service %s)" : "service %s", service);
     return buf.data;
+}
+
+/* A password, or that of a key file. */
+static bool has_secret(const PQconninfoOption *options)
+{
+    for (const PQconninfoOption *o = options; o && o->keyword; o++)
+        if (*o->dispchar == '*' && o->val && *o->val)
+            return true;
+    return false;
 }
 
 static PQconninfoOption *with_defaults(const PQconninfoOption *given)
@@ -84,8 +94,9 @@ bool ph_dsn_parse(struct ph_dsn **out, const char *side, const char *text, struc
     }
     dsn->side = strdup(side);
     dsn->given = given;
-    dsn->shown = show(all);
-    dsn->has_password = value_of(given, "password") != NULL;
+    /* what a service file says is known when a connection has read it, and defaults are no guess */
+    dsn->shown = ph_dsn_show(value_of(given, "service") ? given : all, value_of(all, "service"));
+    dsn->has_password = has_secret(given);
     dsn->gss_given = value_of(all, "gssencmode") && value_of(given, "gssencmode");
     PQconninfoFree(all);
     *out = dsn;

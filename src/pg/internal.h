@@ -16,8 +16,12 @@ struct ph_dsn {
     bool gss_given;
 };
 
+/* For people: the database, where, as whom, by which service (or NULL); malloc'd. No password. */
+char *ph_dsn_show(const PQconninfoOption *options, const char *service);
+
 struct ph_conn {
     PGconn *pg;
+    char *shown; /* when the text names a service: what that was; else NULL */
     const char *side;
     const struct ph_dsn *dsn;
     struct ph_interrupt *interrupt;

@@ -403,6 +403,26 @@ static void check_root_sequences(struct ph_make *make)
     }
 }
 
+/* Where the source's sequences are is asked last of all, when it is late to learn that we may not. */
+static void check_source_sequences(struct ph_make *make)
+{
+    struct names closed = {0};
+    const struct ph_catalog *catalog = &make->side[PH_SOURCE];
+    for (int i = 0; i < catalog->n_relations; i++)
+        for (int k = 0; k < catalog->relations[i].n_sequences; k++) {
+            const struct ph_owned_sequence *s = &catalog->relations[i].sequences[k];
+            if (!s->may_select)
+                add_name(make, &closed, ph_plan_name(make->plan, s->schema, s->name));
+        }
+    if (closed.n)
+        ph_make_obstacle(make,
+                         ph_arena_printf(arena_of(make), "GRANT SELECT ON SEQUENCE %s TO %s",
+                                         show_names(make, &closed),
+                                         ph_make_quote(make, make->side[PH_SOURCE].server.role)),
+                         "no permission to read sequence%s %s in the source", plural(&closed),
+                         show_names(make, &closed));
+}
+
 /* Not only faster: whoever reads the target meanwhile does so without them. */
 static void tell_deferred(struct ph_make *make)
 {
@@ -440,6 +460,8 @@ void ph_check_tables(struct ph_make *make)
     }
     if (!make->plan->spec->create)
         check_root_sequences(make);
+    if (make->side[PH_SOURCE].conn && (make->plan->spec->create || make->plan->spec->sequences))
+        check_source_sequences(make);
     if (make->plan->spec->defer_indexes)
         tell_deferred(make);
 }

@@ -39,10 +39,12 @@ static bool read_details(struct ph_make *make, int side, struct ph_err *err)
     uint32_t *oids = NULL;
     if (!make->side[side].conn)
         return true;
-    int n = 0;
+    const struct ph_job_spec *spec = make->plan->spec;
+    int n = 0, what = side == PH_SOURCE ? PH_DETAIL_SIZES : PH_DETAIL_EFFECTS;
+    if (spec->sequences || spec->create)
+        what |= PH_DETAIL_SEQUENCES;
     bool ok = ph_tree_relations(make, side, &oids, &n, err) &&
-              ph_catalog_detail(&make->side[side], oids, n,
-                                side == PH_SOURCE ? PH_DETAIL_SIZES : PH_DETAIL_EFFECTS, err);
+              ph_catalog_detail(&make->side[side], oids, n, what, err);
     free(oids);
     return ok;
 }

@@ -95,7 +95,7 @@ struct ph_obstacle {
 };
 
 struct ph_side {
-    const char *shown; /* ph_dsn_shown */
+    const char *shown; /* ph_conn_shown */
     const char *database;
     uint32_t database_oid;
     uint64_t system_id; /* 0 when it may not be read */

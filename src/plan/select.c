@@ -157,9 +157,10 @@ static bool find_exact(struct ph_make *make, int side, const struct ph_pattern *
                    where);
         hint_nearest(make, side, pattern, err);
         if (!*err->hint && side == PH_TARGET)
-            ph_err_hint(err,
-                        "create it first, for example by pg_dump --schema-only; or name another "
-                        "by -t NAME=TARGET");
+            ph_err_hint(err, "%s; or name another by -t NAME=TARGET",
+                        make->plan->spec->route == PH_ROUTE_LOAD
+                            ? "create it first, for example by pg_dump --schema-only"
+                            : "pghaul copy --create makes it as it is in the source");
         if (!*err->hint && !catalog->conn)
             ph_err_hint(err, "pghaul archive ls lists the tables that there are");
         return *err->hint ? false
@@ -301,9 +302,8 @@ static bool pick_schema(struct ph_make *make, const char *text, struct ph_pick *
     ph_err_set(err, PH_WRONG, "no schema of the %s with tables in it matches %s",
                ph_make_side(make, PH_SOURCE), text);
     const char *nearest = ph_near(pattern.name.text, known, (size_t)catalog->n_relations);
-    if (nearest)
-        ph_err_hint(err, "did you mean %s?", ph_make_quote(make, nearest));
-    return false;
+    return nearest ? ph_err_hint(err, "did you mean %s?", ph_make_quote(make, nearest))
+                   : ph_err_hint(err, "\\dn in psql lists the schemas that there are");
 }
 
 static bool pick_all(struct ph_make *make, struct ph_pick **taken, struct ph_err *err)
@@ -438,6 +438,8 @@ static bool is_swept(struct ph_make *make, const struct ph_relation *r, bool all
 static void tell_skipped(struct ph_make *make, bool all)
 {
     static const char kinds[] = "mf";
+    if (make->plan->spec->create) /* which says itself what becomes of them */
+        return;
     const struct ph_catalog *catalog = &make->side[PH_SOURCE];
     const char **names =
         ph_arena_calloc(arena_of(make), (size_t)catalog->n_relations + 1, sizeof *names);

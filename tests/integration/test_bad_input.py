@@ -99,6 +99,7 @@ COMMANDS = [
     Case("-1 jobs", copy("-t", "narrow", "--jobs=-1"), says="256", hint=False),
     Case("jobs by letters", copy("-t", "narrow", "--jobs", "abc"), says="abc", hint=False),
     Case("no jobs", copy("-t", "narrow", "--jobs", ""), says="jobs", hint=False),
+    Case("jobs by a word that is nearly one", copy("-t", "narrow", "-j", "autp"), says=["autp", "did you mean auto?"]),
     Case("jobs beyond all bounds", copy("-t", "narrow", "-j", "99999999999999999999"), hint=False),
     Case("a size with a wrong unit", copy("-t", "narrow", "--shard-size", "10XB"), says=["10XB", "MiB"], hint=False),
     Case("a size of nothing", copy("-t", "narrow", "--shard-size", "0"), hint=False),
@@ -114,6 +115,13 @@ COMMANDS = [
     Case("--where for several tables", copy("-t", "narrow", "-t", "wide", "--where", "true"), says="where"),
     Case("--key for several tables", copy("-t", "narrow", "-t", "wide", "--key", "id"), says="key"),
     Case("a wrong variable of the environment", copy("-t", "narrow"), says="PGHAUL_JOBS", env={"PGHAUL_JOBS": "many"}, hint=False),
+    Case("a misspelt variable", ["copy", "-s", "SRC", "-t", "narrow"], env={"PGHAUL_TRAGET": "s3cret", "PGHAUL_VERSION": "1.2"},
+         says=["PGHAUL_TRAGET", "did you mean PGHAUL_TARGET?", "no target"], never=["s3cret"]),
+    Case("a job file that is not there", ["copy", "-f", "DIR/none.yaml"], says=["job file", "--write-file"]),
+    Case("a job file that is a directory", ["copy", "-f", "DIR"], says="directory"),
+    Case("a queries file that is not there", ["verify", *ENDS, "--queries", "DIR/none.yaml"], says=["queries file", "sql"]),
+    Case("a verb that archive does not have", ["archive", "verfy", "DIR"], says="did you mean pghaul archive verify?"),
+    Case("tune of no table", ["tune", *ENDS], says="-t"),
     Case("a log file in no directory", copy("-t", "narrow", "--log-file", "DIR/none/log"), says="log", hint=False),
     Case("an open quote in a table's name", copy("-t", '"narrow'), says="quote", hint=False),
     Case("a name of four parts", copy("-t", "a.b.c.d"), says="a.b.c.d", hint=False),
@@ -149,9 +157,10 @@ CONNECTIONS = [
 ]
 
 TABLES = [
+    Case("a schema that is not there", copy("--schema", "publik"), says=["publik", "did you mean public?"]),
     Case("a table that neither side has", copy("-t", "nothing_like_it"), says="nothing_like_it", hint=False),
     Case("a table with a similar name", copy("-t", "narow"), says=["narow", "did you mean", "narrow"]),
-    Case("a table that only the source has", copy("-t", "only_source"), says=["only_source", "target"]),
+    Case("a table that only the source has", copy("-t", "only_source"), says=["only_source", "target", "--create"]),
     Case("a pattern that matches nothing", copy("-t", "zz*"), says="zz*", hint=False),
     Case("upper case without quotes", copy("-t", "CamelCase"), says='"CamelCase"'),
     Case("a wild name that is no table", copy("-t", '"a; drop table narrow; --\n%s"'), says="drop table", hint=False),
@@ -296,6 +305,26 @@ def json_on_failure_is_exactly_one_object(t):
         value = result.json
         assert value["state"] and value["error"]["message"], value
         assert "hint" in value["error"], value
+    said = t.run("control", "nojob", "status", "--json").expect(2).json
+    assert said["job"] == "nojob" and said["error"]["hint"], said
+
+
+@story()
+def a_service_file_names_the_servers(t):
+    """The ends may be named to every command, and what a service stands for is shown, not guessed."""
+    data.narrow(t, 100)
+    services = "".join("[%s]\n%s\n" % (name, side.dsn.replace(" ", "\n").replace("'", ""))
+                       for name, side in (("old", t.source), ("new", t.target)))
+    env = {"PGSERVICEFILE": t.write("services", services)}
+    ends = ["-s", "service=old", "-d", "service=new"]
+    plan = t.run("plan", *ends, "-t", "narrow", "--json", env=env).expect(0).json
+    for side, name, database in (("source", "old", t.source), ("target", "new", t.target)):
+        assert re.match(r"%s at /.* as \w+ \(service %s\)$" % (database.name, name), plan[side]), plan[side]
+    t.run("copy", *ends, "-t", "narrow", "-q", env=env).expect(0)
+    for command in ("status", "report", "clean"):
+        more = {"report": ["-o", os.path.join(t.directory, "r.html")], "clean": ["-n"]}.get(command, [])
+        assert t.run(command, *ends, "--json", *more, env=env).expect(0).json["job"] == plan["job"]
+    assert t.run("status", *ends, "--json", env=env).json["source"] == plan["source"]
 
 
 @story()

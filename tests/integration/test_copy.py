@@ -260,4 +260,8 @@ def schemas_patterns_and_exclusions_select_tables(t):
     assert filled() == ["s1.order_items", "s1.orders", "s2.log_1", "s2.log_2"], filled()
     t.copy("-a", "--exclude-schema", "s?", "--job", "three").expect(0)
     assert len(filled()) == 8, filled()
+    listed = t.status()
+    assert [j["job"] for j in listed["jobs"]] == ["three", "two", "one"] and listed["job"] == "three" and listed["tables"], listed
+    t.run("status", "-d", t.target.dsn).expect(0, "three", "two", "one", "completed")
+    assert "jobs" not in t.status("two")
     t.nothing_left()

@@ -105,6 +105,41 @@ def a_killed_creation_goes_on_wherever_it_was(t):
     same_whole(t)
 
 
+@story()
+def tables_are_made_by_several_connections_and_what_needs_each_other_in_order(t):
+    space = t.id + "_space"
+    for side in (t.source, t.target):
+        with side.cluster.session("postgres") as s:
+            s.query("set allow_in_place_tablespaces = on")
+            s.query("create tablespace %s location ''" % space)
+    t.source.query(
+        "create schema s; set search_path = s; do $$begin for i in 1..90 loop execute format("
+        "'create table t%s (id int generated always as identity, n serial, w text); comment on column t%s.w is ''%s''; "
+        "insert into t%s (w) select g from generate_series(1, 3) g', i, i, i, i); end loop; end$$;"
+        "create table a_child (c int) inherits (t77); create table b_like (x t3, y t4[]) tablespace " + space + ";"
+        "create sequence z_shared; create table c_uses (id int default nextval('z_shared'), t regclass default 't9');"
+        "create view m_view as select * from t5; create table d_of_view (v m_view); create view n_view as select 1 as one;"
+        "create type y_row as (t t12); create table e_of_type (y y_row);"
+        "create table p (i int) partition by range (i); do $$begin for i in 1..40 loop execute format("
+        "'create table p_%s partition of p for values from (%s) to (%s)', i, i, i + 1); end loop; end$$;"
+        "insert into p select g from generate_series(1, 40) g; alter table t1 set tablespace " + space)
+    args = ("--all", "--create", "-j", 8)
+    # five parts come one after the other: up to what tables need, and what needs that; then many at once
+    for fault in ("create.chunk.done:5:kill", "create.chunk:1:kill"):
+        assert t.copy(*args, fault=fault).rc == -9, fault
+    before = t.target.int("select cardinality(done) from pghaul.creation")
+    assert before >= 5, "nothing of it was kept"
+    # what one of several fails at is done by another, alone
+    t.copy(*args, ).expect(0, "%d of" % before)
+    beside = "select max(n) from (select count(*) n from pghaul.creation, unnest(waves) w group by w) x"
+    assert t.target.int(beside) > 2, "one after the other: %s" % t.target.query("select waves from pghaul.creation")
+    same_schema(t)
+    same_rows(t)
+    assert sequences(t.source) == sequences(t.target)
+    t.check_ledger(complete=True)
+    t.nothing_left()
+
+
 @story(campaign=True, dice=True, timeout=1200)
 def a_whole_database_survives_kills_at_random_moments(t):
     """Thirty rounds, each from nothing; killed up to six times on its way."""
@@ -297,3 +332,59 @@ def all_arguments():
             except OSError:
                 pass
     return [s for s in out if "pg" in s]
+
+
+@story()
+def a_written_job_file_plans_what_its_command_did(t):
+    """Nothing is lost on the way: what --all and --schema mean with --create, large objects, encodings, tables' own."""
+    t.source.query("create schema app; create type app.mood as enum ('sad', 'ok'); create table app.items (id int primary key, m app.mood);"
+                   " create table notes (id int primary key, t text); create view v as select * from notes; create materialized view mat as select 1; select lo_create(77);")
+    t.target.query("create schema there; create table there.notes (id int primary key, t text)")
+    path, before = os.path.join(t.directory, "job.yaml"), compare.whole_digest(t.target)
+    for options in (("--all", "--create", "--large-objects", "--no-owner", "--vacuum", "-j", 3),
+                    ("--schema", "app", "--create", "--no-privileges", "--exclude-table", "app.n*"),
+                    ("--all", "--schema-only", "--no-comments"), ("-t", "notes", "--create", "--shard-size", "5MiB", "--spill", "never"),
+                    ("-t", "notes=there.notes", "--mode", "upsert", "--key", "id", "--where", "id > 5", "--columns", "id,t",
+                     "--max-rejects", 7, "--strict", "--split", "key", "--max-rate", "20MiB", "--max-lag", "9s", "--pause-file", "/none",
+                     "--timetable", "Mon-Fri 08:00-18:00 20MiB/s; else off", "--verify", "--target-jobs", 2),
+                    ("-t", "notes=there.notes", "--large-objects", "--defer-indexes", "--triggers", "skip", "--sequences")):
+        said = t.plan(*options, "--write-file", path)
+        read = t.run("plan", "-f", path, "--json", "--write-file", path + "2").expect(0).json
+        assert open(path).read() == open(path + "2").read()
+        for plan in (said, read):
+            plan["forecast"].pop("seconds")
+            told = [w for w in plan["warnings"] if "public.mat" in w]
+            assert len(told) == ("--all" in options), told
+        assert read == said, "%s\n%s\n%s\n%s" % (options, open(path).read(), said, read)
+    assert compare.whole_digest(t.target) == before
+    t.nothing_left()
+
+
+@story()
+def an_ordinary_role_makes_what_it_may_read(t):
+    """Rights that are lacking are found before anything is made, sequences' too, which are read last of all."""
+    role = "wholedb_lowly"
+    for side in (t.source, t.target):
+        with side.cluster.session() as s:
+            s.query("select pg_advisory_lock(1)")
+            s.query(ROLES % ((ONE_ROLE % (role, role)).replace("create role %s" % role, "create role %s login" % role)))
+    t.source.query("create schema app; create table app.items (id serial primary key, n int generated always as identity unique);"
+                   " insert into app.items select from generate_series(1, 100); create view app.v as select * from app.items;"
+                   " grant usage on schema app to %s" % role)
+    ends = ["-s", t.source.dsn.replace("user=tester", "user=" + role), "-d", t.target.dsn.replace("user=tester", "user=" + role)]
+    args = ("--schema", "app", "--create", "--no-owner", "--no-privileges")
+    assert role in ends[1] and role in ends[3], ends
+    for command in ("plan", "copy"):
+        t.run(command, *ends, *args).expect(2, "no permission to read app.items", "GRANT SELECT ON app.items TO " + role)
+    t.source.query("grant select on app.items to %s" % role)
+    result = t.run("copy", *ends, *args).expect(2, "sequences app.items_id_seq and app.items_n_seq", "in the source")
+    assert "GRANT CREATE ON DATABASE" in result.err, result
+    t.source.query("grant select on all sequences in schema app to %s" % role)
+    untouched(t)
+    t.run("copy", *ends, *args).expect(2, "GRANT CREATE ON DATABASE")
+    t.target.query("grant create on database %s to %s" % (t.target.name, role))
+    assert t.run("copy", *ends, *args, "--verify", "--json").expect(0).json["verify"]["equal"]
+    t.run("verify", *ends, "--schema", "app", "--schema", "--no-owner", "--no-privileges").expect(0)
+    assert t.target.column("select tableowner from pg_tables where schemaname = 'app'") == [role]
+    t.same(("app", "items"))
+    t.nothing_left()

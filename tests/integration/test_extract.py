@@ -12,7 +12,7 @@ import ledger
 from cluster import chown_to_ordinary, wait_for
 from story import Skip, sleep_random, story
 from test_spill import ASYNC, LOGGED, Tmpfs, flip, home, quiet, reads
-from test_snapshot import Load, settle
+from test_snapshot import Load
 
 SMALL = ("--shard-size", "256kB")
 SLOW = ("--max-rate", "2MB/s")

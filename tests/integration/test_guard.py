@@ -169,6 +169,7 @@ def a_url_pauses_while_it_says_so_and_while_it_says_anything_else_or_nothing(t):
 def a_query_that_fails_and_a_full_disk_pause_from_the_beginning(t):
     data.blob(t, 1)
     for args, text in ((("--pause-query", "select nonsense"), "query of the target: not known yet: target says: column"),
+                       (("--pause-query", "source: select 1"), "query of the source: not known yet: --pause-query answers neither"),
                        (("--min-free", "9000TiB"), "free: ")):
         with t.start_copy("-t", "blob", "--job", "j", *args) as run:
             wait_for(lambda: t.target.one("select to_regclass('pghaul.live') is not null") == "t", "the ledger")

@@ -35,7 +35,7 @@ def clean_leaves_a_held_job_alone(t):
     with t.start_copy("-t", "narrow", "-j", 1, "--job", "held", *SMALL) as first:
         assert t.when_landed(2, first), "it ended too soon"
         first.signal(signal.SIGSTOP)
-        t.run("clean", "-d", t.target.dsn, "held", "--yes").expect(4, str(first.pid))
+        t.run("clean", "-d", t.target.dsn, "held", "--yes").expect(4, str(first.pid), "pghaul control held stop")
         first.signal(signal.SIGCONT)
         first.wait().expect(0)
     t.whole("narrow")

@@ -329,8 +329,10 @@ def values_are_shown_only_when_asked_for(t):
 def truncation_is_seen_without_reading(t):
     copied(t)
     t.target.query("truncate narrow")
-    assert verify(t, "-t", "narrow", "--level", "receipt", rc=3)["differing_shards"] > 0
-    assert verify(t, "-t", "narrow", rc=3)["missing"] == 20000
+    table = verify(t, "-t", "narrow", "--level", "receipt", rc=3)
+    assert table["differing_shards"] > 0 and "not the file" in table["proof"], table
+    table = verify(t, "-t", "narrow", rc=3)
+    assert table["missing"] == 20000 and table["proof"] is None, table
 
 
 @story()

@@ -52,6 +52,9 @@ def queries_that_fail_write_or_last_too_long_are_verdicts_and_leave_nothing(t):
     q = {x["name"]: x for x in result["queries"]["pairs"]}
     assert "read-only" in q["writes"]["error"] and "multiple commands" in q["two"]["error"] and "timeout" in q["long"]["error"], q
     assert q["empty"]["equal"] and q["rows"]["difference"] == "3 rows, 1" and t.source.int("select count(*) from narrow") == 10, q
+    # what cannot be asked is no difference
+    said = t.run("verify", *t.ends(), "--json", "--queries", t.write("f.yaml", "- {name: typo, sql: 'selec 1'}\n- {name: ok, sql: select 1}")).expect(1).json
+    assert said["state"] == "failed" and not said["equal"] and "1 of 2 queries could not be answered, typo" in said["error"]["message"], said
     for text in ("- {name: x}", "- {sql: select 1}", "queries: 5", "- {name: x, sql: select 1, tolerence: 3}", "- {name: x, sql: a, source: b, target: c}",
                  "- {name: x, sql: select 1}\n- {name: x, sql: select 2}", "- {name: x, sql: select 1, tolerance: much}"):
         t.run("verify", *t.ends(), "--queries", t.write("bad.yaml", text)).expect(2)

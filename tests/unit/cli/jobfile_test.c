@@ -152,8 +152,8 @@ TEST(the_command_line_wins_and_keeps_what_the_file_says_of_its_table)
 
 TEST(mistakes_are_named_with_their_place)
 {
-    WRONG("job.yaml:1:1: the job file is empty", "");
-    WRONG("job.yaml:1:1: the job file is empty", "# only a comment\n");
+    WRONG("job.yaml:1:1: the file is empty", "");
+    WRONG("job.yaml:1:1: the file is empty", "# only a comment\n");
     WRONG("job.yaml:1:1: unknown key \"sorce\"", "sorce: secret");
     assert_contains(err.hint, "source");
     WRONG("job.yaml:2:1: key \"source\" stands twice", "source: a\nsource: secret");

@@ -113,6 +113,10 @@ TEST(unknown_words_are_refused_with_the_nearest_known_one)
     WRONG("stage is not in this release", "stage");
     WRONG("not one of append", "copy", "--mode", "upsrt");
     assert_contains(err.hint, "upsert");
+    WRONG("from 1 to 256", "copy", "-j", "autp");
+    assert_contains(err.hint, "did you mean auto?");
+    WRONG("from 1 to 256", "copy", "-j", "0");
+    assert_contains(err.hint, "auto");
 }
 
 TEST(wrong_values_are_refused)
@@ -151,6 +155,8 @@ TEST(an_option_of_another_command_is_refused)
 {
     WRONG("status does not take option --jobs", "status", "-j2");
     assert_contains(err.hint, "plan, copy");
+    WRONG("plan does not take option --watch", "plan", "--watch");
+    assert_true(parse("plan", "--max-rate", "1MiB", "--max-lag", "9s", "--verify", "--join", NULL));
 }
 
 TEST(json_is_known_even_when_parsing_fails)
@@ -184,6 +190,22 @@ TEST(the_command_line_wins_over_the_environment)
     unsetenv("PGHAUL_TABLE");
     unsetenv("PGHAUL_STRICT");
     unsetenv("PGHAUL_MODE");
+}
+
+TEST(a_misspelt_variable_is_told_from_somebody_elses)
+{
+    char meant[64];
+    assert_string_equal(ph_opts_stray_variable("PGHAUL_SHARDSIZE", meant), "PGHAUL_SHARD_SIZE");
+    assert_string_equal(ph_opts_stray_variable("PGHAUL_TRAGET", meant), "PGHAUL_TARGET");
+    static const char *const fine[] = {"PGHAUL_TARGET",    "PGHAUL_SHARD_SIZE", "PGHAUL_FAULT",
+                                       "PGHAUL_FAULT_LOG", "PGHAUL_VERSION",    "PGHAUL_HOME",
+                                       "PGHAUL_",          "PGHAULER",          "PATH"};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        assert_null(ph_opts_stray_variable(fine[i], meant));
+    setenv("PGHAUL_VERSION", "1.2.3", 1); /* as images of containers have it */
+    assert_true(parse("status", NULL));
+    assert_true(ph_opts_environment(&s, PH_CMD_STATUS, &err));
+    unsetenv("PGHAUL_VERSION");
 }
 
 TEST(filters_and_columns_are_for_a_single_table)
@@ -262,6 +284,7 @@ int main(void)
             cmocka_unit_test(an_option_of_another_command_is_refused),
             cmocka_unit_test(json_is_known_even_when_parsing_fails),
             cmocka_unit_test(the_command_line_wins_over_the_environment),
+            cmocka_unit_test(a_misspelt_variable_is_told_from_somebody_elses),
             cmocka_unit_test(filters_and_columns_are_for_a_single_table),
             cmocka_unit_test(table_names_that_cannot_be_are_refused),
             cmocka_unit_test(help_is_at_most_a_hundred_columns_wide_and_names_every_option),

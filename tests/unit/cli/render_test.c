@@ -128,6 +128,25 @@ TEST(the_living_block_fits_the_terminal_whatever_its_size)
         }
 }
 
+TEST(a_steady_speed_is_shown_from_the_first_second)
+{
+    struct ph_progress_table table = {.source = "t", .weight = 100000, .shards = 4};
+    struct ph_track track = {0};
+    struct ph_progress now = {.tables = &table, .n_tables = 1};
+    for (int tick = 0; tick < 60; tick++) {
+        now.seconds += 0.2;
+        bool moves = tick >= 20; /* another table was moved before */
+        table.bytes += moves ? 200 : 0;
+        table.weight_done += moves ? 400 : 0;
+        ph_track_update(&track, &now, 0.2);
+        assert_int_equal((int)(track.rate + 0.5), tick > 20 ? 1000 : 0);
+        assert_int_equal((int)(track.pace + 0.5), tick > 20 ? 2000 : 0);
+    }
+    now.seconds += 0.2;
+    ph_track_update(&track, &now, 0.2); /* a tick without a byte makes it slower, and not 0 */
+    assert_in_range((int)track.rate, 800, 999);
+}
+
 TEST(a_verdict_as_json_has_the_keys_of_the_contract_and_numbers_as_numbers)
 {
     static const char *const key[] = {"id", "name"};
@@ -170,5 +189,6 @@ int main(void)
         cmocka_unit_test(names_cannot_write_to_the_terminal),
         cmocka_unit_test(texts_are_cut_by_columns_and_not_by_bytes),
         cmocka_unit_test(a_verdict_as_json_has_the_keys_of_the_contract_and_numbers_as_numbers),
+        cmocka_unit_test(a_steady_speed_is_shown_from_the_first_second),
         cmocka_unit_test(the_living_block_fits_the_terminal_whatever_its_size));
 }

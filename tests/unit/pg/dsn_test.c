@@ -16,9 +16,12 @@ static struct ph_dsn *parse(const char *text)
 TEST(a_password_is_kept_and_never_shown)
 {
     static const char *const texts[] = {
-        "postgresql://bob:s3cret@db1:5433/shop", "postgresql://bob@db1:5433/shop?password=s3cret",
+        "postgresql://bob:s3cret@db1:5433/shop",
+        "postgresql://bob@db1:5433/shop?password=s3cret",
         "host=db1 port=5433 dbname=shop user=bob password=s3cret",
-        "host=db1 port=5433 dbname=shop user=bob password='s3cret'"};
+        "host=db1 port=5433 dbname=shop user=bob password='s3cret'",
+        "host=db1 port=5433 dbname=shop user=bob sslkey=k sslpassword=s3cret",
+        "postgresql://bob@db1:5433/shop?sslpassword=s3cret"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct ph_dsn *dsn = parse(texts[i]);
         assert_true(ph_dsn_has_password(dsn));
@@ -81,6 +84,19 @@ TEST(a_copy_differs_in_one_parameter_alone)
     ph_dsn_free(dsn);
 }
 
+TEST(what_a_service_has_to_say_is_not_guessed)
+{
+    struct ph_dsn *dsn = parse("service=old");
+    assert_string_equal(ph_dsn_shown(dsn), "service old");
+    ph_dsn_free(dsn);
+    dsn = parse("service=old user=bob port=5433");
+    assert_string_equal(ph_dsn_shown(dsn), "port 5433 as bob (service old)");
+    ph_dsn_free(dsn);
+    dsn = parse("service=old host=db1 dbname=shop");
+    assert_string_equal(ph_dsn_shown(dsn), "shop at db1 (service old)");
+    ph_dsn_free(dsn);
+}
+
 int main(void)
 {
     /* libpq's environment would fill in what the texts leave out */
@@ -90,5 +106,6 @@ int main(void)
                cmocka_unit_test(a_string_without_a_password_has_none),
                cmocka_unit_test(a_malformed_string_is_refused_without_an_echo),
                cmocka_unit_test(no_connection_string_needs_no_freeing),
-               cmocka_unit_test(a_copy_differs_in_one_parameter_alone));
+               cmocka_unit_test(a_copy_differs_in_one_parameter_alone),
+               cmocka_unit_test(what_a_service_has_to_say_is_not_guessed));
 }
