@@ -46,7 +46,9 @@ bool ph_create_list(struct ph_run *run, struct ph_create_look *look, struct ph_e
 /* create_look.c: look->counts. */
 void ph_create_count(struct ph_run *run, struct ph_create_look *look);
 
-/* create_check.c, create_rest.c: ask the source what a creation and its steps will ask, for a witness who writes. */
+/* create_look.c, create_check.c, create_rest.c: ask the source what a creation and its steps will ask, for a witness who
+ * writes. */
+bool ph_create_ask_needs(struct ph_run *run, struct ph_err *err);
 bool ph_create_ask(struct ph_run *run, const struct ph_create_look *look, struct ph_err *err);
 bool ph_create_ask_rest(struct ph_run *run, const struct ph_toc *made, struct ph_err *err);
 

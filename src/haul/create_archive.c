@@ -32,7 +32,8 @@ static bool ask_all(struct ph_run *run, struct ph_create_look *look, struct ph_e
         return ph_err_nomem(err);
     const struct ph_witness source = ph_run_witness(run);
     return ph_create_list(run, look, err) && ph_create_ask(run, look, err) &&
-           ph_create_ask_rest(run, &look->pre, err) && ph_index_ask(run->plan, &source, err);
+           ph_create_ask_needs(run, err) && ph_create_ask_rest(run, &look->pre, err) &&
+           ph_index_ask(run->plan, &source, err);
 }
 
 bool ph_create_keep(struct ph_run *run, struct ph_archive *archive, struct ph_err *err)

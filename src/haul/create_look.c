@@ -206,24 +206,38 @@ enum { CHUNK = 500, LEAST_CHUNK = 20 };
 
 /* Which relations need which others: they themselves, their rows' types, defaults and checks. Foreign keys come
  * after the rows. */
+static bool ask_needs(struct ph_run *run, struct ph_rows **rows, struct ph_err *err)
+{
+    const struct ph_witness source = ph_run_witness(run);
+    return ph_witness_catalog(
+        &source, "needs",
+        "WITH part(catalog, oid, relation) AS (SELECT 1259, oid, oid FROM pg_class"
+        " UNION ALL SELECT 2604, oid, adrelid FROM pg_attrdef"
+        " UNION ALL SELECT 2606, oid, conrelid FROM pg_constraint WHERE contype = 'c'"
+        " UNION ALL SELECT 1247, oid, typrelid FROM pg_type WHERE typrelid <> 0"
+        " UNION ALL SELECT 1247, typarray, typrelid FROM pg_type"
+        " WHERE typrelid <> 0 AND typarray <> 0)"
+        " SELECT DISTINCT a.relation, b.relation, c.relispartition AND c.oid = d.objid"
+        " AND d.classid = 1259 AND d.refclassid = 1259 FROM pg_depend d"
+        " JOIN part a ON a.catalog = d.classid AND a.oid = d.objid"
+        " JOIN part b ON b.catalog = d.refclassid AND b.oid = d.refobjid"
+        " JOIN pg_class c ON c.oid = a.relation AND c.relkind IN ('r', 'p', 'S')"
+        " WHERE a.relation <> b.relation",
+        rows, err);
+}
+
+bool ph_create_ask_needs(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    bool ok = ask_needs(run, &rows, err);
+    ph_rows_free(rows);
+    return ok;
+}
+
 static bool read_needs(struct ph_run *run, struct ph_wave_need **needs, int *n, struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
-    if (!ph_catalog_query(
-            run->source,
-            "WITH part(catalog, oid, relation) AS (SELECT 1259, oid, oid FROM pg_class"
-            " UNION ALL SELECT 2604, oid, adrelid FROM pg_attrdef"
-            " UNION ALL SELECT 2606, oid, conrelid FROM pg_constraint WHERE contype = 'c'"
-            " UNION ALL SELECT 1247, oid, typrelid FROM pg_type WHERE typrelid <> 0"
-            " UNION ALL SELECT 1247, typarray, typrelid FROM pg_type"
-            " WHERE typrelid <> 0 AND typarray <> 0)"
-            " SELECT DISTINCT a.relation, b.relation, c.relispartition AND c.oid = d.objid"
-            " AND d.classid = 1259 AND d.refclassid = 1259 FROM pg_depend d"
-            " JOIN part a ON a.catalog = d.classid AND a.oid = d.objid"
-            " JOIN part b ON b.catalog = d.refclassid AND b.oid = d.refobjid"
-            " JOIN pg_class c ON c.oid = a.relation AND c.relkind IN ('r', 'p', 'S')"
-            " WHERE a.relation <> b.relation",
-            &rows, err))
+    if (!ask_needs(run, &rows, err))
         return false;
     *n = ph_rows_count(rows);
     *needs = ph_arena_calloc(run->arena, (size_t)*n + 1, sizeof **needs);
