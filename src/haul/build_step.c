@@ -102,12 +102,10 @@ static bool do_together(struct ph_builder *b, int first, int last, struct ph_ste
     struct ph_buf sql = {0};
     ph_buf_add(&sql, "BEGIN;");
     add_settings(b, &sql, true);
-    for (int i = first; i <= last; i++) {
+    for (int i = first; i <= last; i++)
         ph_sql_add(&sql, "%s\n;\n", b->claim.steps[i].sql);
-        ph_step_sql_done(&sql, o->job, o->mover, &b->claim.steps[i]);
-        ph_buf_addc(&sql, ';');
-    }
-    ph_buf_add(&sql, "COMMIT");
+    ph_step_sql_done(&sql, o->job, o->mover, &b->claim.steps[first], last - first + 1);
+    ph_buf_add(&sql, ";COMMIT");
     if (next) {
         ph_buf_addc(&sql, ';');
         ph_step_sql_claim(&sql, o->job, o->mover, b->slot, false);
@@ -130,7 +128,7 @@ static bool do_outside(struct ph_builder *b, const struct ph_claimed_step *step,
     add_settings(b, &sql, false);
     bool ok = ph_conn_exec(b->conn, sql.data, err) && ph_conn_exec(b->conn, step->sql, err);
     ph_buf_clear(&sql);
-    ph_step_sql_done(&sql, o->job, o->mover, step);
+    ph_step_sql_done(&sql, o->job, o->mover, step, 1);
     ok = ok && ph_conn_exec(b->conn, sql.data, err);
     ph_buf_fini(&sql);
     return ok;

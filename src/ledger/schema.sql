@@ -730,7 +730,7 @@ BEGIN
                 SELECT s.id FROM pghaul.step s
                  WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready AND s.failures = 0
                    AND s.alone IS NOT DISTINCT FROM f.alone AND NOT s.outside AND s.weight <= 65536 AND s.id <> first
-                 ORDER BY s.weight DESC, s.id LIMIT 15 FOR UPDATE SKIP LOCKED);
+                 ORDER BY s.weight DESC, s.id LIMIT 31 FOR UPDATE SKIP LOCKED);
         END IF;
     END IF;
     SELECT count(*) INTO c.ready FROM (
@@ -754,14 +754,18 @@ BEGIN
     END LOOP;
 END $$;
 
--- The mark, last in a step's transaction. SQLSTATE PH001: fenced, a newer attempt owns the step.
-CREATE FUNCTION pghaul.step_done(a_job bigint, a_step bigint, a_attempt int, a_mover int) RETURNS void
+-- The marks, last in the transaction of one step or of several. SQLSTATE PH001: fenced, a newer attempt owns one of them.
+CREATE FUNCTION pghaul.step_done(a_job bigint, a_steps bigint[], a_attempts int[], a_mover int) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    marked int;
 BEGIN
     UPDATE pghaul.step s SET state = 'done', mover = NULL, slot = NULL, error = NULL, done_at = clock_timestamp()
-     WHERE s.job = a_job AND s.id = a_step AND s.attempt = a_attempt AND s.mover = a_mover AND s.state = 'planned';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'a newer attempt owns step %', a_step USING ERRCODE = 'PH001';
+      FROM unnest(a_steps, a_attempts) d(id, attempt)
+     WHERE s.job = a_job AND s.id = d.id AND s.attempt = d.attempt AND s.mover = a_mover AND s.state = 'planned';
+    GET DIAGNOSTICS marked = ROW_COUNT;
+    IF marked <> cardinality(a_steps) THEN
+        RAISE EXCEPTION 'a newer attempt owns step % or one behind it', a_steps[1] USING ERRCODE = 'PH001';
     END IF;
 END $$;
 

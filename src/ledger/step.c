@@ -195,9 +195,15 @@ void ph_step_claim_fini(struct ph_step_claim *claim)
 }
 
 void ph_step_sql_done(struct ph_buf *sql, int64_t job, int mover,
-                      const struct ph_claimed_step *step)
+                      const struct ph_claimed_step *steps, int n)
 {
-    ph_sql_add(sql, "SELECT pghaul.step_done(%D, %D, %d, %d)", job, step->id, step->attempt, mover);
+    ph_sql_add(sql, "SELECT pghaul.step_done(%D, '{", job);
+    for (int i = 0; i < n; i++)
+        ph_sql_add(sql, "%s%D", i ? "," : "", steps[i].id);
+    ph_buf_add(sql, "}', '{");
+    for (int i = 0; i < n; i++)
+        ph_sql_add(sql, "%s%d", i ? "," : "", steps[i].attempt);
+    ph_sql_add(sql, "}', %d)", mover);
 }
 
 bool ph_step_fail(struct ph_conn *conn, int64_t job, int mover, const struct ph_claimed_step *step,
