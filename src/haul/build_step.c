@@ -220,7 +220,10 @@ bool ph_builder_work(struct ph_builder *b)
     uint64_t none = 0;
     int n = b->claim.n;
     atomic_compare_exchange_strong(&b->build->first_ns, &none, ph_clock_ns());
+    bool statistics = n > 0 && (!strcmp(b->claim.steps[0].kind, "analyze") ||
+                                !strcmp(b->claim.steps[0].kind, "vacuum"));
     atomic_fetch_add(&b->build->building, 1);
+    atomic_fetch_add(&b->build->analyzing, statistics);
     if (PH_FAULT("build.claimed"))
         ph_builder_disconnect(b);
     bool together = n > 1 && b->conn && do_together(b, 0, n - 1, &next, &err);
@@ -236,6 +239,7 @@ bool ph_builder_work(struct ph_builder *b)
         go_on = do_one(b, i, i + 1 == n ? &next : NULL);
     if (PH_FAULT("build.done"))
         ph_builder_disconnect(b);
+    atomic_fetch_sub(&b->build->analyzing, statistics);
     atomic_fetch_sub(&b->build->building, 1);
     ph_step_claim_fini(&b->claim);
     b->claim = next;
