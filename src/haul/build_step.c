@@ -31,12 +31,24 @@ static int companions(const struct ph_builder *b)
     return b->claim.running + b->claim.ready + atomic_load(&b->build->opts.throttle->busy);
 }
 
+/* One that is more than a core's part of all that is left would be alone at the end, with one core: it gets more at once. */
+static int workers_by_weight(const struct ph_builder *b, int jobs)
+{
+    double weight = 0, others = (double)b->claim.others;
+    for (int i = 0; i < b->claim.n; i++)
+        weight += (double)b->claim.steps[i].weight;
+    double cores = weight > 0 ? (double)jobs * weight / (weight + others) : 1;
+    return cores > 1.1 ? (int)(cores + 0.9) - 1 : 0;
+}
+
 /* Each has its part of the memory. Where fewer are left than there are jobs, they have parallel workers, rather too many than
  * too few: which of them ends last is not known, and it should not be alone with one core. */
 static void add_settings(const struct ph_builder *b, struct ph_buf *sql, bool local)
 {
     int jobs = b->build->opts.jobs, sharing = 1 + companions(b);
     int workers = (2 * jobs + sharing - 1) / sharing - 1;
+    int heavy = workers_by_weight(b, jobs);
+    workers = workers > heavy ? workers : heavy;
     workers = workers < jobs - 1 ? workers : jobs - 1;
     int parts = atomic_load(&b->build->crew->running) == 0 && sharing < jobs ? sharing : jobs;
     uint64_t memory = all_memory(b) / (uint64_t)parts;

@@ -678,6 +678,7 @@ END $$;
 CREATE TYPE pghaul.step_claimed AS (
     step bigint, attempt int, kind text, object text, sql text, outside boolean, weight bigint,
     ready bigint,   -- others that could begin now, up to 100
+    others bigint,  -- weight of those, and of what is running
     running bigint, -- in the hands of movers, the claimed ones not counted
     undone bigint   -- when step is NULL: all that are planned
 );
@@ -701,6 +702,7 @@ CREATE FUNCTION pghaul.step_claim(a_job bigint, a_mover int, a_slot int, a_look 
 RETURNS SETOF pghaul.step_claimed LANGUAGE plpgsql SET search_path = pg_catalog
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
+    soon CONSTANT bigint := 1::bigint << 61; -- short, but the first that should be done
     chosen bigint[];
     first bigint;
     f pghaul.step;
@@ -733,10 +735,11 @@ BEGIN
                  ORDER BY s.weight DESC, s.id LIMIT 31 FOR UPDATE SKIP LOCKED);
         END IF;
     END IF;
-    SELECT count(*) INTO c.ready FROM (
-        SELECT FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
-           AND s.id <> ALL (chosen) LIMIT 100) r;
-    SELECT count(*) INTO c.running FROM pghaul.step s
+    SELECT count(*), coalesce(sum(r.weight) FILTER (WHERE r.weight < soon), 0) INTO c.ready, c.others FROM (
+        SELECT s.weight FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
+           AND s.id <> ALL (chosen) ORDER BY s.weight DESC, s.id LIMIT 100) r;
+    SELECT count(*), c.others + coalesce(sum(s.weight) FILTER (WHERE s.weight < soon), 0) INTO c.running, c.others
+      FROM pghaul.step s
      WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NOT NULL AND s.id <> ALL (chosen);
     IF chosen = '{}' THEN
         SELECT count(*) INTO c.undone FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned';

@@ -80,9 +80,10 @@ struct ph_step_claim {
         bool outside;
         int64_t weight;
     } steps[PH_STEP_BUNDLE];
-    int ready;   /* others that could begin now, up to 100 */
-    int running; /* others in somebody's hands */
-    int undone;  /* n == 0: all that are planned */
+    int ready;      /* others that could begin now, up to 100 */
+    int64_t others; /* weight of these and of those that are running */
+    int running;    /* others in somebody's hands */
+    int undone;     /* n == 0: all that are planned */
 };
 
 /* Asks for steps. look: find out what can begin, even though something can. Free what came with
