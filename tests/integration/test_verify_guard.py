@@ -105,6 +105,10 @@ def stopped(t, level, args, parts, *extra, expect=0):
     return t.run("verify", *t.ends(), "--level", level, *args, "--json").expect(expect).json
 
 
+def kept(t):
+    return [f for _, _, names in os.walk(t.mover.home + "/state") for f in names if f.startswith("verify.")]
+
+
 @story()
 def a_verify_goes_on_within_a_table(t):
     copied(t, rows=300000)
@@ -120,7 +124,11 @@ def a_verify_goes_on_within_a_table(t):
     ends = t.target.column("select id from narrow where ctid in ((select min(ctid) from narrow), (select max(ctid) from narrow))")
     part = stopped(t, "readback", ("-t", "narrow", "-j", 1), 2, "update narrow set b = b - 1 where id in (%s)" % ", ".join(ends), expect=3)
     assert found(part["tables"][0]) == {int(i): "changed" for i in ends} and part["tables"][0]["read_before"] == 0, part
-    assert not [f for _, _, names in os.walk(t.mover.home + "/state") for f in names if f.startswith("verify.")]
+    assert not kept(t)
+    t.run("verify", *t.ends(), *args, fault="verify.part:*:error,verify.part_noted:2:kill").expect(-9)
+    assert len(kept(t)) == 1
+    t.run("clean", "-d", t.target.dsn, "--yes").expect(0)
+    assert not kept(t)
 
 
 @story(campaign=True)
@@ -149,4 +157,4 @@ def a_verify_goes_on_within_a_table_unless_somebody_has_written_to_it(t):
     part = stopped(t, "readback", ("-t", "narrow", "-j", 1), 3, "delete from narrow where id = %d" % first, expect=3)
     assert found(part["tables"][0]) == {**differing, first: "missing"} and part["tables"][0]["read_before"] == 0, part
     t.run("verify", *t.ends(), "-t", "narrow", "--repair").expect(0)
-    assert not [f for _, _, names in os.walk(t.mover.home + "/state") for f in names if f.startswith("verify.")]
+    assert not kept(t)
