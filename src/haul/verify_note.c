@@ -144,6 +144,14 @@ void ph_note_ended(void *arg, int worker, const struct ph_readout_rel *rel, bool
 
 /* Reading. */
 
+/* A snapshot of the job's may be older than what was seen of the side before. */
+static bool is_older(const struct ph_note *note, const struct head *head)
+{
+    const struct ph_verify *v = note->v;
+    return (v->snapshot[0] && v->next[0] < head->oldest[0]) ||
+           (v->snapshot[1] && v->next[1] < head->oldest[1]);
+}
+
 static bool is_sound(const struct ph_note *note, const char *data, size_t len, struct head *head)
 {
     const struct ph_reading *r = note->reading;
@@ -156,7 +164,7 @@ static bool is_sound(const struct ph_note *note, const char *data, size_t len, s
            len == sizeof *head + head->n_chunks * sizeof *note->cut->items + r->sums_size +
                       sizeof hash &&
            hash == XXH3_64bits(data, len - sizeof hash) && head->question[0] == note->question[0] &&
-           head->question[1] == note->question[1];
+           head->question[1] == note->question[1] && !is_older(note, head);
 }
 
 /* Blocks of a chunk, for the share of the whole that was read. */
