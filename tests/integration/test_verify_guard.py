@@ -7,6 +7,7 @@ import data
 from cluster import wait_for
 from story import story
 from test_verify import copied, found
+from test_verify_repair import mutate
 
 OURS = "xact_start is not null and application_name like 'pghaul/%' and application_name not like '%/guard'"
 
@@ -158,3 +159,26 @@ def a_verify_goes_on_within_a_table_unless_somebody_has_written_to_it(t):
     assert found(part["tables"][0]) == {**differing, first: "missing"} and part["tables"][0]["read_before"] == 0, part
     t.run("verify", *t.ends(), "-t", "narrow", "--repair").expect(0)
     assert not kept(t)
+
+
+@story(campaign=True, dice=True, timeout=600)
+def random_mutations_around_a_kill_are_named_exactly(t):
+    """Whatever is done before and after it was stopped, and wherever that was: never a row too few, never one too many."""
+    r, rows = t.random, 60000
+    data.mixed(t, rows)
+    t.copy("-t", "mixed", "-j", 2).expect(0)
+    for n in range(4):
+        keys = r.sample(range(1 + n * 10000, (n + 1) * 10000), r.choice((0, 1, 3)) + r.choice((0, 1, 3)))
+        cut = r.randint(0, len(keys))
+        args = r.choice((("--level", "readback"), ("--level", "source"), ("--level", "source", "--in-server")))
+        args = ("verify", *t.ends(), "-t", "mixed", "-j", r.randint(1, 3), *args)
+        expected = mutate(t, keys[:cut])
+        t.run(*args, fault="verify.part:*:error,verify.part_noted:%d:kill" % r.randint(1, 12))
+        expected.update(mutate(t, keys[cut:]))
+        if r.random() < 0.5:
+            t.target.query("vacuum mixed")
+        t.note("%s, %d before, %s" % (args[8:], cut, expected))
+        table = t.run(*args, "--json").expect(3 if expected else 0).json["tables"][0]
+        assert found(table) == expected, (args, found(table), expected)
+        t.run("verify", *t.ends(), "-t", "mixed", "--repair", "--max-delete", 10).expect(0)
+    t.same("mixed")
