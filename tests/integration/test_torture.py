@@ -7,11 +7,12 @@ import glob
 import os
 import random
 import signal
+import subprocess
 import time
 
 import dice
 import ledger
-from cluster import wait_for
+from cluster import bindir, clean_env, wait_for
 from pgwire import ConnectionLost, PgError
 from story import story
 from weather import Tiny, Weather, WeatherProxy
@@ -52,9 +53,6 @@ class Torture:
 
     def make_target(self):
         t, rng = self.t, self.rng
-        env = dict(os.environ)
-        import subprocess
-        from cluster import bindir, clean_env
         ddl = subprocess.run([bindir() + "/pg_dump", "-s", "-N", "hist", "-d", t.source.dsn], env=clean_env(), check=True,
                              capture_output=True, text=True).stdout
         t.target_cluster.psql(t.target.name, ddl)
@@ -152,7 +150,7 @@ class Torture:
             alive = [r for r in runs if r.alive()]
             if alive:
                 self.weather.storm(alive)
-        last = rng.choice(((None, None) if slow != "300kB/s" else ()) + (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, "twice"))
+        last = rng.choice(((None, None) if slow is None else ()) + (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, "twice"))
         time.sleep(rng.uniform(0, 0.3))
         for r in runs:
             for number in ((signal.SIGINT, signal.SIGINT) if last == "twice" else (last,) if last else ()):
@@ -298,8 +296,6 @@ def torture(t, kind):
     finally:
         if job:
             job.close()
-        if os.environ.get("TORTURE_TELL"):
-            print("\n".join(t.notes), flush=True)
 
 
 @story(own=True, dice=True, campaign=True, timeout=300)

@@ -12,7 +12,6 @@ import subprocess
 import threading
 import time
 
-import ledger
 from cluster import chown_to_ordinary
 from pgwire import ConnectionLost, PgError
 
@@ -237,7 +236,3 @@ class Tiny:
 
     def close(self):
         subprocess.run(["umount", "-l", self.path], check=False)
-
-
-def landed(t):
-    return ledger.landed(t.target)
