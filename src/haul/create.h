@@ -1,7 +1,7 @@
 /* copy --create: the target's schema is made as the source's is, by pg_dump and pg_restore.
  *
  *     create_look.c   what is to be made: dump, its table of contents, and what stands in the way
- *     create_check.c  the questions to both servers behind that
+ *     create_check.c  the questions to both servers behind that, and create_needs.c
  *     create.c        it is made: before the rows, in chunks, each in one transaction with its mark
  *     create_rest.c   what is made after the rows, as steps of the job; sequences
  *
@@ -36,6 +36,9 @@ void ph_create_look_fini(struct ph_create_look *look);
  * already and may be. */
 bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip,
                      struct ph_err *err);
+
+/* create_needs.c: likewise, for what neither the dump nor the target has. */
+bool ph_create_check_needs(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
 
 /* The names by which a table of contents is taken apart. */
 bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_err *err);

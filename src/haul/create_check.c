@@ -328,7 +328,7 @@ bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip
 {
     return check_extensions(run, look, err) && check_roles(run, look, err) &&
            check_tablespaces(run, look, err) && check_present(run, look, err) &&
-           skip_present(run, look, skip, err);
+           skip_present(run, look, skip, err) && ph_create_check_needs(run, look, err);
 }
 
 bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_err *err)
