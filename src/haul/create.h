@@ -1,7 +1,7 @@
 /* copy --create: the target's schema is made as the source's is, by pg_dump and pg_restore.
  *
  *     create_look.c   what is to be made: dump, its table of contents, and what stands in the way
- *     create_check.c  the questions to both servers behind that
+ *     create_check.c  the questions to both servers behind that, and create_needs.c
  *     create.c        from nothing to what is made
  *     create_make.c   it is made: before the rows, in chunks, each in one transaction with its mark, by
  *                     several connections
@@ -70,6 +70,8 @@ void ph_create_tell(struct ph_run *run, const char *phase, int made, int objects
 
 /* So many connections make a schema. look may have no plan. */
 int ph_create_makers(const struct ph_run *run, const struct ph_create_look *look);
+/* create_needs.c: likewise, for what neither the dump nor the target has. */
+bool ph_create_check_needs(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
 
 /* The names by which a table of contents is taken apart. */
 bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_err *err);

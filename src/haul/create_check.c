@@ -416,7 +416,8 @@ bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip
 {
     return check_extensions(run, look, err) && check_roles(run, look, err) &&
            check_tablespaces(run, look, err) && check_present(run, look, err) &&
-           check_references(run, look, err) && skip_present(run, look, skip, err);
+           check_references(run, look, err) && skip_present(run, look, skip, err) &&
+           ph_create_check_needs(run, look, err);
 }
 
 /* Of "schemas" and "roles" ph_create_list has asked. */

@@ -220,6 +220,10 @@ def what_stands_in_the_way_is_found_before_anything_is_changed(t):
     t.run("copy", "-s", t.source.dsn, "-d", nowhere, *args).expect(2, "does not exist", "createdb")
     t.copy(*args, "--mode", "replace").expect(2, "--create")
     t.copy("-t", "s.a=s.b", "--create").expect(2, "own names")
+    t.source.query("create domain s.small as int check (value < 9); alter table s.a add k s.small[]; create function s.f(int) returns int "
+                   "immutable language sql as 'select $1'; alter table s.c add d int default s.f(1), add a s.a")
+    t.copy("-t", "s.a", "-t", "s.c", "--create").expect(2, "function s.f(integer) and type s.small", "--schema or --all")
+    t.copy("-t", "s.c", "--create").expect(2, "function s.f(integer) and table s.a")
     t.copy(*args, "--data-only").expect(2, "exclude each other")
     t.copy("--all", "--no-owner").expect(2, "--create")
     role = "wholedb_only_here"
@@ -232,7 +236,7 @@ def what_stands_in_the_way_is_found_before_anything_is_changed(t):
         t.copy(*args, "--no-owner", "--no-privileges").expect(0)
         t.whole(("s", "a"), ("s", "c"))
     finally:
-        t.source.query("drop owned by %s; drop role %s" % (role, role))
+        t.source.query("alter table s.a owner to tester; drop owned by %s; drop role %s" % (role, role))
     assert t.target.one("select relowner::regrole::text from pg_class where oid = 's.c'::regclass") == "tester"
 
 
