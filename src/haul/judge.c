@@ -139,7 +139,7 @@ double ph_judge_canary(struct ph_judge_canary *j, double seconds, double bound_s
     double late = seconds > bound_s ? (seconds - bound_s) / every_s : 0;
     j->answers++;
     if (seconds > bound_s)
-        j->slow += 1 + (late < 1000 ? (unsigned)late : 1000);
+        j->slow += (seconds > 2 * bound_s ? 2u : 1u) + (late < 1000 ? (unsigned)late : 1000);
     if (j->slow >= 2)
         lower(j, now_s);
     else if (j->answers >= enough + more_for_one * j->slow)

@@ -8,7 +8,8 @@
  *     canary  how much may be done so that answers stay as quick as they were before. It begins with little and doubles while all
  *             is well, as networks begin slowly; two slow answers halve it, and what they were answers to is forgotten; then it comes
  *             back quickly to well below where that was, and from there on by a twentieth a second: others' 99th percentile has no
- *             room for finding out often. An answer that took as long as several should have counts as so many slow ones.
+ *             room for finding out often. One that is twice as slow as it may be is enough: of such ones others
+ *             can bear less than one in a hundred. An answer that took as long as several should have counts as so many slow ones.
  *     fill    how soon something is full, as fast as it has filled within the last half minute
  *     window  how often a counter of the server's has grown within the last so many seconds
  */
