@@ -336,6 +336,15 @@ def what_a_selection_leaves_out_is_said_and_a_schema_in_the_making_can_be_looked
         == ["c_id_fkey"]
 
 
+@story()
+def rows_in_a_table_of_an_extension_are_said_to_stay(t):
+    t.source.query("create extension hstore; create table conf (i int); insert into conf values (1), (2), (3);"
+                   "alter extension hstore add table conf; update pg_extension set extconfig = array['conf'::regclass::oid],"
+                   "extcondition = array['where i > 1'] where extname = 'hstore'; create table a (h hstore)")
+    t.copy("--all", "--create").expect(0, "2 rows of public.conf do not come with extension hstore", "--allow-nonempty")
+    t.check_ledger(complete=True)
+
+
 @story(tcp=True)
 def the_password_is_in_no_argument_of_pg_dump(t):
     t.source.query("create role hauler superuser login password 'Tr0ub4dor&3'; create table a (id int)")
