@@ -158,6 +158,43 @@ static bool check_extensions(struct ph_run *run, struct ph_create_look *look, st
     return true;
 }
 
+/* Rows that users have put into an extension's own tables (spatial_ref_sys): they lie among those that CREATE EXTENSION makes. */
+static bool check_extension_rows(struct ph_run *run, struct ph_create_look *look,
+                                 struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *tables = NULL;
+    bool ok = ph_catalog_query(
+        run->source,
+        "SELECT e.extname, n.nspname, c.relname, coalesce(u.condition, '')"
+        " FROM pg_extension e, unnest(e.extconfig, e.extcondition) u(oid, condition)"
+        " JOIN pg_class c ON c.oid = u.oid AND c.relkind = 'r'"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2, 3",
+        &tables, err);
+    for (int i = 0; ok && i < ph_rows_count(tables); i++) {
+        const char *schema = ph_rows_text(tables, i, 1), *name = ph_rows_text(tables, i, 2);
+        struct ph_rows *count = NULL;
+        struct ph_err ignored; /* a condition that does not work here, or no right to read it */
+        ph_buf_clear(&sql);
+        ph_sql_add(&sql, "SELECT count(*) FROM %I.%I ", schema, name);
+        ph_buf_add(&sql, ph_rows_text(tables, i, 3));
+        bool counted = ph_catalog_query(run->source, sql.data, &count, &ignored);
+        if (counted && ph_rows_int(count, 0, 0) > 0)
+            ph_plan_warn(look->plan,
+                         "%s rows of %s do not come with extension %s, which owns it: copy -t %s"
+                         " --allow-nonempty --where moves them",
+                         ph_rows_text(count, 0, 0), ph_plan_name(look->plan, schema, name),
+                         ph_rows_text(tables, i, 0), ph_plan_name(look->plan, schema, name));
+        ph_rows_free(count);
+        ok = counted || ph_conn_ok(run->source);
+        if (!ok)
+            *err = ignored;
+    }
+    ph_rows_free(tables);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
 /* Roles. */
 
 static bool missing_roles(struct ph_run *run, const struct names *wanted, struct names *missing,
@@ -414,10 +451,11 @@ static bool check_references(struct ph_run *run, struct ph_create_look *look, st
 bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip,
                      struct ph_err *err)
 {
-    return check_extensions(run, look, err) && check_roles(run, look, err) &&
-           check_tablespaces(run, look, err) && check_present(run, look, err) &&
-           check_references(run, look, err) && skip_present(run, look, skip, err) &&
-           ph_create_check_needs(run, look, err);
+    return check_extensions(run, look, err) &&
+           (!run->opts->spec->all || !run->source || check_extension_rows(run, look, err)) &&
+           check_roles(run, look, err) && check_tablespaces(run, look, err) &&
+           check_present(run, look, err) && check_references(run, look, err) &&
+           skip_present(run, look, skip, err) && ph_create_check_needs(run, look, err);
 }
 
 /* Of "schemas" and "roles" ph_create_list has asked. */

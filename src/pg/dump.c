@@ -105,9 +105,12 @@ static void add_option(struct ph_buf *text, const char *keyword, const char *val
     ph_buf_addc(text, '\'');
 }
 
-/* Everybody can read a program's arguments: what is secret goes by the environment. */
-static void split_dsn(const struct ph_dsn *dsn, struct ph_buf *conninfo, struct ph_buf *secret)
+/* Everybody can read a program's arguments: what is secret goes by the environment, and what has no variable there
+ * (sslpassword) by a service file that only the program sees. */
+static void split_dsn(const struct ph_dsn *dsn, struct ph_buf *conninfo, struct ph_buf *secret,
+                      struct ph_buf *service)
 {
+    bool has_service = ph_dsn_get(dsn, "service") != NULL;
     for (const PQconninfoOption *o = dsn->given; o && o->keyword; o++) {
         if (!o->val || !*o->val)
             continue;
@@ -115,7 +118,11 @@ static void split_dsn(const struct ph_dsn *dsn, struct ph_buf *conninfo, struct 
             ph_buf_addf(secret, "PGPASSWORD=%s", o->val);
         else if (*o->dispchar != '*')
             add_option(conninfo, o->keyword, o->val);
+        else if (!has_service)
+            ph_buf_addf(service, "%s%s=%s\n", service->len ? "" : "[pghaul]\n", o->keyword, o->val);
     }
+    if (service->len)
+        add_option(conninfo, "service", "pghaul");
     if (!conninfo->len) /* libpq's defaults; an empty text would be the name of a database */
         add_option(conninfo, "fallback_application_name", "pghaul");
 }
@@ -130,11 +137,12 @@ static void forget(struct ph_buf *secret)
 bool ph_dump_schema(const struct ph_tools *tools, const struct ph_dsn *dsn, const char *encoding,
                     const char *const *select, int n, struct ph_buf *dump, struct ph_err *err)
 {
-    struct ph_buf conninfo = {0}, secret = {0};
+    struct ph_buf conninfo = {0}, secret = {0}, service = {0}, file = {0};
     const char **argv = calloc((size_t)n + 10, sizeof *argv);
     if (!argv)
         return ph_err_nomem(err);
-    split_dsn(dsn, &conninfo, &secret);
+    split_dsn(dsn, &conninfo, &secret, &service);
+    ph_buf_addf(&file, "PGSERVICEFILE=%s", ph_program_file(0));
     int at = 0;
     argv[at++] = "pg_dump";
     argv[at++] = "--schema-only";
@@ -147,13 +155,23 @@ bool ph_dump_schema(const struct ph_tools *tools, const struct ph_dsn *dsn, cons
         argv[at++] = select[i];
     argv[at++] = "-d";
     argv[at++] = ph_buf_text(&conninfo);
-    const char *env[] = {"LC_ALL=C", "PGOPTIONS=-c standard_conforming_strings=on",
-                         "PGAPPNAME=pghaul/create/pg_dump", secret.len ? secret.data : NULL, NULL};
-    struct ph_program program = {
-        .path = tools->pg_dump, .argv = argv, .env = env, .interrupt = tools->interrupt};
+    const char *env[6] = {"LC_ALL=C", "PGOPTIONS=-c standard_conforming_strings=on",
+                          "PGAPPNAME=pghaul/create/pg_dump"};
+    int more = 3;
+    if (secret.len)
+        env[more++] = secret.data;
+    if (service.len)
+        env[more++] = file.data;
+    struct ph_program program = {.path = tools->pg_dump,
+                                 .argv = argv,
+                                 .env = env,
+                                 .files = {service.len ? &service : NULL},
+                                 .interrupt = tools->interrupt};
     bool ok = ph_program_run(&program, dump, err);
     ph_buf_fini(&conninfo);
+    ph_buf_fini(&file);
     forget(&secret);
+    forget(&service);
     free(argv);
     if (!ok && !*err->hint && err->code != PH_INTERRUPTED)
         ph_err_hint(err,

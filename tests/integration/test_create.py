@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import compare
-from cluster import bindir
+from cluster import bindir, run_as_ordinary
 from story import story
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -157,6 +157,40 @@ def a_whole_database_survives_kills_at_random_moments(t):
                     break
         t.copy(*ALL).expect(0)
         same_whole(t)
+
+
+LARGE = """
+create table narrow (id bigint primary key, a int, b int, c int not null check (c >= 0));
+insert into narrow select g, g * 7919::bigint % 300000, g % 1000, g from generate_series(1, 300000) g;
+create index narrow_a on narrow (a); create index narrow_b on narrow (b, c); create index narrow_h on narrow using hash (a);
+create table wide (id int primary key, n bigint references narrow, t text, x int4range, exclude using gist (x with &&));
+insert into wide select g, g, repeat(md5(g::text), 3), int4range(g * 10, g * 10 + 5) from generate_series(1, 20000) g;
+create index wide_t on wide (t); create unique index wide_u on wide (t, id); create statistics wide_s on n, id from wide;
+create view seen as select count(*) from narrow;
+"""
+
+
+@story(campaign=True, dice=True, timeout=1200)
+def large_tables_and_pgbench_survive_kills_at_random_moments(t):
+    """Three rounds; killed up to eight times each, while rows move, indexes are built, keys are checked, statistics made."""
+    run_as_ordinary([bindir() + "/pgbench", "-i", "-q", "-s", "3", "--foreign-keys", t.source.dsn], check=True,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    t.source.query(LARGE)
+    for _ in range(3):
+        t.target.forget()
+        with t.target.cluster.session() as s:
+            s.query('drop database "%s" with (force)' % t.target.name)
+            s.query('create database "%s" template template0' % t.target.name)
+        for _ in range(8):
+            with t.start_copy("--all", "--create", "-j", 2, "--shard-size", "2MB") as run:
+                time.sleep(t.random.uniform(0.2, 4))
+                if not run.kill9():
+                    break
+        t.copy("--all", "--create").expect(0)
+        t.run("verify", *t.ends(), "--all", "--schema", "--level", "source", "--in-server").expect(0)
+        same_schema(t)
+        t.check_ledger(complete=True)
+        t.nothing_left()
 
 
 @story()
@@ -340,6 +374,15 @@ def what_a_selection_leaves_out_is_said_and_a_schema_in_the_making_can_be_looked
         == ["c_id_fkey"]
 
 
+@story()
+def rows_in_a_table_of_an_extension_are_said_to_stay(t):
+    t.source.query("create extension hstore; create table conf (i int); insert into conf values (1), (2), (3);"
+                   "alter extension hstore add table conf; update pg_extension set extconfig = array['conf'::regclass::oid],"
+                   "extcondition = array['where i > 1'] where extname = 'hstore'; create table a (h hstore)")
+    t.copy("--all", "--create").expect(0, "2 rows of public.conf do not come with extension hstore", "--allow-nonempty")
+    t.check_ledger(complete=True)
+
+
 @story(tcp=True)
 def the_password_is_in_no_argument_of_pg_dump(t):
     t.source.query("create role hauler superuser login password 'Tr0ub4dor&3'; create table a (id int)")
@@ -352,6 +395,27 @@ def the_password_is_in_no_argument_of_pg_dump(t):
     assert any("pg_dump" in s for s in seen), "pg_dump was never seen"
     assert not [s for s in seen if "Tr0ub4dor" in s], "the password is in an argument"
     t.whole("a")
+
+
+@story(own=True, tcp=True, campaign=True)
+def the_password_of_a_key_reaches_pg_dump_and_is_in_no_argument(t):
+    key, cert, where = t.directory + "/key", t.directory + "/cert", t.source.cluster.directory
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=hauler", "-days", "9")
+    for argv in ((*new, "-nodes", "-keyout", where + "/server.key", "-out", where + "/server.crt"),
+                 (*new, "-passout", "pass:Tr0ub4dor&3", "-keyout", key, "-out", cert)):
+        run_as_ordinary(argv, check=True, stderr=subprocess.DEVNULL)
+    t.source.cluster.configure({"ssl": "on"})
+    t.source.cluster.restart()
+    t.source.query("create role hauler superuser login password 'x'; create table a (id int); insert into a values (1)")
+    dsn = t.source.tcp_dsn("hauler").replace("sslmode=disable", "sslmode=require sslcert=%s sslkey=%s sslpassword=%s")
+    seen = []
+    with t.mover.start("copy", "-s", dsn % (cert, key, "Tr0ub4dor&3"), "-d", t.target.dsn, "--all", "--create",
+                       env={"PGPASSWORD": "x"}) as run:
+        while run.alive():
+            seen += [s for s in all_arguments() if "pg_dump" in s]
+        run.wait().expect(0)
+    assert seen and not [s for s in seen if "Tr0ub4dor" in s], seen[:3]
+    t.same("a")
 
 
 def all_arguments():
