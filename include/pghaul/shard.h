@@ -29,8 +29,8 @@ struct ph_shard {
     const char *file;  /* that it lies in: it is spilled, or in an archive; NULL: in a server */
     int snapshot;      /* number of the one it was read under; 0: of the one in force */
     int attempt;       /* fencing token: only grows */
-    int64_t redo_xid;  /* replace the rows that this transaction landed; 0: none */
-    int64_t redo_rows; /* so many must they be */
+    int64_t redo_xid;  /* replace the large objects that this transaction landed; 0: none */
+    int64_t redo_rows; /* so many pieces were they */
 
     const struct ph_rejects *rejects; /* rows that are left out, see pg/reject.h; NULL: none */
 

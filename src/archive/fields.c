@@ -235,6 +235,16 @@ const char *const *ph_fields_names(struct ph_fields *fields, const char *name, i
     return names;
 }
 
+const char *ph_fields_value(struct ph_fields *fields, const char *name, const json_t *value)
+{
+    return json_is_null(value) ? NULL : text_of(fields, name, value);
+}
+
+bool ph_fields_has(const struct ph_fields *fields, const char *name)
+{
+    return json_object_get(fields->object, name) != NULL;
+}
+
 void ph_fields_texts(struct ph_fields *fields)
 {
     fields->bytes = ph_fields_word(fields, "texts", texts_names, 2) == 1;

@@ -79,6 +79,12 @@ const char *ph_fields_time(struct ph_fields *fields, const char *name);
 /* A list of texts, none of them empty. */
 const char *const *ph_fields_names(struct ph_fields *fields, const char *name, int *n);
 
+/* A text or null that stands within the field `name`. */
+const char *ph_fields_value(struct ph_fields *fields, const char *name, const json_t *value);
+
+/* Whether there is such a field: for those that a document may leave out. */
+bool ph_fields_has(const struct ph_fields *fields, const char *name);
+
 /* The field "texts": sets how the others are read. */
 void ph_fields_texts(struct ph_fields *fields);
 

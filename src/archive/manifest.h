@@ -1,6 +1,7 @@
 /* What an archive directory holds besides its shard files: the plan it began with, and the manifest that seals it.
  *
  *     job.json        written first: what will be in the archive. An archive that has only this is unfinished.
+ *     job-schema.*    the schema, if it has one, see archive/schema.h
  *     *.lz4           one file a shard, see archive/shardfile.h; present under its name means whole
  *     manifest.json   written last: job.json's content and every file's size, hash and tally
  *     lock            flock()ed by whoever writes
@@ -43,6 +44,19 @@ struct ph_archive_snapshot {
     uint64_t oldest; /* its xmin */
 };
 
+enum ph_schema_file { PH_SCHEMA_DUMP, PH_SCHEMA_FACTS, PH_SCHEMA_FILES };
+
+struct ph_archive_file {
+    uint64_t size, hash_hi, hash_lo; /* XXH3-128 of all of it */
+};
+
+/* See archive/schema.h. */
+struct ph_archive_schema {
+    int major;          /* of the pg_dump that wrote it */
+    const char *counts; /* JSON: what it has, by kind */
+    struct ph_archive_file file[PH_SCHEMA_FILES];
+};
+
 /* Texts belong to the arena of whoever made it. */
 struct ph_archive {
     const char *set;                      /* 32 hexadecimal digits, random */
@@ -56,6 +70,7 @@ struct ph_archive {
     const char *created_at, *sealed_at; /* 2026-11-25T11:00:00Z; sealed_at NULL while unfinished */
     const char *
         catalog; /* JSON of the source's catalog as far as it concerns the tables; opaque here, kept verbatim; may be NULL */
+    struct ph_archive_schema *schema;      /* NULL: it has none */
     struct ph_archive_snapshot *snapshots; /* the last one is in force */
     int n_snapshots;
     struct ph_archive_table *tables;

@@ -60,6 +60,21 @@ static json_t *tables_json(const struct ph_archive *a, struct ph_texts *texts)
     return array;
 }
 
+static json_t *schema_json(const struct ph_archive_schema *schema, struct ph_texts *texts)
+{
+    json_t *json = json_object();
+    char hash[33];
+    json_object_set_new(json, "pg_dump", json_integer(schema->major));
+    json_object_set_new(json, "counts", ph_texts_json(texts, schema->counts));
+    for (int i = 0; i < PH_SCHEMA_FILES; i++) {
+        const struct ph_archive_file *file = &schema->file[i];
+        snprintf(hash, sizeof hash, "%016" PRIx64 "%016" PRIx64, file->hash_hi, file->hash_lo);
+        json_object_set_new(json, i == PH_SCHEMA_DUMP ? "dump" : "facts",
+                            json_pack("{s:I, s:s}", "size", (json_int_t)file->size, "hash", hash));
+    }
+    return json;
+}
+
 static json_t *head_json(const struct ph_archive *a, bool sealed, struct ph_texts *texts)
 {
     json_t *json = json_object();
@@ -79,6 +94,8 @@ static json_t *head_json(const struct ph_archive *a, bool sealed, struct ph_text
     json_object_set_new(json, "created_at", ph_texts_json(texts, a->created_at));
     json_object_set_new(json, "sealed_at", ph_texts_json(texts, sealed ? a->sealed_at : NULL));
     json_object_set_new(json, "catalog", ph_texts_json(texts, a->catalog));
+    if (a->schema)
+        json_object_set_new(json, "schema", schema_json(a->schema, texts));
     json_object_set_new(json, "snapshots", snapshots_json(a, texts));
     json_object_set_new(json, "tables", tables_json(a, texts));
     return json;

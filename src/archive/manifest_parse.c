@@ -245,6 +245,41 @@ static bool check_files(const struct ph_archive *a, struct ph_arena *arena, stru
     return true;
 }
 
+static struct ph_archive_file read_file(struct ph_fields *outer, const char *name)
+{
+    struct ph_fields f;
+    struct ph_archive_file file = {0};
+    const json_t *json = ph_fields_get(outer, name);
+    if (outer->failed)
+        return file;
+    ph_fields_begin(&f, json, outer->arena, outer->err, name);
+    if (!f.failed) {
+        file.size = (uint64_t)ph_fields_int(&f, "size", 1, INT64_MAX);
+        ph_fields_u128(&f, "hash", &file.hash_hi, &file.hash_lo);
+    }
+    outer->failed = f.failed || !ph_fields_end(&f);
+    return file;
+}
+
+/* An archive may have none, and then does not speak of it. */
+static bool read_schema(struct ph_fields *outer, struct ph_archive *a)
+{
+    struct ph_fields f;
+    if (outer->failed || !ph_fields_has(outer, "schema"))
+        return !outer->failed;
+    ph_fields_begin(&f, ph_fields_get(outer, "schema"), outer->arena, outer->err, "schema");
+    if (f.failed)
+        return false;
+    f.bytes = outer->bytes;
+    a->schema = ph_arena_alloc(outer->arena, sizeof *a->schema);
+    *a->schema = (struct ph_archive_schema){
+        .major = (int)ph_fields_int(&f, "pg_dump", 1, INT_MAX),
+        .counts = ph_fields_text(&f, "counts"),
+        .file = {read_file(&f, "dump"), read_file(&f, "facts")},
+    };
+    return ph_fields_end(&f);
+}
+
 static void read_head(struct ph_fields *f, struct ph_archive *a)
 {
     ph_fields_texts(f);
@@ -276,7 +311,7 @@ static bool read_all(struct ph_archive *a, struct ph_arena *arena, const json_t 
     if (!check_version(&f, err))
         return false;
     read_head(&f, a);
-    return read_snapshots(&f, a) && read_tables(&f, a) && ph_fields_end(&f) &&
+    return read_schema(&f, a) && read_snapshots(&f, a) && read_tables(&f, a) && ph_fields_end(&f) &&
            read_shards(&f, a, lines) && check_files(a, arena, err);
 }
 

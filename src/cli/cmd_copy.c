@@ -93,7 +93,8 @@ static void tick(void *arg, const struct ph_progress *now)
 {
     struct audience *audience = arg;
     ph_view_tick(audience->view, now);
-    ph_metrics_tick(audience->metrics, now);
+    if (!now->making_schema)
+        ph_metrics_tick(audience->metrics, now);
 }
 
 /* --verify: what has landed is read back while its pages are still in memory. */

@@ -207,23 +207,37 @@ static void add_steps(struct ph_buf *out, const struct ph_progress *now, const c
         ph_buf_addf(out, ", %d failed", now->steps_failed);
 }
 
+/* Before there is a job: nobody moves rows yet. */
+static void add_schema(struct ph_buf *out, const struct ph_progress *now)
+{
+    ph_buf_add(out, now->phase);
+    if (now->objects)
+        ph_buf_addf(out, ", %d of %d objects", now->objects_made, now->objects);
+}
+
 static void add_status(struct ph_buf *out, const struct ph_progress *now,
                        const struct ph_term *term)
 {
     char held[PH_NUM_TEXT], passed[PH_NUM_TEXT], rows[PH_NUM_TEXT];
     struct ph_buf line = {0};
-    ph_buf_addf(&line, "%s: %d of %d workers busy", now->phase ? now->phase : "working",
-                now->workers_busy, now->workers);
+    if (!now->making_schema)
+        ph_buf_addf(&line, "%s: %d of %d workers busy", now->phase ? now->phase : "working",
+                    now->workers_busy, now->workers);
+    else
+        add_schema(&line, now);
     add_steps(&line, now, ", ");
     add_limit(&line, now);
     ph_term_fit(out, ph_buf_text(&line), term->width - 1, false, term->utf8);
     ph_buf_addc(out, '\n');
     ph_buf_clear(&line);
-    ph_buf_addf(&line, "%s passed, snapshot held %s%s, %s rows/s",
-                ph_num_show_duration(passed, now->seconds),
-                ph_num_show_duration(held, now->snapshot_held_s),
-                now->snapshot_released ? " and let go" : "",
-                ph_num_show_short(rows, now->rate_rows));
+    if (now->making_schema)
+        ph_buf_addf(&line, "%s passed", ph_num_show_duration(passed, now->seconds));
+    else
+        ph_buf_addf(&line, "%s passed, snapshot held %s%s, %s rows/s",
+                    ph_num_show_duration(passed, now->seconds),
+                    ph_num_show_duration(held, now->snapshot_held_s),
+                    now->snapshot_released ? " and let go" : "",
+                    ph_num_show_short(rows, now->rate_rows));
     if (now->spilled_bytes)
         ph_buf_addf(&line, ", %s into files",
                     ph_num_show_bytes(passed, (double)now->spilled_bytes));
@@ -282,6 +296,10 @@ void ph_block_line(struct ph_buf *out, const struct ph_progress *now)
 {
     char rows[PH_NUM_TEXT], bytes[PH_NUM_TEXT], rate[PH_NUM_TEXT], eta[PH_NUM_TEXT], r[PH_NUM_TEXT];
     double share = share_of_all(now);
+    if (now->making_schema) {
+        add_schema(out, now);
+        return;
+    }
     ph_buf_addf(out, "%s, %d %%: %s rows, %s; %s rows/s, %s/s", now->phase ? now->phase : "working",
                 percent(share, share >= 1), ph_num_show_count(rows, now->rows),
                 ph_num_show_bytes(bytes, (double)now->bytes), ph_num_show_short(r, now->rate_rows),

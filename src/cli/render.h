@@ -19,6 +19,9 @@ void ph_render_plan(struct ph_buf *out, struct ph_plan *plan, const struct ph_te
                     int verbose);
 json_t *ph_render_plan_json(struct ph_plan *plan);
 
+/* What --create makes, as JSON counts it: "creates 3 schemas, 14 tables", a line; nothing where it makes nothing. */
+void ph_render_counts(struct ph_buf *out, const char *before, const char *counts);
+
 /* The summary of a finished, failed or interrupted copy. */
 void ph_render_copy(struct ph_buf *out, const struct ph_job_result *result,
                     const struct ph_term *term);

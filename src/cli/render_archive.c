@@ -1,10 +1,20 @@
 #include "cli/render.h"
 
+#include <string.h>
+
 #include "archive/receipt.h"
 #include "base/num.h"
 #include "cli/cli.h"
 #include "cli/grid.h"
+#include "pg/objects.h"
 #include "plan/quote.h"
+
+/* Large objects are a table like others there, and none that anybody would know by its name. */
+static const char *show_table(struct ph_arena *arena, const struct ph_archive_table *t)
+{
+    bool objects = !strcmp(t->schema, PH_OBJECTS_SCHEMA) && !strcmp(t->name, PH_OBJECTS_TABLE);
+    return objects ? "large objects" : ph_quote_name(arena, t->schema, t->name);
+}
 
 /* Sums
  * ------------------------------------------------------------------------------------------------------------
@@ -72,6 +82,8 @@ static void add_head(struct ph_buf *out, const struct ph_archive *a, const char 
     ph_buf_addf(out, " (PostgreSQL %d.%d, ", a->source_version / 10000, a->source_version % 10000);
     ph_term_safe(out, a->encoding);
     ph_buf_add(out, ")\n");
+    if (a->schema)
+        ph_render_counts(out, "schema    ", a->schema->counts);
     if (snapshot)
         ph_buf_addf(out, "snapshot  %s%s%s\n", snapshot->taken_at, snapshot->lsn ? ", at LSN " : "",
                     snapshot->lsn ? snapshot->lsn : "");
@@ -111,8 +123,7 @@ static void add_tables(struct ph_buf *out, const struct ph_archive *a, struct ph
         ph_grid_cell(&grid, "%s", heads[i]);
     for (int i = 0; i < a->n_tables; i++) {
         const struct ph_archive_table *t = &a->tables[i];
-        add_row(&grid, ph_quote_name(arena, t->schema, t->name), &sums[i], a->sealed_at,
-                ph_format_names[t->format]);
+        add_row(&grid, show_table(arena, t), &sums[i], a->sealed_at, ph_format_names[t->format]);
     }
     if (a->n_tables > 1)
         add_row(&grid, "total", all, a->sealed_at, "");
@@ -132,7 +143,7 @@ static void add_shards(struct ph_buf *out, const struct ph_archive *a, struct ph
         const struct ph_archive_shard *s = &a->shards[i];
         const struct ph_archive_table *t = &a->tables[s->tab - 1];
         ph_grid_cell(&grid, "%lld", (long long)s->id);
-        ph_grid_cell(&grid, "%s", ph_quote_name(arena, t->schema, t->name));
+        ph_grid_cell(&grid, "%s", show_table(arena, t));
         ph_grid_cell(&grid, "%s", s->lo ? s->lo : "open");
         ph_grid_cell(&grid, "%s", s->hi ? s->hi : "open");
         ph_grid_cell(&grid, "%s", s->file ? ph_num_show_count(text, s->tally.rows) : "-");
@@ -250,6 +261,10 @@ json_t *ph_render_archive_json(const struct ph_archive *a, const char *dir, int 
     json_object_set_new(o, "created", ph_json_text(a->created_at));
     json_object_set_new(o, "sealed", ph_json_text(a->sealed_at));
     json_object_set_new(o, "snapshot", snapshot_json(a));
+    json_object_set_new(o, "schema",
+                        a->schema ? json_pack("{s:i, s:o}", "pg_dump", a->schema->major, "counts",
+                                              json_loads(a->schema->counts, 0, NULL))
+                                  : json_null());
     json_object_set_new(o, "tables", tables_json(a, &arena, sums));
     json_object_set_new(o, "rows", json_integer((json_int_t)all.tally.rows));
     json_object_set_new(o, "bytes", json_integer((json_int_t)all.tally.bytes));

@@ -174,11 +174,10 @@ static void add_forecast(struct ph_buf *out, const struct ph_plan *plan)
                     ph_num_show_duration(time, (double)plan->bytes / (100 * 0x1p20)));
 }
 
-/* "creates 3 schemas, 14 tables, 20 indexes" */
-static void add_creates(struct ph_buf *out, const struct ph_plan *plan)
+void ph_render_counts(struct ph_buf *out, const char *before, const char *counts)
 {
-    json_t *json = plan->creates ? json_loads(plan->creates, 0, NULL) : NULL, *value;
-    const char *key, *before = "creates ";
+    json_t *json = counts ? json_loads(counts, 0, NULL) : NULL, *value;
+    const char *key;
     json_object_foreach(json, key, value)
     {
         ph_buf_addf(out, "%s%lld %s", before, (long long)json_integer_value(value), key);
@@ -195,7 +194,7 @@ void ph_render_plan(struct ph_buf *out, struct ph_plan *plan, const struct ph_te
     (void)term;
     int shown = plan->n_tables > MANY_TABLES && !verbose ? MANY_TABLES : plan->n_tables;
     add_head(out, plan);
-    add_creates(out, plan);
+    ph_render_counts(out, "creates ", plan->creates);
     ph_buf_addc(out, '\n');
     add_grid(out, plan, shown);
     for (int i = 0; i < plan->n_tables; i++)

@@ -107,7 +107,7 @@ static bool check_create(const struct ph_settings *s, unsigned command, struct p
                           s->schema_only ? "--schema-only" : "--create");
     if (s->analyze && s->no_analyze)
         return ph_err_set(err, PH_WRONG, "--analyze and --no-analyze exclude each other");
-    if (!create && odd && command & (PH_CMD_PLAN | PH_CMD_COPY)) {
+    if (!create && odd && command & (PH_CMD_PLAN | PH_CMD_COPY | PH_CMD_EXTRACT | PH_CMD_LOAD)) {
         ph_err_set(err, PH_WRONG, "--%s says how --create works, and there is none", odd);
         return ph_err_hint(err, "add --create, or leave --%s out", odd);
     }
@@ -177,7 +177,7 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
                           "replace");
     if (s->quiet && s->verbose)
         return ph_err_set(err, PH_WRONG, "--quiet and --verbose exclude each other");
-    if (s->canary_limit && !s->canary)
+    if (s->canary_limit && s->canaries.n == 0)
         return ph_err_set(err, PH_WRONG, "--canary-limit is of a --canary, and there is none");
     if (s->lag_of.n > 0 && s->max_lag_s <= 0)
         return ph_err_set(err, PH_WRONG,

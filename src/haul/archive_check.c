@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "archive/rows.h"
+#include "archive/schema.h"
 #include "base/clock.h"
 
 /* Shared by the threads; the lock guards what is below it. */
@@ -175,6 +176,23 @@ static void check_job(struct check *c)
         find(c, name, NULL, why.text);
 }
 
+static void check_schema(struct check *c)
+{
+    const struct ph_archive_schema *schema = c->opts->archive->schema;
+    const struct ph_dir *dir = c->opts->dir;
+    for (int i = 0; schema && i < PH_SCHEMA_FILES; i++) {
+        struct ph_buf content = {0};
+        struct ph_err why;
+        bool ok =
+            ph_schema_read(schema, (enum ph_schema_file)i, dir->fd, dir->shown, &content, &why);
+        ph_buf_fini(&content);
+        c->out->files++;
+        c->out->stored += ok ? schema->file[i].size : 0;
+        if (!ok)
+            find(c, ph_schema_files[i], NULL, why.text);
+    }
+}
+
 static int order_texts(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -219,13 +237,16 @@ bool ph_archive_check(struct ph_archive_check *out, const struct ph_archive_chec
         .opts = opts, .out = out, .arena = arena, .err = err, .lock = PTHREAD_MUTEX_INITIALIZER};
     double begin = ph_clock_s();
     check_job(&c);
+    check_schema(&c);
     check_shards(&c);
     pthread_mutex_destroy(&c.lock);
     out->seconds = ph_clock_s() - begin;
     out->files++; /* the manifest: whoever has read it has checked it */
     if (c.failed && err->code == PH_INTERRUPTED)
         return ph_err_set(err, PH_INTERRUPTED, "interrupted after %llu of %d files",
-                          (unsigned long long)out->files, opts->archive->n_shards + 2);
+                          (unsigned long long)out->files,
+                          opts->archive->n_shards + 2 +
+                              (opts->archive->schema ? PH_SCHEMA_FILES : 0));
     return !c.failed && look_for_strays(&c, err);
 }
 

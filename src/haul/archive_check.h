@@ -1,4 +1,4 @@
-/* Whether an archive is what was written: every file, every checksum, every row.
+/* Whether an archive is what was written: every file, every checksum, every row, and the schema if it has one.
  *
  * Needs no database. Several threads take the files, biggest first; each has a ring of its own. What is wrong with a file
  * is a finding, and the others are checked all the same; an error is what keeps the check itself from going on.
@@ -23,7 +23,7 @@ struct ph_archive_check_opts {
 };
 
 struct ph_archive_finding {
-    const char *file;                     /* "job.json" too */
+    const char *file;                     /* "job.json" and the schema's too */
     const struct ph_archive_shard *shard; /* NULL: it is none's */
     const char *text;                     /* a sentence, with the file's name */
 };

@@ -206,10 +206,12 @@ bool ph_run_same_relations(struct ph_run *run, struct ph_err *err)
             return other_relation(t, "the source was truncated or rewritten: the table", err);
         if (t->target_filenode == 0 && !p->target_routes)
             keep_routing((struct ph_table *)p, t);
-        if (t->target_oid != p->target_oid ||
-            (!p->target_routes && t->target_filenode != p->target_filenode))
-            return other_relation(t, "the target was truncated, rewritten or made anew: the table",
-                                  err);
+        if (t->target_oid != p->target_oid)
+            return other_relation(t, "the target was made anew: the table", err);
+        /* The plan may be older than the TRUNCATE of whoever began the job. Whether the file is still the job's own the
+         * server says, to go_on() and whenever a shard lands. */
+        if (!p->target_routes)
+            ((struct ph_table *)p)->target_filenode = t->target_filenode;
         if (strcmp(t->select_list, p->select_list) != 0 ||
             strcmp(t->target_columns, p->target_columns) != 0 ||
             !has_numbers(p->source_attnums, t->source_attnums))
@@ -275,7 +277,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
 {
     const struct ph_plan *plan = run->plan;
     struct ph_ledger_job *other = NULL;
-    if (!ph_ledger_begin(run->target, true, err) ||
+    if (!ph_run_begin_writing(run, err) ||
         !ph_ledger_find(run->target, run->arena, plan->job_name, &other, err))
         return false;
     if (other && !again && !other->completed) {
@@ -316,7 +318,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
     return ph_ledger_refuse_rivals(run->target, plan->job_name, plan->tables, plan->n_tables,
                                    err) &&
            ph_check_empty(run->plan, run->target, err) &&
-           (!run->source || ph_objects_check(run->plan, run->source, run->target, err)) &&
+           ph_objects_check(run->plan, run->source, run->target, err) &&
            ph_ledger_create(run->target, &what, &run->job, err) &&
            (!run->creation || ph_creation_adopt(run->target, run->creation->id, run->job, err)) &&
            ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,
@@ -358,7 +360,8 @@ static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
     if (ok && run->opts->sample.bytes > 0)
         ph_plan_thin(run->plan, run->opts->sample.bytes, run->opts->sample.least,
                      run->opts->sample.place);
-    ok = ok && ph_conn_exec(run->source, "ROLLBACK", err) && write_down(run, &snapshot, again, err);
+    ok = ok && ph_conn_exec(run->source, "ROLLBACK", err) &&
+         ph_run_await_flush(run, &snapshot, err) && write_down(run, &snapshot, again, err);
     if (ok) {
         ph_keeper_confirm(&snapshot);
     } else {
@@ -390,6 +393,7 @@ static bool adopt_files(struct ph_run *run, struct ph_err *err)
     if (run->opts->spec->archive)
         return true;
     if (!ph_spill_adopt(&run->spill, run->target, run->job, run->mover, err) ||
+        !ph_spill_forget_missing(&run->spill, run->target, run->job, err) ||
         (run->opts->forget_spill &&
          !ph_ledger_forget_spill(run->target, run->job, run->spill.holder, &forgotten, err)))
         return false;

@@ -225,6 +225,7 @@ static void *builder_main(void *arg)
     leave_place(b);
     ph_builder_disconnect(b);
     atomic_fetch_sub(&b->build->running, 1);
+    ph_crew_ring(b->build->crew);
     return NULL;
 }
 

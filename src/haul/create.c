@@ -10,7 +10,7 @@
 #include "base/fault.h"
 #include "pg/catalog.h"
 
-enum { CHUNK = 500, HOLD_WAIT_S = 5 };
+enum { HOLD_WAIT_S = 5 };
 
 struct ph_dump_without ph_create_without(const struct ph_run *run)
 {
@@ -40,11 +40,16 @@ static void add_texts(json_t *json, struct ph_run *run, const char *key, const c
     json_object_set_new(json, key, array);
 }
 
-/* Which database the source is. A role that may not ask for the system does without. */
+/* Which database the source is, or which archive. A role that may not ask for the system does without. */
 static bool add_source(json_t *json, struct ph_run *run, struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
     struct ph_err ignored;
+    const struct ph_archive *archive = run->opts->spec->archive;
+    if (archive) {
+        json_object_set_new(json, "archive", json_string(archive->set));
+        return true;
+    }
     if (ph_catalog_query(run->source, "SELECT system_identifier FROM pg_control_system()", &rows,
                          &ignored))
         json_object_set_new(json, "system", json_string(ph_rows_text(rows, 0, 0)));
@@ -92,131 +97,12 @@ static bool find(struct ph_run *run, struct ph_conn *conn, const char *key,
            (!present || ph_creation_find(conn, run->arena, key, out, err));
 }
 
-/* Chunks. */
-
-/* Fills sql with the script of a list, with the settings in front. */
-static bool write_script(struct ph_run *run, const struct ph_tools *tools,
-                         const struct ph_buf *dump, const char *list, struct ph_buf *sql,
-                         struct ph_err *err)
-{
-    const struct ph_dump_without without = ph_create_without(run);
-    struct ph_buf script = {0};
-    bool ok = ph_dump_script(tools, dump, &without, list, &script, err);
-    ph_buf_clear(sql);
-    ph_buf_add(sql, "SET LOCAL lock_timeout = '60s';" PH_DUMP_SETTINGS);
-    ph_buf_add(sql, ph_buf_text(&script));
-    ph_buf_fini(&script);
-    return ok;
-}
-
-/* The first n lines of a list. */
-static char *first_lines(struct ph_run *run, const char *list, int n)
-{
-    const char *end = list;
-    for (int i = 0; i < n && *end; i++) {
-        end += strcspn(end, "\n");
-        end += *end == '\n';
-    }
-    return ph_arena_printf(run->arena, "%.*s", (int)(end - list), list);
-}
-
-static int count_lines(const char *list)
-{
-    int n = 0;
-    for (; *list; list++)
-        n += *list == '\n';
-    return n;
-}
-
-/* Which entry of a chunk fails, by halves; each attempt is rolled back. Its line's index, or -1. */
-static int find_culprit(struct ph_run *run, struct ph_conn *conn, const struct ph_tools *tools,
-                        const struct ph_buf *dump, const char *list)
-{
-    struct ph_err ignored;
-    struct ph_buf sql = {0};
-    int good = 0, bad = count_lines(list); /* the first `good` work, the first `bad` do not */
-    while (bad - good > 1) {
-        int middle = (good + bad) / 2;
-        if (!write_script(run, tools, dump, first_lines(run, list, middle), &sql, &ignored) ||
-            !ph_conn_exec(conn, "BEGIN", &ignored)) {
-            bad = 0;
-            break;
-        }
-        bool works = ph_conn_exec(conn, sql.data, &ignored);
-        if (!ph_conn_recover(conn)) {
-            bad = 0;
-            break;
-        }
-        *(works ? &good : &bad) = middle;
-    }
-    ph_buf_fini(&sql);
-    return bad - 1;
-}
-
-static bool blame(struct ph_run *run, struct ph_conn *conn, const struct ph_tools *tools,
-                  const struct ph_buf *dump, const char *list, struct ph_err *err)
-{
-    struct ph_toc_names names;
-    struct ph_toc toc;
-    struct ph_err ignored;
-    if (err->code == PH_CONNECTION || err->code == PH_INTERRUPTED || !ph_conn_recover(conn))
-        return false;
-    int culprit = find_culprit(run, conn, tools, dump, list);
-    if (culprit >= 0 && ph_create_names(run, &names, &ignored)) {
-        ph_toc_parse(&toc, run->arena, list, &names);
-        if (culprit < toc.n)
-            ph_err_prefix(err, "%s", ph_toc_shown(run->arena, &toc.items[culprit]));
-    }
-    return false;
-}
-
-static bool make_chunk(struct ph_run *run, struct ph_conn *conn, const struct ph_tools *tools,
-                       const struct ph_buf *dump, const struct ph_creation *creation, int i,
-                       struct ph_err *err)
-{
-    struct ph_buf sql = {0};
-    bool ok = write_script(run, tools, dump, creation->chunks[i], &sql, err) &&
-              ph_conn_exec(conn, "BEGIN;SET LOCAL synchronous_commit = on", err);
-    if (ok && !ph_conn_exec(conn, sql.data, err))
-        ok = blame(run, conn, tools, dump, creation->chunks[i], err);
-    ph_buf_fini(&sql);
-    if (ok && PH_FAULT("create.chunk"))
-        ok = ph_err_set(err, PH_FAILED, "fault point create.chunk");
-    ok = ok && ph_creation_mark(conn, creation, i + 1, err) && ph_conn_exec(conn, "COMMIT", err);
-    if (ok && PH_FAULT("create.chunk.done"))
-        ok = ph_err_set(err, PH_FAILED, "fault point create.chunk.done");
-    return ok;
-}
-
-static bool make_chunks(struct ph_run *run, struct ph_conn *conn, struct ph_creation *creation,
-                        struct ph_create_look *look, struct ph_err *err)
-{
-    run->phase = "creating the schema";
-    if (creation->chunks_done)
-        ph_log(run->opts->log, PH_LOG_NOTE, "going on with the schema: %d of %d parts are there",
-               creation->chunks_done, creation->n_chunks);
-    if (!look->tools.major &&
-        (!ph_tools_find(&look->tools, run->arena, run->opts->create.pg_bin, creation->major,
-                        "dump in the ledger", run->opts->interrupt, err) ||
-         !ph_creation_dump(conn, creation->id, &look->dump, err)))
-        return false;
-    for (int i = creation->chunks_done; i < creation->n_chunks; i++) {
-        if (ph_interrupt_at(run->opts->interrupt, 1))
-            return ph_err_set(err, PH_INTERRUPTED, "interrupted");
-        if (!make_chunk(run, conn, &look->tools, &look->dump, creation, i, err))
-            return false;
-    }
-    creation->chunks_done = creation->n_chunks;
-    creation->made = true;
-    return true;
-}
-
 /* A new one. */
 
-static const char *join(struct ph_run *run, const struct ph_toc *toc, int first, int end)
+static const char *join(struct ph_run *run, const struct ph_toc *toc)
 {
     struct ph_buf text = {0};
-    for (int i = first; i < end && i < toc->n; i++) {
+    for (int i = 0; i < toc->n; i++) {
         ph_buf_add(&text, toc->items[i].line);
         ph_buf_addc(&text, '\n');
     }
@@ -240,16 +126,17 @@ static bool write_down(struct ph_run *run, struct ph_conn *conn, const char *key
                        struct ph_create_look *look, struct ph_creation **out, struct ph_err *err)
 {
     struct ph_creation *c = ph_arena_alloc(run->arena, sizeof *c);
-    int n = (look->pre.n + CHUNK - 1) / CHUNK;
-    const char **chunks = ph_arena_calloc(run->arena, (size_t)n, sizeof *chunks);
-    for (int i = 0; i < n; i++)
-        chunks[i] = join(run, &look->pre, i * CHUNK, (i + 1) * CHUNK);
+    struct ph_waves waves;
+    if (!ph_create_cut(run, look, &waves, err))
+        return false;
     *c = (struct ph_creation){
         .key = key,
         .major = look->tools.major,
-        .chunks = chunks,
-        .n_chunks = n,
-        .rest = join(run, &look->post, 0, look->post.n),
+        .chunks = waves.chunks,
+        .waves = waves.wave,
+        .done = ph_arena_calloc(run->arena, (size_t)waves.n + 1, sizeof *c->done),
+        .n_chunks = waves.n,
+        .rest = join(run, &look->post),
         .counts = look->counts,
     };
     *out = c;
@@ -279,7 +166,7 @@ static bool lock(struct ph_run *run, struct ph_conn *conn, struct ph_err *err)
 static bool go_on(struct ph_run *run, struct ph_conn *conn, struct ph_creation *creation,
                   struct ph_create_look *look, struct ph_err *err)
 {
-    bool ok = make_chunks(run, conn, creation, look, err);
+    bool ok = ph_create_make(run, conn, creation, look, err);
     if (ok || err->code == PH_INTERRUPTED)
         return ok;
     if (err->code != PH_HELD)
@@ -298,7 +185,7 @@ static bool create(struct ph_run *run, struct ph_conn *conn, const char *key,
         return ph_run_unchanged(err);
     bool ok = true;
     if (!*out) {
-        run->phase = "reading the schema";
+        ph_create_tell(run, "reading the schema", 0, 0);
         ok = ph_create_look(run, &look, err) && ph_run_refuse(run, look.plan, err);
         if (ok)
             tell_warnings(run, &look);
@@ -352,7 +239,7 @@ bool ph_create_plan(struct ph_run *run, struct ph_plan **plan, const char **coun
         if (creation->made)
             return true;
         ph_err_set(err, PH_WRONG, "the schema is in the making: %d of %d parts are there",
-                   creation->chunks_done, creation->n_chunks);
+                   creation->n_done, creation->n_chunks);
         return ph_err_hint(err, "the same command without plan or --dry-run goes on with it");
     }
     bool ok = ph_create_look(run, &look, err);

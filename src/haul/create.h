@@ -2,8 +2,11 @@
  *
  *     create_look.c   what is to be made: dump, its table of contents, and what stands in the way
  *     create_check.c  the questions to both servers behind that, and create_needs.c
- *     create.c        it is made: before the rows, in chunks, each in one transaction with its mark
+ *     create.c        from nothing to what is made
+ *     create_make.c   it is made: before the rows, in chunks, each in one transaction with its mark, by
+ *                     several connections
  *     create_rest.c   what is made after the rows, as steps of the job; sequences
+ *     create_archive.c   the schema in an archive: an extract keeps it, a load makes it without the source
  *
  *     nothing ─look─► written down ─chunk─► ... ─chunk─► made ─plan─► the job: rows ─► steps ─► sequences
  *                     (pghaul.creation)
@@ -17,6 +20,7 @@
 #include "haul/run.h"
 #include "pg/dump.h"
 #include "plan/toc.h"
+#include "plan/waves.h"
 
 /* What is to be made. */
 struct ph_create_look {
@@ -32,6 +36,22 @@ struct ph_create_look {
 bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
 void ph_create_look_fini(struct ph_create_look *look);
 
+/* create_look.c: dumps the source's schema, as far as the plan goes, with look->tools. */
+bool ph_create_dump(struct ph_run *run, const struct ph_plan *plan, struct ph_create_look *look,
+                    struct ph_err *err);
+
+/* create_look.c: fills look->pre and look->post from look->dump, as they are in it. */
+bool ph_create_list(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
+
+/* create_look.c: look->counts. */
+void ph_create_count(struct ph_run *run, struct ph_create_look *look);
+
+/* create_look.c, create_check.c, create_rest.c: ask the source what a creation and its steps will ask, for a witness who
+ * writes. */
+bool ph_create_ask_needs(struct ph_run *run, struct ph_err *err);
+bool ph_create_ask(struct ph_run *run, const struct ph_create_look *look, struct ph_err *err);
+bool ph_create_ask_rest(struct ph_run *run, const struct ph_toc *made, struct ph_err *err);
+
 /* create_check.c: likewise, one thing each; skip[i] is set for entries of look->pre that are there
  * already and may be. */
 bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip,
@@ -39,6 +59,20 @@ bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip
 
 /* create_needs.c: likewise, for what neither the dump nor the target has. */
 bool ph_create_check_needs(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
+
+/* create_look.c: what comes before the rows in chunks, see plan/waves.h. */
+bool ph_create_cut(struct ph_run *run, struct ph_create_look *look, struct ph_waves *out,
+                   struct ph_err *err);
+
+/* create_make.c: makes what is left of it. conn has ph_creation_lock; what `look` lacks is read from the ledger. */
+bool ph_create_make(struct ph_run *run, struct ph_conn *conn, struct ph_creation *creation,
+                    struct ph_create_look *look, struct ph_err *err);
+
+/* create_make.c: sets the phase, and shows it: so many objects of all; 0: not known. */
+void ph_create_tell(struct ph_run *run, const char *phase, int made, int objects);
+
+/* So many connections make a schema. look may have no plan. */
+int ph_create_makers(const struct ph_run *run, const struct ph_create_look *look);
 
 /* The names by which a table of contents is taken apart. */
 bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_err *err);

@@ -55,16 +55,31 @@ static const char *show(const struct names *names)
     return out;
 }
 
-/* Runs a query whose first column is names, and frees its text. */
-static bool ask(struct ph_conn *conn, struct ph_buf *sql, struct names *out, struct ph_err *err)
+/* Runs a query whose first column is names, and frees its text. Of the source it is a question. */
+static bool ask(const struct ph_witness *witness, const char *question, struct ph_buf *sql,
+                struct names *out, struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
-    bool ok = ph_catalog_query(conn, ph_buf_text(sql), &rows, err);
+    bool ok = ph_witness_catalog(witness, question, ph_buf_text(sql), &rows, err);
     for (int i = 0; i < ph_rows_count(rows); i++)
         add(out, ph_rows_text(rows, i, 0));
     ph_rows_free(rows);
     ph_buf_fini(sql);
     return ok;
+}
+
+static bool ask_source(struct ph_run *run, const char *question, struct ph_buf *sql,
+                       struct names *out, struct ph_err *err)
+{
+    const struct ph_witness source = ph_run_witness(run);
+    return ask(&source, question, sql, out, err);
+}
+
+static bool ask_target(struct ph_run *run, struct ph_buf *sql, struct names *out,
+                       struct ph_err *err)
+{
+    const struct ph_witness target = {.conn = run->target};
+    return ask(&target, "", sql, out, err);
 }
 
 /* Objects of the dump, as (catalog, OID) of the source; with a last one that is everywhere, so that there is one. */
@@ -88,14 +103,14 @@ static void obstacle(struct ph_create_look *look, struct ph_run *run, const char
 
 /* Extensions: those of the dump must be at hand, those that types come from must be there. */
 
-static bool check_extensions(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+/* Those that the dump makes, and others that its tables have types of. */
+static bool ask_extensions(struct ph_run *run, const struct ph_create_look *look,
+                           struct names *made, struct names *used, struct ph_err *err)
 {
-    struct names made = {.run = run}, used = {.run = run}, lacking = {.run = run},
-                 absent = {.run = run};
     struct ph_buf sql = {0};
     for (int i = 0; i < look->pre.n; i++)
         if (ph_toc_is(&look->pre.items[i], "EXTENSION"))
-            add(&made, look->pre.items[i].tag);
+            add(made, look->pre.items[i].tag);
     ph_buf_add(&sql, "SELECT DISTINCT e.extname FROM ");
     add_objects(&sql, look);
     ph_buf_add(&sql, " JOIN pg_attribute a ON a.attrelid = v.oid AND v.catalog = 1259"
@@ -104,14 +119,22 @@ static bool check_extensions(struct ph_run *run, struct ph_create_look *look, st
                      " AND d.objid IN (t.oid, t.typelem, t.typbasetype)"
                      " JOIN pg_extension e ON d.refclassid = 3079 AND e.oid = d.refobjid"
                      " WHERE e.extname <> ALL (");
-    add_array(&sql, &made);
+    add_array(&sql, made);
     ph_buf_add(&sql, ")");
-    if (!ask(run->source, &sql, &used, err))
+    return ask_source(run, "extensions of types", &sql, used, err);
+}
+
+static bool check_extensions(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
+    struct names made = {.run = run}, used = {.run = run}, lacking = {.run = run},
+                 absent = {.run = run};
+    struct ph_buf sql = {0};
+    if (!ask_extensions(run, look, &made, &used, err))
         return false;
     ph_buf_add(&sql, "SELECT x FROM unnest(");
     add_array(&sql, &used);
     ph_buf_add(&sql, ") x WHERE x NOT IN (SELECT extname FROM pg_extension)");
-    if (!ask(run->target, &sql, &absent, err))
+    if (!ask_target(run, &sql, &absent, err))
         return false;
     ph_buf_add(&sql, "SELECT x FROM unnest(");
     add_array(&sql, &made);
@@ -119,7 +142,7 @@ static bool check_extensions(struct ph_run *run, struct ph_create_look *look, st
     add_array(&sql, &absent);
     ph_buf_add(&sql, ") x WHERE x NOT IN (SELECT extname FROM pg_extension)"
                      " AND x NOT IN (SELECT name FROM pg_available_extensions)");
-    if (!ask(run->target, &sql, &lacking, err))
+    if (!ask_target(run, &sql, &lacking, err))
         return false;
     if (lacking.n)
         obstacle(look, run,
@@ -144,7 +167,7 @@ static bool missing_roles(struct ph_run *run, const struct names *wanted, struct
     ph_buf_add(&sql, "SELECT x FROM unnest(");
     add_array(&sql, wanted);
     ph_buf_add(&sql, ") x WHERE x NOT IN (SELECT rolname FROM pg_roles)");
-    return ask(run->target, &sql, missing, err);
+    return ask_target(run, &sql, missing, err);
 }
 
 /* Who is in grants (a) or in policies (r). */
@@ -159,7 +182,7 @@ static bool ask_roles(struct ph_run *run, const struct ph_create_look *look, con
                " AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
                " JOIN pg_roles r ON d.refclassid = 1260 AND r.oid = d.refobjid",
                why);
-    return ask(run->source, &sql, out, err);
+    return ask_source(run, *why == 'a' ? "roles in grants" : "roles in policies", &sql, out, err);
 }
 
 static bool check_roles(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
@@ -188,20 +211,27 @@ static bool check_roles(struct ph_run *run, struct ph_create_look *look, struct 
     return true;
 }
 
-static bool check_tablespaces(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+static bool ask_tablespaces(struct ph_run *run, const struct ph_create_look *look,
+                            struct names *used, struct ph_err *err)
 {
-    struct names used = {.run = run}, missing = {.run = run};
     struct ph_buf sql = {0};
     ph_buf_add(&sql, "SELECT DISTINCT s.spcname FROM ");
     add_objects(&sql, look);
     ph_buf_add(&sql, " JOIN pg_class c ON v.catalog = 1259 AND c.oid = v.oid"
                      " JOIN pg_tablespace s ON s.oid = c.reltablespace");
-    if (!ask(run->source, &sql, &used, err))
+    return ask_source(run, "tablespaces", &sql, used, err);
+}
+
+static bool check_tablespaces(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
+    struct names used = {.run = run}, missing = {.run = run};
+    struct ph_buf sql = {0};
+    if (!ask_tablespaces(run, look, &used, err))
         return false;
     ph_buf_add(&sql, "SELECT x FROM unnest(");
     add_array(&sql, &used);
     ph_buf_add(&sql, ") x WHERE x NOT IN (SELECT spcname FROM pg_tablespace)");
-    if (!ask(run->target, &sql, &missing, err))
+    if (!ask_target(run, &sql, &missing, err))
         return false;
     if (missing.n)
         obstacle(look, run, "CREATE TABLESPACE there",
@@ -236,11 +266,11 @@ static const struct {
 };
 enum { N_NAMED = sizeof named / sizeof *named, FIRST_USER_OID = 16384 };
 
-static bool check_present(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+static bool ask_identities(struct ph_run *run, const struct ph_create_look *look,
+                           struct ph_rows **rows, struct ph_err *err)
 {
-    struct names there = {.run = run};
+    const struct ph_witness source = ph_run_witness(run);
     struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
     ph_buf_add(&sql, "SELECT v.catalog || ' ' || i.identity FROM ");
     add_objects(&sql, look);
     ph_buf_add(&sql, ", LATERAL pg_identify_object(v.catalog, v.oid, 0) i"
@@ -248,8 +278,17 @@ static bool check_present(struct ph_run *run, struct ph_create_look *look, struc
     for (int i = 0; i < N_NAMED; i++)
         ph_buf_addf(&sql, ", %u", named[i].catalog);
     ph_buf_add(&sql, ")");
-    bool ok = ph_catalog_query(run->source, sql.data, &rows, err);
-    ph_buf_clear(&sql);
+    bool ok = ph_witness_catalog(&source, "identities", sql.data, rows, err);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+static bool check_present(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
+    struct names there = {.run = run};
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    bool ok = ask_identities(run, look, &rows, err);
     ph_buf_add(&sql, "SELECT i.type || ' ' || i.identity FROM (");
     for (int i = 0; i < N_NAMED; i++)
         ph_buf_addf(&sql, "%sSELECT %u::oid AS catalog, oid FROM %s WHERE oid >= %d",
@@ -260,7 +299,7 @@ static bool check_present(struct ph_run *run, struct ph_create_look *look, struc
         ph_sql_add(&sql, "%s%L", i ? ", " : "", ph_rows_text(rows, i, 0));
     ph_buf_add(&sql, "]::text[]) ORDER BY 1");
     ph_rows_free(rows);
-    if (!ok || !ask(run->target, &sql, &there, err))
+    if (!ok || !ask_target(run, &sql, &there, err))
         return false;
     if (there.n)
         obstacle(look, run,
@@ -302,10 +341,10 @@ static bool skip_present(struct ph_run *run, struct ph_create_look *look, bool *
     struct names schemas = {.run = run}, extensions = {.run = run};
     struct ph_buf sql = {0};
     ph_buf_add(&sql, "SELECT nspname FROM pg_namespace");
-    if (!ask(run->target, &sql, &schemas, err))
+    if (!ask_target(run, &sql, &schemas, err))
         return false;
     ph_buf_add(&sql, "SELECT extname FROM pg_extension");
-    if (!ask(run->target, &sql, &extensions, err))
+    if (!ask_target(run, &sql, &extensions, err))
         return false;
     check_schemas(run, look, &schemas);
     for (int i = 0; i < look->pre.n; i++) {
@@ -323,12 +362,77 @@ static bool skip_present(struct ph_run *run, struct ph_create_look *look, bool *
     return true;
 }
 
+/* Foreign keys of what is made that refer to what is not: name, schema and table, referred. */
+static bool ask_references(struct ph_run *run, const struct ph_create_look *look,
+                           struct ph_rows **rows, struct ph_err *err)
+{
+    const struct ph_witness source = ph_run_witness(run);
+    struct ph_buf sql = {0}, made = {0};
+    for (int i = 0; i < look->pre.n; i++)
+        if (look->pre.items[i].catalog == PH_CATALOG_CLASS)
+            ph_buf_addf(&made, "%s%u", made.len ? "," : "", look->pre.items[i].oid);
+    ph_sql_add(
+        &sql,
+        "SELECT k.conname, n.nspname, c.relname, format('%%I.%%I', m.nspname, o.relname)"
+        " FROM pg_constraint k"
+        " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_class o ON o.oid = k.confrelid JOIN pg_namespace m ON m.oid = o.relnamespace"
+        " WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY ('{%s}'::oid[])"
+        " AND k.confrelid <> ALL ('{%s}'::oid[]) ORDER BY 2, 3, 1",
+        ph_buf_text(&made), ph_buf_text(&made));
+    bool ok = ph_witness_catalog(&source, "references", sql.data, rows, err);
+    ph_buf_fini(&made);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+/* A selection may leave out what a foreign key points at. It cannot come then, unless that is there already. */
+static bool check_references(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
+    struct names others = {.run = run}, absent = {.run = run};
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    bool ok = ask_references(run, look, &rows, err);
+    for (int i = 0; i < ph_rows_count(rows); i++)
+        add(&others, ph_rows_text(rows, i, 3));
+    ph_buf_add(&sql, "SELECT x FROM unnest(");
+    add_array(&sql, &others);
+    ph_buf_add(&sql, ") x WHERE to_regclass(x) IS NULL");
+    ok = ok && ask_target(run, &sql, &absent, err);
+    for (int i = 0; ok && i < ph_rows_count(rows); i++)
+        if (has(&absent, ph_rows_text(rows, i, 3)))
+            ph_plan_warn(
+                look->plan, "foreign key %s of %s is left out, as is %s, which it refers to",
+                ph_rows_text(rows, i, 0),
+                ph_plan_name(look->plan, ph_rows_text(rows, i, 1), ph_rows_text(rows, i, 2)),
+                ph_rows_text(rows, i, 3));
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
 bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip,
                      struct ph_err *err)
 {
     return check_extensions(run, look, err) && check_roles(run, look, err) &&
            check_tablespaces(run, look, err) && check_present(run, look, err) &&
-           skip_present(run, look, skip, err) && ph_create_check_needs(run, look, err);
+           check_references(run, look, err) && skip_present(run, look, skip, err) &&
+           ph_create_check_needs(run, look, err);
+}
+
+/* Of "schemas" and "roles" ph_create_list has asked. */
+bool ph_create_ask(struct ph_run *run, const struct ph_create_look *look, struct ph_err *err)
+{
+    struct names ignored = {.run = run};
+    struct ph_rows *rows = NULL, *references = NULL;
+    bool ok = ask_extensions(run, look, &ignored, &ignored, err) &&
+              ask_roles(run, look, "a", &ignored, err) &&
+              ask_roles(run, look, "r", &ignored, err) &&
+              ask_tablespaces(run, look, &ignored, err) && ask_identities(run, look, &rows, err) &&
+              ask_references(run, look, &references, err);
+    ph_rows_free(rows);
+    ph_rows_free(references);
+    return ok;
 }
 
 bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_err *err)
@@ -336,10 +440,10 @@ bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_e
     struct names schemas = {.run = run}, roles = {.run = run};
     struct ph_buf sql = {0};
     ph_buf_add(&sql, "SELECT translate(nspname, E'\\n\\r', '  ') FROM pg_namespace");
-    if (!ask(run->source, &sql, &schemas, err))
+    if (!ask_source(run, "schemas", &sql, &schemas, err))
         return false;
     ph_buf_add(&sql, "SELECT translate(rolname, E'\\n\\r', '  ') FROM pg_roles");
-    if (!ask(run->source, &sql, &roles, err))
+    if (!ask_source(run, "roles", &sql, &roles, err))
         return false;
     *names = (struct ph_toc_names){
         .schemas = schemas.items, .roles = roles.items, .n_schemas = schemas.n, .n_roles = roles.n};

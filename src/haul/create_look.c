@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/schema.h"
 #include "haul/create.h"
 #include "pg/catalog.h"
 #include "pg/sql.h"
@@ -73,26 +74,39 @@ static bool plan_first(struct ph_run *run, struct ph_create_look *look, struct p
 {
     struct ph_job_spec *spec = ph_arena_alloc(run->arena, sizeof *spec);
     *spec = *run->opts->spec;
-    spec->route = PH_ROUTE_EXTRACT;
     spec->to_be_made = true;
-    spec->archive_shown = ph_conn_shown(run->target);
+    if (!spec->archive) {
+        spec->route = PH_ROUTE_EXTRACT;
+        spec->archive_shown = ph_conn_shown(run->target);
+    }
     if (!ph_plan_make(&look->plan, spec, run->source, run->target, err))
         return false;
     look->first_warning = look->plan->n_warnings;
     return true;
 }
 
-static bool dump(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+bool ph_create_dump(struct ph_run *run, const struct ph_plan *plan, struct ph_create_look *look,
+                    struct ph_err *err)
 {
-    const struct ph_plan *plan = look->plan;
     struct words words = {.arena = run->arena};
-    bool newer = plan->source.version > plan->target.version;
-    int need = (newer ? plan->source.version : plan->target.version) / 10000;
-    return ph_tools_find(&look->tools, run->arena, run->opts->create.pg_bin, need,
-                         newer ? "source" : "target", run->opts->interrupt, err) &&
-           select_objects(run, plan, &words, err) &&
+    return select_objects(run, plan, &words, err) &&
            ph_dump_schema(&look->tools, run->opts->source, run->encoding, words.items, words.n,
                           &look->dump, err);
+}
+
+static bool have_dump(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
+    const struct ph_plan *plan = look->plan;
+    const struct ph_archive *archive = run->opts->spec->archive;
+    int theirs = archive ? archive->schema->major : plan->source.version / 10000;
+    int need = plan->target.version / 10000;
+    bool newer = theirs > need;
+    const char *side = !newer ? "target" : archive ? "schema in the archive" : "source";
+    return ph_tools_find(&look->tools, run->arena, run->opts->create.pg_bin, newer ? theirs : need,
+                         side, run->opts->interrupt, err) &&
+           (archive ? ph_schema_read(archive->schema, PH_SCHEMA_DUMP, run->archive_dir.fd,
+                                     run->archive_dir.shown, &look->dump, err)
+                    : ph_create_dump(run, plan, look, err));
 }
 
 static bool list(struct ph_run *run, struct ph_create_look *look, const char *section,
@@ -145,28 +159,38 @@ static void warn(struct ph_run *run, struct ph_create_look *look)
                          ph_toc_shown(run->arena, &look->post.items[i]));
 }
 
-bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+bool ph_create_list(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
 {
     struct ph_toc_names names;
+    return ph_create_names(run, &names, err) &&
+           list(run, look, "pre-data", &names, &look->pre, err) &&
+           list(run, look, "post-data", &names, &look->post, err);
+}
+
+void ph_create_count(struct ph_run *run, struct ph_create_look *look)
+{
+    const struct ph_toc *const both[] = {&look->pre, &look->post};
+    char *counts = ph_toc_counts(both, 2);
+    look->counts = ph_arena_strdup(run->arena, counts ? counts : "{}");
+    free(counts);
+}
+
+bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
     *look = (struct ph_create_look){0};
     if (!plan_first(run, look, err))
         return false;
     look->counts = "{}";
-    if (!dump(run, look, err)) /* rights are told better by the plan than by pg_dump */
+    if (!have_dump(run, look, err)) /* rights are told better by the plan than by pg_dump */
         return look->plan->n_obstacles > 0 && err->code != PH_INTERRUPTED;
-    if (!ph_create_names(run, &names, err) ||
-        !list(run, look, "pre-data", &names, &look->pre, err) ||
-        !list(run, look, "post-data", &names, &look->post, err))
+    if (!ph_create_list(run, look, err))
         return false;
     bool *skip = ph_arena_calloc(run->arena, (size_t)look->pre.n + 1, sizeof *skip);
     if (!ph_create_check(run, look, skip, err))
         return false;
     sort_out(run, look, skip);
     warn(run, look);
-    const struct ph_toc *const both[] = {&look->pre, &look->post};
-    char *counts = ph_toc_counts(both, 2);
-    look->counts = ph_arena_strdup(run->arena, counts ? counts : "{}");
-    free(counts);
+    ph_create_count(run, look);
     return true;
 }
 
@@ -174,4 +198,66 @@ void ph_create_look_fini(struct ph_create_look *look)
 {
     ph_plan_free(look->plan);
     ph_buf_fini(&look->dump);
+}
+
+/* Cutting it. */
+
+enum { CHUNK = 500, LEAST_CHUNK = 20 };
+
+/* Which relations need which others: they themselves, their rows' types, defaults and checks. Foreign keys come
+ * after the rows. */
+static bool ask_needs(struct ph_run *run, struct ph_rows **rows, struct ph_err *err)
+{
+    const struct ph_witness source = ph_run_witness(run);
+    return ph_witness_catalog(
+        &source, "needs",
+        "WITH part(catalog, oid, relation) AS (SELECT 1259, oid, oid FROM pg_class"
+        " UNION ALL SELECT 2604, oid, adrelid FROM pg_attrdef"
+        " UNION ALL SELECT 2606, oid, conrelid FROM pg_constraint WHERE contype = 'c'"
+        " UNION ALL SELECT 1247, oid, typrelid FROM pg_type WHERE typrelid <> 0"
+        " UNION ALL SELECT 1247, typarray, typrelid FROM pg_type"
+        " WHERE typrelid <> 0 AND typarray <> 0)"
+        " SELECT DISTINCT a.relation, b.relation, c.relispartition AND c.oid = d.objid"
+        " AND d.classid = 1259 AND d.refclassid = 1259 FROM pg_depend d"
+        " JOIN part a ON a.catalog = d.classid AND a.oid = d.objid"
+        " JOIN part b ON b.catalog = d.refclassid AND b.oid = d.refobjid"
+        " JOIN pg_class c ON c.oid = a.relation AND c.relkind IN ('r', 'p', 'S')"
+        " WHERE a.relation <> b.relation",
+        rows, err);
+}
+
+bool ph_create_ask_needs(struct ph_run *run, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    bool ok = ask_needs(run, &rows, err);
+    ph_rows_free(rows);
+    return ok;
+}
+
+static bool read_needs(struct ph_run *run, struct ph_wave_need **needs, int *n, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    if (!ask_needs(run, &rows, err))
+        return false;
+    *n = ph_rows_count(rows);
+    *needs = ph_arena_calloc(run->arena, (size_t)*n + 1, sizeof **needs);
+    for (int i = 0; i < *n; i++)
+        (*needs)[i] = (struct ph_wave_need){.relation = (uint32_t)ph_rows_uint(rows, i, 0),
+                                            .needs = (uint32_t)ph_rows_uint(rows, i, 1),
+                                            .partition = ph_rows_bool(rows, i, 2)};
+    ph_rows_free(rows);
+    return true;
+}
+
+/* What is made at one time holds no more locks than one chunk alone may. */
+bool ph_create_cut(struct ph_run *run, struct ph_create_look *look, struct ph_waves *out,
+                   struct ph_err *err)
+{
+    struct ph_wave_need *needs;
+    int n, beside = CHUNK / ph_create_makers(run, look);
+    if (!read_needs(run, &needs, &n, err))
+        return false;
+    ph_waves_cut(out, run->arena, &look->pre, needs, n, CHUNK,
+                 beside > LEAST_CHUNK ? beside : LEAST_CHUNK);
+    return true;
 }

@@ -1,5 +1,6 @@
 /* What --create makes after the rows: the rest of the dump, materialized views' rows, statistics; and where sequences stand. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,12 +137,12 @@ static void leave_out_covered(struct rest *rest)
     rest->toc.n = n;
 }
 
-/* Rows of materialized views, in the order in which they were made: one may read another. */
-static bool add_refreshes(struct rest *rest, const struct ph_toc *made, struct ph_err *err)
+/* Materialized views that have rows, in the order in which they were made: one may read another. */
+static bool ask_filled(struct ph_run *run, const struct ph_toc *made, struct ph_rows **rows,
+                       struct ph_err *err)
 {
-    struct ph_run *run = rest->run;
+    const struct ph_witness source = ph_run_witness(run);
     struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
     ph_buf_add(&sql, "SELECT n.nspname, c.relname FROM unnest('{");
     for (int i = 0, n = 0; i < made->n; i++)
         if (ph_toc_is(&made->items[i], "MATERIALIZED VIEW"))
@@ -149,7 +150,17 @@ static bool add_refreshes(struct rest *rest, const struct ph_toc *made, struct p
     ph_buf_add(&sql, "}'::oid[]) WITH ORDINALITY v(oid, nr) JOIN pg_class c ON c.oid = v.oid"
                      " JOIN pg_namespace n ON n.oid = c.relnamespace"
                      " WHERE c.relispopulated ORDER BY v.nr");
-    bool ok = ph_catalog_query(run->source, sql.data, &rows, err);
+    bool ok = ph_witness_catalog(&source, "materialized views", sql.data, rows, err);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+static bool add_refreshes(struct rest *rest, const struct ph_toc *made, struct ph_err *err)
+{
+    struct ph_run *run = rest->run;
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    bool ok = ask_filled(run, made, &rows, err);
     for (int i = 0; i < ph_rows_count(rows); i++) {
         ph_buf_clear(&sql);
         ph_sql_add(&sql, "REFRESH MATERIALIZED VIEW %I.%I", ph_rows_text(rows, i, 0),
@@ -246,64 +257,104 @@ bool ph_create_steps(struct ph_run *run, struct ph_err *err)
     return ok || ph_err_prefix(err, "planning what comes after the rows");
 }
 
-/* Sequences. They are no part of any snapshot, so they are read now; none goes back from where it is. */
+/* Sequences. They are no part of any snapshot, so they are read now, or were read behind an archive's
+ * snapshot; none goes back from where it is. */
 
-static bool set_some(struct ph_run *run, const struct ph_rows *names, int first, int end,
-                     struct ph_err *err)
+static bool ask_sequences(struct ph_run *run, const struct ph_toc *made, struct ph_rows **names,
+                          struct ph_err *err)
 {
+    const struct ph_witness source = ph_run_witness(run);
     struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
+    ph_buf_add(&sql, "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n"
+                     " ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND c.oid = ANY ('{");
+    for (int i = 0, n = 0; i < made->n; i++)
+        if (made->items[i].catalog == PH_CATALOG_CLASS && ph_toc_is(&made->items[i], "SEQUENCE"))
+            ph_buf_addf(&sql, "%s%u", n++ ? "," : "", made->items[i].oid);
+    ph_buf_add(&sql, "}'::oid[])");
+    bool ok = ph_witness_catalog(&source, "sequences", sql.data, names, err);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+/* Where some of them are: number, last value, whether that was given out. */
+static bool ask_values(struct ph_run *run, const struct ph_rows *names, int first, int end,
+                       struct ph_rows **values, struct ph_err *err)
+{
+    const struct ph_witness source = ph_run_witness(run);
+    struct ph_buf sql = {0};
+    char question[64];
+    snprintf(question, sizeof question, "sequences from %d", first);
     for (int i = first; i < end; i++)
         ph_sql_add(&sql, "%sSELECT %d, last_value, is_called FROM %I.%I",
                    i > first ? " UNION ALL " : "", i, ph_rows_text(names, i, 0),
                    ph_rows_text(names, i, 1));
-    bool ok = ph_conn_query(run->source, sql.data, &rows, err);
-    ph_buf_clear(&sql);
+    bool ok = ph_witness_query(&source, question, sql.data, values, err);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+static bool set_some(struct ph_run *run, const struct ph_rows *names, int first, int end,
+                     struct ph_err *err)
+{
+    struct ph_buf sql = {0}, name = {0};
+    struct ph_rows *rows = NULL;
+    if (!ask_values(run, names, first, end, &rows, err))
+        return false;
     ph_buf_add(&sql, "SELECT pg_catalog.setval(c.oid::pg_catalog.regclass, CASE WHEN p.seqincrement"
                      " OPERATOR(pg_catalog.>) 0"
                      " THEN greatest(x.v, pg_catalog.pg_sequence_last_value(c.oid))"
                      " ELSE least(x.v, pg_catalog.pg_sequence_last_value(c.oid)) END,"
                      " x.called OR pg_catalog.pg_sequence_last_value(c.oid) IS NOT NULL)"
                      " FROM (VALUES ");
-    struct ph_buf name = {0};
     for (int i = 0; i < ph_rows_count(rows); i++) {
         int which = (int)ph_rows_int(rows, i, 0);
         ph_buf_clear(&name);
         ph_sql_add(&name, "%I.%I", ph_rows_text(names, which, 0), ph_rows_text(names, which, 1));
-        ph_sql_add(&sql, "%s(%L, %s::pg_catalog.int8, %s)", i ? ", " : "", name.data,
+        ph_sql_add(&sql, "%s(%L, %L::pg_catalog.int8, %s)", i ? ", " : "", name.data,
                    ph_rows_text(rows, i, 1), ph_rows_bool(rows, i, 2) ? "true" : "false");
     }
     ph_buf_add(&sql, ") x(n, v, called), LATERAL (SELECT x.n::pg_catalog.regclass::pg_catalog.oid)"
                      " c(oid) JOIN pg_catalog.pg_sequence p"
                      " ON p.seqrelid OPERATOR(pg_catalog.=) c.oid");
-    ok = ok && ph_conn_exec(run->target, sql.data, err);
+    bool ok = ph_conn_exec(run->target, sql.data, err);
     ph_rows_free(rows);
     ph_buf_fini(&name);
     ph_buf_fini(&sql);
     return ok;
 }
 
+static int end_of(int first, int n)
+{
+    return first + SEQUENCES_PER_QUERY < n ? first + SEQUENCES_PER_QUERY : n;
+}
+
 bool ph_create_sequences(struct ph_run *run, struct ph_err *err)
 {
     const struct ph_toc_names none = {0};
     struct ph_toc made;
-    struct ph_buf sql = {0};
     struct ph_rows *names = NULL;
     if (PH_FAULT("create.sequences"))
         return ph_err_set(err, PH_FAILED, "fault point create.sequences");
     parse_made(run, &none, &made);
-    ph_buf_add(&sql, "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n"
-                     " ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND c.oid = ANY ('{");
-    for (int i = 0, n = 0; i < made.n; i++)
-        if (made.items[i].catalog == PH_CATALOG_CLASS && ph_toc_is(&made.items[i], "SEQUENCE"))
-            ph_buf_addf(&sql, "%s%u", n++ ? "," : "", made.items[i].oid);
-    ph_buf_add(&sql, "}'::oid[])");
-    bool ok = ph_catalog_query(run->source, sql.data, &names, err);
-    ph_buf_fini(&sql);
+    bool ok = ask_sequences(run, &made, &names, err);
     int n = ph_rows_count(names);
     for (int i = 0; ok && i < n; i += SEQUENCES_PER_QUERY)
-        ok =
-            set_some(run, names, i, i + SEQUENCES_PER_QUERY < n ? i + SEQUENCES_PER_QUERY : n, err);
+        ok = set_some(run, names, i, end_of(i, n), err);
     ph_rows_free(names);
     return ok || ph_err_prefix(err, "setting sequences");
+}
+
+bool ph_create_ask_rest(struct ph_run *run, const struct ph_toc *made, struct ph_err *err)
+{
+    struct ph_rows *names = NULL, *rows = NULL;
+    bool ok = ask_filled(run, made, &rows, err) && ask_sequences(run, made, &names, err);
+    int n = ph_rows_count(names);
+    for (int i = 0; ok && i < n; i += SEQUENCES_PER_QUERY) {
+        ph_rows_free(rows);
+        rows = NULL;
+        ok = ask_values(run, names, i, end_of(i, n), &rows, err);
+    }
+    ph_rows_free(names);
+    ph_rows_free(rows);
+    return ok;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "sink/archive.h"
@@ -19,6 +20,11 @@ bool ph_crew_init(struct ph_crew *crew, const struct ph_crew_opts *opts, struct 
     crew->workers = calloc((size_t)crew->opts.most_workers, sizeof *crew->workers);
     crew->sight = calloc(1, sizeof *crew->sight);
     pthread_mutex_init(&crew->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&crew->bell, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     if (crew->sight)
         ph_sight_init(crew->sight);
     return (crew->workers && crew->sight) || ph_err_nomem(err);
@@ -31,7 +37,29 @@ void ph_crew_fini(struct ph_crew *crew)
     free(crew->sight);
     free(crew->workers);
     free(crew->tabs);
+    pthread_cond_destroy(&crew->bell);
     pthread_mutex_destroy(&crew->lock);
+}
+
+void ph_crew_nap(struct ph_crew *crew)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 10000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&crew->lock);
+    pthread_cond_timedwait(&crew->bell, &crew->lock, &until);
+    pthread_mutex_unlock(&crew->lock);
+}
+
+void ph_crew_ring(struct ph_crew *crew)
+{
+    pthread_mutex_lock(&crew->lock);
+    pthread_cond_broadcast(&crew->bell);
+    pthread_mutex_unlock(&crew->lock);
 }
 
 void ph_crew_fail(struct ph_crew *crew, const struct ph_err *err)
@@ -171,6 +199,7 @@ static void *worker_main(void *arg)
     free_sink(&w->file_sink);
     ph_place_fini(&w->place);
     atomic_fetch_sub(&w->crew->running, 1);
+    ph_crew_ring(w->crew);
     return NULL;
 }
 
@@ -254,6 +283,7 @@ void ph_crew_join(struct ph_crew *crew)
 {
     join_workers(crew);
     atomic_store(&crew->pulse_stop, true);
+    ph_crew_ring(crew);
     if (crew->pulse_started)
         pthread_join(crew->pulse, NULL);
     crew->pulse_started = false;

@@ -20,6 +20,7 @@
 #include "haul/spill.h"
 #include "haul/throttle.h"
 #include "ledger/desk_pg.h"
+#include "ledger/journal.h"
 #include "ledger/roster.h"
 #include "pg/table.h"
 #include "pghaul/hop.h"
@@ -57,6 +58,8 @@ struct ph_worker {
     struct ph_source *source, *file_source;
     struct ph_sink *sink, *file_sink; /* of files: made when first needed */
     struct ph_hop_gauge gauge;
+    struct ph_throttle_hop brake;
+    double begun_s;            /* the shard in hand */
     _Atomic int tab;           /* of the shard in hand; 0: none */
     _Atomic int64_t weight;    /* of the shard in hand */
     _Atomic int way;           /* of the shard in hand; enum ph_way */
@@ -80,14 +83,16 @@ struct ph_crew_opts {
     bool fire_triggers, skip_triggers;
     int workers;
     int source_jobs,
-        target_jobs;       /* so many may read from the source, or write to the target, at once */
-    bool extract;          /* the job ends in the place: there is no target */
-    bool load;             /* it begins there: there is no source */
-    struct ph_place place; /* extract, load: the archive */
-    enum ph_compress compress; /* extract */
-    struct ph_spill *spill;    /* NULL: nothing is spilled */
-    struct ph_roster *roster;  /* with spill and extract; else NULL */
-    struct ph_build *build;    /* builders that the job's cores are shared with; NULL: none */
+        target_jobs; /* so many may read from the source, or write to the target, at once */
+    bool extract;    /* the job ends in the place: there is no target */
+    bool load;       /* it begins there: there is no source */
+    const struct ph_archive *archive; /* load */
+    struct ph_place place;            /* extract, load: the archive */
+    enum ph_compress compress;        /* extract */
+    struct ph_spill *spill;           /* NULL: nothing is spilled */
+    struct ph_roster *roster;         /* with spill and extract; else NULL */
+    struct ph_build *build; /* builders that the job's cores are shared with; NULL: none */
+    const struct ph_journal *journal; /* of an extract; else NULL */
     struct ph_throttle *throttle;
     struct ph_guards *guards;
     struct ph_control *control; /* what the pulse tells the ledger, and hears from it */
@@ -137,7 +142,8 @@ struct ph_crew {
     struct ph_flow to_target, to_files;
     struct ph_sight *sight;       /* what is remembered of all this */
     _Atomic uint64_t released_ns; /* when the snapshot was let go; 0: it is held */
-    pthread_mutex_t lock;         /* of fatal */
+    pthread_cond_t bell;          /* somebody has done his work, or should */
+    pthread_mutex_t lock;         /* of fatal and the bell */
     bool has_fatal;
     struct ph_err fatal; /* why everything stops */
 };
@@ -151,6 +157,11 @@ bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err
 
 /* One worker more, while a phase runs; the pulse's. False: there cannot be one. */
 bool ph_crew_hire(struct ph_crew *crew);
+
+/* Sleeps until somebody rings, or for 10 ms. Who looks around so often need not be told of everything; but what the end of a job
+ * waits for is rung. Any thread. */
+void ph_crew_nap(struct ph_crew *crew);
+void ph_crew_ring(struct ph_crew *crew);
 
 /* Waits for all of them. */
 void ph_crew_join(struct ph_crew *crew);

@@ -61,8 +61,15 @@ static bool not_empty(void *arg, const char *name, uint64_t size, struct ph_err 
 {
     const struct ph_run *run = arg;
     (void)size;
-    if (!strcmp(name, "lock") || !strcmp(name, "job.json.part"))
-        return true;
+    static const char *const early[] = {"lock",
+                                        "job.json.part",
+                                        "job-schema.dump",
+                                        "job-schema.json",
+                                        "job-schema.dump.part",
+                                        "job-schema.json.part"};
+    for (size_t i = 0; i < sizeof early / sizeof *early; i++)
+        if (!strcmp(name, early[i]))
+            return true;
     ph_err_set(err, PH_WRONG, "directory %s is not empty, and has no archive",
                run->archive_dir.shown);
     return ph_err_hint(err, "name a directory that is not there yet, or an empty one");
@@ -134,7 +141,7 @@ static void note_snapshot(struct extract *x, const struct ph_snapshot *taken)
         .pg_snapshot = ph_arena_strdup(arena, taken->pg_snapshot),
         .lsn = ph_arena_strdup(arena, taken->lsn),
         .taken_at = now_text(arena),
-        .oldest = taken->xmin,
+        .oldest = taken->oldest,
     };
     x->taken_s = ph_clock_s();
     x->archive->snapshots = s;
@@ -159,12 +166,30 @@ static bool begin(struct extract *x, struct ph_err *err)
         x->archive->set = set;
         x->archive->created_at = now_text(run->arena);
         note_snapshot(x, &taken);
-        ok = ph_manifest_write(x->archive, dir->fd, dir->shown, false, err);
+        ok = (!run->opts->spec->create || ph_create_keep(run, x->archive, err)) &&
+             ph_manifest_write(x->archive, dir->fd, dir->shown, false, err);
     }
     if (ok)
         ph_keeper_confirm(&taken);
     ph_snapshot_fini(&taken);
     return ok && match_tables(x, err);
+}
+
+/* job.json names the schema's files by what is in them. They are there before it is; if they are not any more, they are
+ * made again, and it with them. */
+static bool have_schema(struct extract *x, struct ph_err *err)
+{
+    struct ph_run *run = &x->run;
+    struct ph_err why;
+    if (ph_create_is_kept(run, x->archive, &why))
+        return true;
+    if (why.code != PH_DAMAGED) {
+        *err = why;
+        return false;
+    }
+    ph_log(run->opts->log, PH_LOG_WARN, "%s; it is written again", why.text);
+    return ph_create_keep(run, x->archive, err) &&
+           ph_manifest_write(x->archive, run->archive_dir.fd, run->archive_dir.shown, false, err);
 }
 
 static bool start_over(struct extract *x, struct ph_err *err)
@@ -300,12 +325,15 @@ static bool run_crew(struct extract *x, struct ph_err *err)
     ph_run_crew_opts(run, x->archive->n_shards - x->resumed, &opts);
     opts.tag = run->tag;
     opts.extract = true;
+    opts.journal = &run->journal;
     opts.place = run->place;
     opts.compress = run->opts->spill.compress;
     opts.roster = run->roster;
     if (!ph_crew_init(&run->crew, &opts, err) || !brief(x, err))
         return false;
     run->phase = "extracting";
+    ph_sight_event(&run->crew, PH_LOG_INFO, "started", 0, 0, "job %s: %d workers", run->result->job,
+                   run->result->workers);
     if (!ph_crew_start(&run->crew, &run->target, err))
         return false;
     ph_progress_watch(run);
@@ -355,7 +383,7 @@ static bool work(struct extract *x, struct ph_err *err)
     if (!fill_roster(x, err))
         return false;
     run->result->shards_resumed = x->resumed;
-    ph_run_begin_control(run);
+    ph_run_begin_journal(run);
     while (x->resumed < x->archive->n_shards) {
         if (!have_snapshot(x, err) || !run_crew(x, err))
             return false;
@@ -487,7 +515,8 @@ static bool find(struct extract *x, bool *done, struct ph_err *err)
         return false;
     if (x->archive) {
         know_set(run, x->archive->set);
-        return is_same(x, x->archive, err) && match_tables(x, err) && ph_run_may_begin(run, err);
+        return is_same(x, x->archive, err) && match_tables(x, err) && ph_run_may_begin(run, err) &&
+               have_schema(x, err);
     }
     return may_be_archive(run, err) && ph_run_may_begin(run, err) && begin(x, err);
 }
@@ -504,7 +533,8 @@ bool ph_job_extract(const struct ph_job_opts *given, struct ph_job_result *resul
     struct ph_run *run = &x.run;
     bool done = false;
     ph_run_init(run, &opts, result);
-    bool ok = ph_run_know_guards(run, err) && ph_run_plan(run, err);
+    bool ok = ph_run_know_guards(run, err) && ph_run_plan(run, err) &&
+              (!opts.spec->create || ph_create_can_keep(run, err));
     if (ok)
         ph_run_name(run);
     /* what stands in the way is said before a directory is made */
@@ -528,6 +558,8 @@ bool ph_job_extract(const struct ph_job_opts *given, struct ph_job_result *resul
         ph_run_add_figures(run);
     if (x.archive && ok)
         fill_result(&x);
+    if (run->journal.shown)
+        ph_run_remember_end(run, ok, err);
     result->state = ok ? "completed" : err->code == PH_INTERRUPTED ? "pending" : "failed";
     ph_run_fini(run);
     return ok;

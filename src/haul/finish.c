@@ -1,4 +1,4 @@
-/* What is left when every shard has landed: sequences, the mark and the barrier, the result. */
+/* What is left when every shard has landed: the mark and the barrier, the result. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,125 +8,6 @@
 #include "haul/run.h"
 #include "ledger/reject.h"
 #include "pg/sql.h"
-
-/* Sequences are not part of any snapshot, so they are read now, and set ahead of both the source's
- * present value and what was copied. An ascending one never goes back; a descending one never
- * forth. */
-static bool set_one(struct ph_run *run, const struct ph_table *t, const char *column,
-                    const char *target_sequence, const char *source_sequence, struct ph_err *err)
-{
-    struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
-    ph_sql_add(&sql, "SELECT last_value, is_called FROM %s", source_sequence);
-    bool ok = ph_conn_query(run->source, sql.data, &rows, err);
-    ph_buf_clear(&sql);
-    if (ok) {
-        bool called = ph_rows_bool(rows, 0, 1);
-        ph_sql_add(&sql,
-                   "SELECT pg_catalog.setval(%L::pg_catalog.regclass, v.v, v.called) FROM ("
-                   "SELECT CASE WHEN p.seqincrement OPERATOR(pg_catalog.>) 0"
-                   " THEN greatest(%s::pg_catalog.int8, m.hi, s.last_value)"
-                   " ELSE least(%s::pg_catalog.int8, m.lo, s.last_value) END AS v,"
-                   " %s OR s.is_called OR m.hi IS NOT NULL AS called"
-                   " FROM %s s, pg_catalog.pg_sequence p,"
-                   " (SELECT pg_catalog.max(%I)::pg_catalog.int8 AS hi,"
-                   " pg_catalog.min(%I)::pg_catalog.int8 AS lo FROM %I.%I) m"
-                   " WHERE p.seqrelid OPERATOR(pg_catalog.=) %L::pg_catalog.regclass) v",
-                   target_sequence, ph_rows_text(rows, 0, 0), ph_rows_text(rows, 0, 0),
-                   called ? "true" : "false", target_sequence, column, column, t->target_schema,
-                   t->target_name, target_sequence);
-        ok = ph_conn_exec(run->target, sql.data, err);
-    }
-    ph_rows_free(rows);
-    ph_buf_fini(&sql);
-    return ok || ph_err_prefix(err, "setting sequence %s", target_sequence);
-}
-
-/* Name of the sequence that a column owns, in *rows; false on an error, an empty result where there
- * is none. */
-static bool owned_sequence(struct ph_conn *conn, uint32_t table, const char *column,
-                           struct ph_rows **rows, struct ph_err *err)
-{
-    struct ph_buf sql = {0};
-    ph_sql_add(&sql,
-               "SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname)"
-               " FROM pg_catalog.pg_depend d"
-               " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.objid"
-               " AND c.relkind OPERATOR(pg_catalog.=) 'S'"
-               " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
-               " JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) d.refobjid"
-               " AND a.attnum OPERATOR(pg_catalog.=) d.refobjsubid"
-               " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-               " AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-               " AND d.deptype IN ('a', 'i') AND a.attname OPERATOR(pg_catalog.=) %L"
-               " AND d.refobjid OPERATOR(pg_catalog.=) ANY (SELECT %u::pg_catalog.oid UNION"
-               " SELECT i.inhparent FROM pg_catalog.pg_inherits i"
-               " WHERE i.inhrelid OPERATOR(pg_catalog.=) %u)",
-               column, table, table);
-    bool ok = ph_conn_query(conn, sql.data, rows, err);
-    ph_buf_fini(&sql);
-    return ok;
-}
-
-static bool set_of_table(struct ph_run *run, const struct ph_table *t, struct ph_err *err)
-{
-    bool ok = true;
-    for (int i = 0; i < t->n_columns && ok; i++) {
-        const struct ph_plan_column *c = &t->columns[i];
-        struct ph_rows *target = NULL, *source = NULL;
-        if (c->is_expression || !strstr("smallint integer bigint", c->target_type))
-            continue;
-        ok = owned_sequence(run->target, t->target_oid, c->name, &target, err);
-        if (ok && ph_rows_count(target) > 0)
-            ok = owned_sequence(run->source, t->source_oid, c->source, &source, err);
-        if (ok && ph_rows_count(source) > 0)
-            ok = set_one(run, t, c->name, ph_rows_text(target, 0, 0), ph_rows_text(source, 0, 0),
-                         err);
-        ph_rows_free(target);
-        ph_rows_free(source);
-    }
-    return ok;
-}
-
-/* Which targets have columns that own sequences, themselves or above them: the others need no look. Sorted. */
-static bool find_owners(struct ph_run *run, struct ph_rows **rows, struct ph_err *err)
-{
-    return ph_conn_query(
-        run->target,
-        "WITH o AS (SELECT d.refobjid AS oid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c"
-        " ON c.oid OPERATOR(pg_catalog.=) d.objid AND c.relkind OPERATOR(pg_catalog.=) 'S'"
-        " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-        " AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-        " AND d.deptype IN ('a', 'i') AND d.refobjsubid OPERATOR(pg_catalog.>) 0)"
-        "SELECT oid FROM o UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i"
-        " WHERE i.inhparent IN (SELECT oid FROM o) ORDER BY 1",
-        rows, err);
-}
-
-static bool is_owner(const struct ph_rows *rows, uint32_t oid)
-{
-    int lo = 0, hi = ph_rows_count(rows);
-    while (lo < hi) {
-        int middle = (lo + hi) / 2;
-        if (ph_rows_uint(rows, middle, 0) < oid)
-            lo = middle + 1;
-        else
-            hi = middle;
-    }
-    return lo < ph_rows_count(rows) && ph_rows_uint(rows, lo, 0) == oid;
-}
-
-static bool set_sequences(struct ph_run *run, struct ph_err *err)
-{
-    bool ok = ph_run_reach(run, true, err) && (!run->creation || ph_create_sequences(run, err));
-    struct ph_rows *owners = NULL;
-    ok = ok && find_owners(run, &owners, err);
-    for (int i = 0; i < run->n_tabs && ok; i++)
-        if (is_owner(owners, run->tables[i]->target_oid))
-            ok = set_of_table(run, run->tables[i], err);
-    ph_rows_free(owners);
-    return ok;
-}
 
 bool ph_run_finish(struct ph_run *run, struct ph_err *err)
 {
@@ -141,7 +22,7 @@ bool ph_run_finish(struct ph_run *run, struct ph_err *err)
     bool sequences = run->opts->spec->sequences || run->opts->spec->create;
     if (ph_run_is_whole(run) && !ph_run_steps_done(run, err))
         return false;
-    if (ph_run_is_whole(run) && sequences && !set_sequences(run, err))
+    if (ph_run_is_whole(run) && sequences && !ph_run_set_sequences(run, err))
         return false;
     if (!ph_ledger_complete(run->target, run->job, run->mover, &completed, err))
         return false;
@@ -161,8 +42,6 @@ static bool fill_rejects(struct ph_run *run, struct ph_err *err)
     struct ph_job_result *result = run->result;
     struct ph_ledger_rejected *rejected = NULL;
     int n = 0;
-    if (run->opts->spec->route != PH_ROUTE_COPY)
-        return true;
     const char *encoding = run->opts->spec->source_encoding ? run->opts->spec->source_encoding
                                                             : run->plan->source.encoding;
     bool ok =

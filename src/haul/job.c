@@ -42,7 +42,9 @@ static bool connect_both(struct ph_run *run, struct ph_err *err)
         return true;
     }
     if (run->opts->spec->route == PH_ROUTE_LOAD) {
-        snprintf(run->encoding, sizeof run->encoding, "%s", run->opts->spec->archive->encoding);
+        const char *said = run->opts->spec->source_encoding;
+        snprintf(run->encoding, sizeof run->encoding, "%s",
+                 said ? said : run->opts->spec->archive->encoding);
         return first_connect(run, false, err);
     }
     if (run->opts->spec->source_encoding)
@@ -61,7 +63,12 @@ static bool connect_both(struct ph_run *run, struct ph_err *err)
 bool ph_run_plan(struct ph_run *run, struct ph_err *err)
 {
     const struct ph_job_spec *spec = run->opts->spec;
-    return connect_both(run, err) && (!spec->create || ph_create_schema(run, err)) &&
+    bool creates = spec->create && spec->route != PH_ROUTE_EXTRACT;
+    if ((creates && spec->archive && !ph_create_open(run, err)) || !connect_both(run, err))
+        return false;
+    if (run->target && !creates) /* which needs the ledger before */
+        ph_run_install_ahead(run);
+    return (!creates || ph_create_schema(run, err)) &&
            ((ph_plan_make(&run->plan, spec, run->source, run->target, err) &&
              (!spec->archive || ph_plan_adopt_shards(run->plan, spec->archive, err))) ||
             ph_run_unchanged(err));
@@ -79,9 +86,8 @@ static bool add_emptiness(struct ph_run *run, struct ph_err *err)
     if (!ph_ledger_present(run->target, &present, err) ||
         (present && !ph_ledger_find(run->target, &plan->arena, plan->job_name, &job, err)))
         return false;
-    if ((job && !run->opts->again) ||
-        (ph_check_empty(plan, run->target, &full) &&
-         (!run->source || ph_objects_check(plan, run->source, run->target, &full))))
+    if ((job && !run->opts->again) || (ph_check_empty(plan, run->target, &full) &&
+                                       ph_objects_check(plan, run->source, run->target, &full)))
         return true;
     if (full.code != PH_WRONG) {
         *err = full;
@@ -96,8 +102,10 @@ static bool plan_only(struct ph_run *run, struct ph_err *err)
 {
     const struct ph_job_spec *spec = run->opts->spec;
     const char *counts = NULL;
-    if (!connect_both(run, err) ||
-        (spec->create && !ph_create_plan(run, &run->plan, &counts, err)) ||
+    bool creates = spec->create && spec->route != PH_ROUTE_EXTRACT;
+    if ((creates && spec->archive &&
+         !(ph_run_open_archive(run, PH_DIR_EXISTS, err) && ph_create_open(run, err))) ||
+        !connect_both(run, err) || (creates && !ph_create_plan(run, &run->plan, &counts, err)) ||
         (!run->plan && !ph_plan_make(&run->plan, spec, run->source, run->target, err)) ||
         (spec->archive && !ph_plan_adopt_shards(run->plan, spec->archive, err)))
         return ph_run_unchanged(err);
@@ -108,8 +116,11 @@ static bool plan_only(struct ph_run *run, struct ph_err *err)
 bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct ph_err *err)
 {
     struct ph_job_result ignored = {0};
-    struct ph_run run = {
-        .opts = opts, .result = &ignored, .arena = &ignored.arena, .phase = "planning"};
+    struct ph_run run = {.opts = opts,
+                         .result = &ignored,
+                         .arena = &ignored.arena,
+                         .archive_dir = {.fd = -1, .lock = -1},
+                         .phase = "planning"};
     bool ok = plan_only(&run, err);
     /* a snapshot of our own, for the bounds only */
     ok = ok &&
@@ -120,6 +131,8 @@ bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct p
           ph_run_unchanged(err));
     ph_conn_close(run.source);
     ph_conn_close(run.target);
+    ph_testimony_free(run.answers);
+    ph_dir_close(&run.archive_dir);
     ph_arena_fini(&ignored.arena);
     if (ok)
         run.plan->spec = opts->spec; /* and not what --create made of it */

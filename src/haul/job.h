@@ -48,6 +48,8 @@ struct ph_progress {
     const char *throttled_by; /* the first reason, or NULL */
     bool paused;
     int steps, steps_done, steps_failed; /* indexes, constraints, ...; all of them, ... */
+    bool making_schema;        /* --create: there is no job yet, and no more to tell than */
+    int objects, objects_made; /* these; 0: not known */
     const char *phase; /* "planning", "copying", "waiting for the target", "finishing", ... */
 };
 

@@ -188,14 +188,29 @@ static bool search(struct ph_conn *conn, const struct ph_crew *crew, const struc
 }
 
 /* "…; it is the row at ctid (0,5), id=7, and there are more in this shard" */
-static void name_them(const struct ph_rejects *found, struct ph_err *why)
+static void name_them(const struct ph_rejects *found, bool filed, struct ph_err *why)
 {
     const struct ph_reject *first = &found->item[0];
     size_t n = strlen(why->text);
-    snprintf(why->text + n, sizeof why->text - n, "; it is the row at ctid %s%s%s%s%s",
-             first->place, first->key ? ", " : "", first->key ? first->key : "",
-             found->n > 1 ? ", and there are more in this shard" : "",
+    snprintf(why->text + n, sizeof why->text - n, "; it is %s%s%s%s%s%s",
+             filed ? "" : "the row at ctid ", first->place, first->key ? ", " : "",
+             first->key ? first->key : "", found->n > 1 ? ", and there are more in this shard" : "",
              found->most ? "" : "; --max-rejects N leaves such rows out");
+}
+
+static bool ask_source(struct ph_worker *w, const struct ph_shard *shard, struct ph_arena *arena,
+                       struct ph_rejects *out, struct ph_err *err)
+{
+    const struct ph_crew *crew = w->crew;
+    struct ph_conn *conn = NULL;
+    const struct ph_conn_opts source = {.dsn = crew->opts.source,
+                                        .application_name = w->name,
+                                        .encoding = crew->opts.encoding,
+                                        .read_only = true,
+                                        .interrupt = crew->opts.interrupt};
+    bool ok = ph_conn_open(&conn, &source, err) && search(conn, crew, shard, arena, out, err);
+    ph_conn_close(conn);
+    return ok;
 }
 
 bool ph_misfit_find(struct ph_worker *w, const struct ph_shard *shard, struct ph_arena *arena,
@@ -203,23 +218,16 @@ bool ph_misfit_find(struct ph_worker *w, const struct ph_shard *shard, struct ph
 {
     const struct ph_crew *crew = w->crew;
     struct ph_err err;
-    struct ph_conn *conn = NULL;
     *out = (struct ph_rejects){.most = crew->opts.max_rejects};
-    if (crew->opts.load || shard->table->objects || crew->snapshot_released)
+    if (shard->table->objects || crew->snapshot_released)
         return false;
-    const struct ph_conn_opts source = {.dsn = crew->opts.source,
-                                        .application_name = w->name,
-                                        .encoding = crew->opts.encoding,
-                                        .read_only = true,
-                                        .interrupt = crew->opts.interrupt};
-    if (!ph_conn_open(&conn, &source, &err))
-        return false;
-    bool ok = search(conn, crew, shard, arena, out, &err);
-    ph_conn_close(conn);
+    int64_t most = out->most > NAMED ? out->most : NAMED;
+    bool ok = crew->opts.load ? ph_misfit_find_filed(w, shard, most, arena, out, &err)
+                              : ask_source(w, shard, arena, out, &err);
     if (!ok)
         ph_log(crew->opts.log, PH_LOG_INFO, "looking for the rows that do not fit: %s", err.text);
     if (!ok || out->n == 0)
         return false;
-    name_them(out, why);
+    name_them(out, crew->opts.load, why);
     return out->n <= out->most;
 }

@@ -41,7 +41,7 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
         .source_encoding = opts->spec->source_encoding,
         .target_encoding = opts->spec->route == PH_ROUTE_EXTRACT ? run->plan->source.encoding
                                                                  : run->plan->target.encoding,
-        .max_rejects = opts->spec->route == PH_ROUTE_COPY ? opts->max_rejects : 0,
+        .max_rejects = opts->max_rejects,
         .tag = run->tag,
         .job = run->job,
         .mover = run->mover,
@@ -71,6 +71,7 @@ static void add_files(struct ph_run *run, struct ph_crew_opts *opts)
 {
     if (run->opts->spec->archive) {
         opts->load = true;
+        opts->archive = run->opts->spec->archive;
         opts->place = run->place;
         return; /* the directory was opened when the run began */
     }

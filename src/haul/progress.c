@@ -1,12 +1,12 @@
 #include "haul/progress.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "haul/limit.h"
 
-enum { WINDOW = 25 }; /* samples of 200 ms that rates are taken over */
+static const double tell_s = 0.2;
+enum { WINDOW = 25 }; /* samples that rates are taken over */
 
 struct sample {
     double at_s;
@@ -146,9 +146,11 @@ static const char *phase(const struct ph_run *run)
         return "paused";
     if (atomic_load(&crew->outage))
         return "waiting for a server";
-    return atomic_load(&crew->running) == 0 && atomic_load(&run->build.running) > 0
-               ? "building indexes"
-               : run->phase;
+    if (atomic_load(&crew->running) > 0 || atomic_load(&run->build.running) == 0)
+        return run->phase;
+    int analyzing = atomic_load(&run->build.analyzing);
+    return analyzing > 0 && analyzing == atomic_load(&run->build.building) ? "analyzing"
+                                                                           : "building indexes";
 }
 
 static void tell(struct watch *watch)
@@ -210,12 +212,13 @@ void ph_progress_watch(struct ph_run *run)
                           .snapshot_s = run->snapshot ? run->snapshot->held_s : 0,
                           .holds = !run->snapshot || !run->snapshot->released};
     watch.tables = calloc((size_t)(crew->n_tabs ? crew->n_tabs : 1), sizeof *watch.tables);
-    for (unsigned tick = 0; is_at_work(run); tick++) {
+    for (double told_s = watch.start_s; is_at_work(run); ph_crew_nap(crew)) {
         if (must_halt(run))
             ph_build_halt(&run->build);
-        usleep(10000); /* short, so that a small job does not wait for its end to be seen */
-        if (watch.tables && tick % 20 == 19)
+        if (watch.tables && ph_clock_s() - told_s >= tell_s) {
             tell(&watch);
+            told_s = ph_clock_s();
+        }
     }
     free(watch.tables);
 }

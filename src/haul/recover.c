@@ -5,19 +5,21 @@
  *
  *   1. A relation that is not the planned one any more ends the job.
  *   2. A landed shard is proven unchanged when it has as many rows as its receipt says and every row was written by a
- *      transaction older than all that were in progress when the old snapshot was taken. Then every row visible now
- *      was visible then, and as many were: the sets are equal. ("Visible in the old snapshot" would not do: a
+ *      transaction older than all that were in progress in the database when the old snapshot was taken. Then every
+ *      row visible now was visible then, and as many were: the sets are equal. ("Visible in the old snapshot" would not do: a
  *      snapshot's text leaves subtransactions out, so a savepoint's UPDATE would pass.)
- *   3. A table cut by key, hash or not at all: shards that are not proven are planned again; the transaction that
- *      lands one replaces the rows of the old (found by xmin) and its receipt.
+ *   3. A table cut by key, hash or not at all: shards that are not proven are planned again. Their rows (found by
+ *      xmin, and exactly as many as the receipts say) and receipts are taken away all together: replaced one by one, two
+ *      rows that have exchanged a unique value would stand in each other's way for ever. Large objects, which cannot,
+ *      are replaced by the transaction that lands the shard again.
  *   4. A table cut by block: its shards mean nothing under another snapshot once rows have moved, so the whole
- *      table starts over: our rows (by xmin, and exactly as many as the receipts say) and receipts are taken
- *      away, and it is cut anew.
+ *      table starts over: our rows and receipts are taken away, and it is cut anew.
  *
  * For upsert nothing is taken away: shards are just planned again. A spilled shard (or one that was parked on its way out of
  * its file) is looked at like one that has landed;
  * where it is not proven, its file is of no use any more.
- * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is looked at.
+ * All changes to the ledger are one transaction. Attempts in flight are fenced before anything is looked at, and once more in
+ * that transaction: a mover that has not noticed may have landed a file meanwhile, and then it is looked at again.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -32,7 +34,7 @@ struct landed {
     int tab;
     const char *pred;
     int64_t rows, xid; /* xid 0: it is spilled, and the target has no row of it */
-    uint64_t old_xmin; /* of the snapshot it was read under */
+    uint64_t oldest;   /* none of its database was older when it was read */
     bool changed;
 };
 
@@ -124,7 +126,7 @@ static bool read_landed(struct recovery *rec, struct ph_err *err)
         l->pred = ph_arena_strdup(run->arena, ph_rows_text(rows, i, 2));
         l->rows = ph_rows_int(rows, i, 3);
         l->xid = ph_rows_int(rows, i, 4);
-        l->old_xmin = ph_rows_uint(rows, i, 5);
+        l->oldest = ph_rows_uint(rows, i, 5);
         rec->have[l->tab - 1]++;
     }
     ph_rows_free(rows);
@@ -150,7 +152,7 @@ static bool prove(struct recovery *rec, struct landed *l, struct ph_err *err)
                " AND n.n OPERATOR(pg_catalog.-) ((n.n OPERATOR(pg_catalog.-) x.x)"
                " OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.>=) %U)"
                " FROM (SELECT xmin::pg_catalog.text::pg_catalog.int8 AS x FROM ONLY %I.%I",
-               l->old_xmin, t->source_schema, t->source_name);
+               l->oldest, t->source_schema, t->source_name);
     if (*l->pred)
         ph_sql_add(&sql, " WHERE (%s)", l->pred);
     if (t->filter)
@@ -206,43 +208,9 @@ static bool refuse_followers(struct recovery *rec, int tab, struct ph_err *err)
     return ok;
 }
 
-/* Rule 3, and upsert. */
-static bool plan_again(struct recovery *rec, struct ph_err *err)
-{
-    struct ph_run *run = rec->run;
-    bool upsert = run->opts->spec->mode == PH_UPSERT;
-    for (int i = 0; i < rec->n_landed; i++) {
-        const struct landed *l = &rec->landed[i];
-        bool by_block = run->tables[l->tab - 1]->split == PH_SPLIT_BLOCK;
-        struct ph_buf sql = {0};
-        if (!l->changed || (by_block && !upsert))
-            continue;
-        ph_sql_add(&sql,
-                   "DELETE FROM pghaul.spill WHERE job OPERATOR(pg_catalog.=) %D"
-                   " AND shard OPERATOR(pg_catalog.=) %D;"
-                   "UPDATE pghaul.shard SET state = 'planned', holder = NULL,"
-                   " attempt = attempt OPERATOR(pg_catalog.+) 1",
-                   run->job, l->shard);
-        if (!upsert && l->xid)
-            ph_sql_add(&sql, ", redo_xid = %D, redo_rows = %D", l->xid, l->rows);
-        ph_sql_add(&sql, " WHERE job OPERATOR(pg_catalog.=) %D AND id OPERATOR(pg_catalog.=) %D",
-                   run->job, l->shard);
-        if (upsert)
-            ph_sql_add(&sql,
-                       ";DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D"
-                       " AND shard OPERATOR(pg_catalog.=) %D;"
-                       "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D"
-                       " AND shard OPERATOR(pg_catalog.=) %D",
-                       run->job, l->shard, run->job, l->shard);
-        if (!ask(run->target, &sql, NULL, err))
-            return false;
-    }
-    return true;
-}
-
 /* Takes our own rows out of the target: those that the receipts' transactions wrote, and exactly as
- * many. */
-static bool take_rows_back(struct recovery *rec, int tab, struct ph_err *err)
+ * many. all: also of shards that are proven unchanged. */
+static bool take_rows_back(struct recovery *rec, int tab, bool all, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
     const struct ph_table *t = run->tables[tab - 1];
@@ -255,10 +223,11 @@ static bool take_rows_back(struct recovery *rec, int tab, struct ph_err *err)
     ph_sql_add(&sql, "DELETE FROM %s%I.%I WHERE xmin OPERATOR(pg_catalog.=) ANY ('{",
                t->target_routes ? "" : "ONLY ", t->target_schema, t->target_name);
     for (int i = 0; i < rec->n_landed; i++) {
-        if (rec->landed[i].tab != tab || rec->landed[i].xid == 0)
+        const struct landed *l = &rec->landed[i];
+        if (l->tab != tab || l->xid == 0 || !(all || l->changed))
             continue;
-        ph_sql_add(&sql, "%s%D", comma, rec->landed[i].xid & 0xffffffff);
-        expected += (uint64_t)rec->landed[i].rows;
+        ph_sql_add(&sql, "%s%D", comma, l->xid & 0xffffffff);
+        expected += (uint64_t)l->rows;
         comma = ",";
     }
     ph_sql_add(&sql, "}'::pg_catalog.xid[])");
@@ -275,6 +244,46 @@ static bool take_rows_back(struct recovery *rec, int tab, struct ph_err *err)
                        "somebody else changed them: pghaul clean, empty the table, begin again");
 }
 
+static void add_plan_again(struct ph_buf *sql, int64_t job, const struct landed *l, bool redo)
+{
+    ph_sql_add(sql,
+               "DELETE FROM pghaul.spill WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND shard OPERATOR(pg_catalog.=) %D;"
+               "DELETE FROM pghaul.reject WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND shard OPERATOR(pg_catalog.=) %D;"
+               "UPDATE pghaul.shard SET state = 'planned', holder = NULL,"
+               " attempt = attempt OPERATOR(pg_catalog.+) 1",
+               job, l->shard, job, l->shard);
+    if (redo)
+        ph_sql_add(sql, ", redo_xid = %D, redo_rows = %D", l->xid, l->rows);
+    ph_sql_add(sql, " WHERE job OPERATOR(pg_catalog.=) %D AND id OPERATOR(pg_catalog.=) %D", job,
+               l->shard);
+    if (!redo && l->xid)
+        ph_sql_add(sql,
+                   ";DELETE FROM pghaul.receipt WHERE job OPERATOR(pg_catalog.=) %D"
+                   " AND shard OPERATOR(pg_catalog.=) %D;"
+                   "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D"
+                   " AND shard OPERATOR(pg_catalog.=) %D",
+                   job, l->shard, job, l->shard);
+}
+
+/* Rule 3, and upsert. */
+static bool plan_again(struct recovery *rec, int tab, struct ph_err *err)
+{
+    struct ph_run *run = rec->run;
+    bool objects = run->tables[tab - 1]->objects, upsert = run->opts->spec->mode == PH_UPSERT;
+    for (int i = 0; i < rec->n_landed; i++) {
+        const struct landed *l = &rec->landed[i];
+        struct ph_buf sql = {0};
+        if (l->tab != tab || !l->changed)
+            continue;
+        add_plan_again(&sql, run->job, l, objects && l->xid);
+        if (!ask(run->target, &sql, NULL, err))
+            return false;
+    }
+    return upsert || objects || take_rows_back(rec, tab, false, err);
+}
+
 /* Rule 4: cuts one table anew under the fresh snapshot and puts its shards behind the present ones.
  */
 static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
@@ -282,7 +291,7 @@ static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
     struct ph_run *run = rec->run;
     struct ph_table table = *run->tables[tab - 1];
     struct ph_rows *rows = NULL;
-    if (!take_rows_back(rec, tab, err))
+    if (!take_rows_back(rec, tab, true, err))
         return false;
     struct ph_plan *cut = calloc(1, sizeof *cut);
     if (!cut)
@@ -299,11 +308,13 @@ static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
                "OPERATOR(pg_catalog.=) %d;"
                "DELETE FROM pghaul.receipt_unlogged WHERE job OPERATOR(pg_catalog.=) %D"
                " AND tab OPERATOR(pg_catalog.=) %d;"
+               "DELETE FROM pghaul.reject WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND tab OPERATOR(pg_catalog.=) %d;"
                "WITH gone AS (SELECT pg_catalog.max(id) AS last FROM pghaul.shard"
                "  WHERE job OPERATOR(pg_catalog.=) %D),"
                " d AS (DELETE FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D"
                "  AND tab OPERATOR(pg_catalog.=) %d) SELECT last FROM gone",
-               run->job, tab, run->job, tab, run->job, run->job, tab);
+               run->job, tab, run->job, tab, run->job, tab, run->job, run->job, tab);
     ok = ok && ph_conn_query(run->target, sql.data, &rows, err) &&
          ph_ledger_add_shards(
              run->target, run->job, cut->shards, (const char *const *)cut->shard_lo,
@@ -316,22 +327,42 @@ static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
     return ok;
 }
 
-static bool rewrite_ledger(struct recovery *rec, struct ph_err *err)
+/* Locks the job's shards, and fences them, until the transaction ends; *stands: nothing has landed or was spilled since it was
+ * looked at. */
+static bool still_stands(struct recovery *rec, bool *stands, struct ph_err *err)
+{
+    struct recovery now = {.run = rec->run};
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql,
+               "WITH l AS (SELECT FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D ORDER BY id"
+               " FOR UPDATE) SELECT pg_catalog.count(*) FROM l",
+               rec->run->job);
+    if (!ask(rec->run->target, &sql, NULL, err) || !fence(rec->run, err) || !read_landed(&now, err))
+        return false;
+    *stands = now.n_landed == rec->n_landed;
+    for (int i = 0; *stands && i < now.n_landed; i++)
+        *stands =
+            now.landed[i].shard == rec->landed[i].shard && now.landed[i].xid == rec->landed[i].xid;
+    return true;
+}
+
+/* Whether it was done; else it is to be looked at again. */
+static bool rewrite_ledger(struct recovery *rec, bool *done, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
+    bool upsert = run->opts->spec->mode == PH_UPSERT;
     int no = 0;
-    if (!ph_ledger_begin(run->target, false, err))
+    if (!ph_ledger_begin(run->target, false, err) || !still_stands(rec, done, err))
         return false;
+    if (!*done)
+        return ph_conn_exec(run->target, "ROLLBACK", err);
     for (int tab = 1; tab <= run->n_tabs; tab++)
-        if (rec->changed[tab - 1] && run->opts->spec->mode != PH_UPSERT &&
-            !refuse_followers(rec, tab, err))
+        if (rec->changed[tab - 1] && !upsert && !refuse_followers(rec, tab, err))
             return false;
-    if (!plan_again(rec, err))
-        return false;
     for (int tab = 1; tab <= run->n_tabs; tab++) {
         bool by_block = run->tables[tab - 1]->split == PH_SPLIT_BLOCK;
-        if (by_block && rec->changed[tab - 1] && run->opts->spec->mode != PH_UPSERT &&
-            !start_over(rec, tab, err))
+        if (rec->changed[tab - 1] &&
+            !(by_block && !upsert ? start_over(rec, tab, err) : plan_again(rec, tab, err)))
             return false;
     }
     return ph_ledger_add_snapshot(run->target, run->job, &rec->fresh, run->host, &no, err) &&
@@ -381,13 +412,19 @@ static bool recover_alone(struct ph_run *run, struct ph_err *err)
     struct recovery rec = {.run = run, .fresh = {.keeper_fd = -1}};
     ph_run_event(run, PH_LOG_WARN, "snapshot_gone",
                  "the job's snapshot is gone; looking whether what has landed still stands");
-    if (!fence(run, err) || !ph_run_start_keeper(run, &rec.fresh, err))
+    if (!fence(run, err) || !ph_spill_forget_missing(&run->spill, run->target, run->job, err) ||
+        !ph_run_start_keeper(run, &rec.fresh, err))
         return false;
     bool ok = ph_snapshot_import(run->source, rec.fresh.id, rec.fresh.pg_snapshot, err) &&
-              check_relations(run, err) && read_landed(&rec, err);
-    for (int i = 0; i < rec.n_landed && ok; i++)
-        ok = prove(&rec, &rec.landed[i], err);
-    ok = ok && rewrite_ledger(&rec, err);
+              check_relations(run, err) && ph_run_await_flush(run, &rec.fresh, err);
+    for (bool done = false; ok && !done;) {
+        ok = read_landed(&rec, err);
+        for (int i = 0; i < rec.n_landed && ok; i++)
+            ok = prove(&rec, &rec.landed[i], err);
+        if (ok && PH_FAULT("recover.proven"))
+            ok = ph_err_set(err, PH_FAILED, "fault point recover.proven");
+        ok = ok && rewrite_ledger(&rec, &done, err);
+    }
     struct ph_err ignored;
     if (ok) {
         ph_keeper_confirm(&rec.fresh);

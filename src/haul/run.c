@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "pg/sql.h"
 
 void ph_run_init(struct ph_run *run, const struct ph_job_opts *opts, struct ph_job_result *result)
 {
@@ -64,9 +65,16 @@ void ph_run_fini(struct ph_run *run)
     if (run->set)
         ph_spill_fini(&run->spill);
     ph_roster_free(run->roster);
+    ph_testimony_free(run->answers);
     ph_conn_close(run->source);
     ph_conn_close(run->target);
+    ph_run_install_drop(run);
     ph_plan_free(run->plan);
+}
+
+struct ph_witness ph_run_witness(const struct ph_run *run)
+{
+    return (struct ph_witness){.conn = run->source, .answers = run->answers};
 }
 
 bool ph_run_know_guards(struct ph_run *run, struct ph_err *err)
@@ -83,21 +91,22 @@ bool ph_run_know_guards(struct ph_run *run, struct ph_err *err)
 void ph_run_begin_control(struct ph_run *run)
 {
     const struct ph_job_opts *opts = run->opts;
-    ph_control_begin(&run->control, &(struct ph_control_opts){
-                                        .job = run->result->job,
-                                        .host = run->host,
-                                        .state_dir = opts->spill.state_dir,
-                                        .state_base = opts->spill.state_base,
-                                        .most_workers = ph_run_most_workers(run),
-                                        .ledger = opts->spec->route != PH_ROUTE_EXTRACT,
-                                        .throttle = &run->throttle,
-                                        .interrupt = opts->interrupt,
-                                        .log = opts->log,
-                                    });
+    ph_control_begin(&run->control,
+                     &(struct ph_control_opts){
+                         .job = run->result->job,
+                         .host = run->host,
+                         .state_dir = opts->spill.state_dir,
+                         .state_base = opts->spill.state_base,
+                         .most_workers = ph_run_most_workers(run),
+                         .journal = opts->spec->route == PH_ROUTE_EXTRACT ? &run->journal : NULL,
+                         .throttle = &run->throttle,
+                         .interrupt = opts->interrupt,
+                         .log = opts->log,
+                     });
 }
 
-static bool open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,
-                         struct ph_err *err)
+bool ph_run_open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,
+                         struct ph_conn **conn, struct ph_err *err)
 {
     char name[64];
     snprintf(name, sizeof name, "pghaul/%s/main", *run->tag ? run->tag : "plan");
@@ -109,7 +118,7 @@ static bool open_control(struct ph_run *run, bool source, struct ph_interrupt *i
         .interrupt = interrupt,
         .interrupt_level = 1,
     };
-    return ph_conn_open(source ? &run->source : &run->target, &how, err);
+    return ph_conn_open(conn, &how, err);
 }
 
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
@@ -119,7 +128,7 @@ bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err)
         return true;
     ph_conn_close(*conn);
     *conn = NULL;
-    return open_control(run, source, run->opts->interrupt, err);
+    return ph_run_open_control(run, source, run->opts->interrupt, conn, err);
 }
 
 static bool is_alive(struct ph_conn *conn)
@@ -139,7 +148,7 @@ bool ph_run_reach(struct ph_run *run, bool source, struct ph_err *err)
     while (!is_alive(*conn)) {
         ph_conn_close(*conn);
         *conn = NULL;
-        if (open_control(run, source, NULL, err)) {
+        if (ph_run_open_control(run, source, NULL, conn, err)) {
             /* the lock that says we live went with the old connection */
             if (!source && run->mover && !ph_ledger_hold_again(*conn, run->mover, err))
                 return false;
@@ -167,10 +176,38 @@ bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struc
     return ph_keeper_start(&keeper, snapshot, err);
 }
 
+bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, struct ph_err *err)
+{
+    enum { ROUNDS = 3 };
+    double begin_s = ph_clock_s(), patience_s = 0;
+    bool flushed = false;
+    do {
+        struct ph_buf sql = {0};
+        struct ph_rows *rows = NULL;
+        ph_sql_add(&sql,
+                   "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN true"
+                   " ELSE pg_catalog.pg_current_wal_flush_lsn() OPERATOR(pg_catalog.>=)"
+                   " %L::pg_catalog.pg_lsn END, pg_catalog.date_part('epoch',"
+                   " pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval)",
+                   snapshot->lsn);
+        bool ok = ph_conn_query(run->source, sql.data, &rows, err);
+        ph_buf_fini(&sql);
+        if (!ok)
+            return ph_err_prefix(err, "looking whether the source has flushed what it shows");
+        flushed = ph_rows_bool(rows, 0, 0);
+        patience_s = ROUNDS * ph_rows_double(rows, 0, 1);
+        ph_rows_free(rows);
+        if (!flushed && !ph_interrupt_sleep(run->opts->interrupt, 1, 0.01))
+            return ph_err_set(err, PH_INTERRUPTED, "interrupted");
+    } while (!flushed && ph_clock_s() - begin_s < patience_s);
+    return true;
+}
+
 /* Errors before anything has been changed are the environment's. */
 bool ph_run_unchanged(struct ph_err *err)
 {
-    if (err->code == PH_FAILED || err->code == PH_CONNECTION || err->code == PH_BUSY)
+    if (err->code == PH_FAILED || err->code == PH_CONNECTION || err->code == PH_BUSY ||
+        err->code == PH_DAMAGED)
         err->code = PH_WRONG;
     return false;
 }
@@ -220,7 +257,7 @@ static void end_keeper(struct ph_run *run, double ago_s, bool target)
         if (!is_alive(run->source)) {
             ph_conn_close(run->source);
             run->source = NULL;
-            open_control(run, true, NULL, &ignored);
+            ph_run_open_control(run, true, NULL, &run->source, &ignored);
         }
         if (run->source)
             ph_keeper_end(run->source, run->tag, s->keeper_backend, &ignored);

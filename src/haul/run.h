@@ -2,7 +2,8 @@
  *
  *     begin.c    find or make the job, take hold of it     recover.c  when the snapshot is gone
  *     phases.c   the crew at work                          finish.c   the end, and the result
- *     steps.c    what is to be done besides rows   remember.c what report will tell of it
+ *     steps.c    what is to be done besides rows           sequences.c  where they stand
+ *     remember.c what report will tell of it               install.c    the ledger is made meanwhile
  */
 #ifndef PH_HAUL_RUN_H
 #define PH_HAUL_RUN_H
@@ -13,6 +14,7 @@
 #include "ledger/pg.h"
 #include "ledger/step.h"
 #include "pg/snapshot.h"
+#include "pg/witness.h"
 #include "plan/index.h"
 
 struct ph_run {
@@ -21,11 +23,13 @@ struct ph_run {
     struct ph_arena *arena; /* the result's */
     struct ph_plan *plan;
     struct ph_conn *source, *target; /* control connections */
+    struct ph_conn *installer;       /* makes the ledger meanwhile, see install.c; or NULL */
     char encoding[64];
     char tag[9]; /* 8 hexadecimal digits of the job */
     char host[256];
     int64_t job;
     int mover;
+    struct ph_testimony *answers; /* --create from or into an archive: of the source's catalog */
     struct ph_creation *creation; /* --create: what was made before the job */
     struct ph_steps steps;        /* of a new job: what there is to do besides rows */
     struct ph_index_cover cover;  /* what of the source's indexes and constraints is among them */
@@ -38,6 +42,7 @@ struct ph_run {
     struct ph_dir archive_dir;
     struct ph_spill spill;
     struct ph_roster *roster;
+    struct ph_journal journal; /* extract */
     struct ph_throttle throttle;
     struct ph_control control;
     struct ph_guards guards;
@@ -66,8 +71,10 @@ void ph_run_fini(struct ph_run *run);
 /* 128 random bits, hexadecimal: what the files of a round, or of an archive, have in common. */
 const char *ph_run_new_set(struct ph_run *run);
 
-/* Opens (or opens again) a control connection. */
+/* Opens (or opens again) a control connection; or one like it, of the caller's. */
 bool ph_run_connect(struct ph_run *run, bool source, struct ph_err *err);
+bool ph_run_open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,
+                         struct ph_conn **conn, struct ph_err *err);
 
 /* Makes sure that a control connection really works, waiting for a lost server until --max-outage: it
  * may have died unnoticed while the crew was at work. It cannot be interrupted afterwards, since it
@@ -76,6 +83,11 @@ bool ph_run_reach(struct ph_run *run, bool source, struct ph_err *err);
 
 /* Starts a keeper for the job's tables, see pg/snapshot.h. */
 bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struct ph_err *err);
+
+/* Waits until a crash of the source could not take back what the snapshot shows: commits that do not wait for a
+ * flush (synchronous_commit = off) are visible before it. Rows of theirs that had landed would look unchanged after
+ * the crash. Three rounds of the WAL writer at most; mostly it is flushed already. */
+bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, struct ph_err *err);
 
 /* Turns an error that came before anything was changed into PH_WRONG. Returns false. */
 bool ph_run_unchanged(struct ph_err *err);
@@ -108,6 +120,15 @@ void ph_run_leave(struct ph_run *run, const struct ph_err *why);
 /* job.c: connects and plans; then the job has its name. */
 bool ph_run_plan(struct ph_run *run, struct ph_err *err);
 void ph_run_name(struct ph_run *run);
+
+/* run.c: who speaks for the source's catalog. */
+struct ph_witness ph_run_witness(const struct ph_run *run);
+
+/* install.c: has the ledger made, where there is none, while the caller plans. begin_writing begins the transaction
+ * that writes the job down (on the connection that made the ledger: run->target is another one then); drop changes nothing. */
+void ph_run_install_ahead(struct ph_run *run);
+bool ph_run_begin_writing(struct ph_run *run, struct ph_err *err);
+void ph_run_install_drop(struct ph_run *run);
 
 /* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
@@ -143,6 +164,19 @@ bool ph_create_steps(struct ph_run *run, struct ph_err *err);
 /* create_rest.c: sets every sequence that was made to where the source's is. The source can be reached. */
 bool ph_create_sequences(struct ph_run *run, struct ph_err *err);
 
+/* create_archive.c: an extract keeps the schema in its archive: what job.json is to say of it goes into `archive`. */
+bool ph_create_keep(struct ph_run *run, struct ph_archive *archive, struct ph_err *err);
+
+/* create_archive.c: whether pg_dump for it is at hand. PH_WRONG. */
+bool ph_create_can_keep(struct ph_run *run, struct ph_err *err);
+
+/* create_archive.c: whether both files are there and sound. PH_DAMAGED. */
+bool ph_create_is_kept(struct ph_run *run, const struct ph_archive *archive, struct ph_err *err);
+
+/* create_archive.c: a load reads from its archive what the source would be asked for. PH_WRONG when the archive
+ * has no schema, or not as it was written. */
+bool ph_create_open(struct ph_run *run, struct ph_err *err);
+
 /* steps.c: plans the steps of a new job, or of a new round, into run->steps; they are written down with it. */
 bool ph_run_plan_steps(struct ph_run *run, struct ph_err *err);
 
@@ -163,11 +197,15 @@ bool ph_run_phases(struct ph_run *run, struct ph_err *err);
  * job. */
 void ph_run_event(struct ph_run *run, enum ph_log_level level, const char *event, const char *text);
 void ph_run_remember_facts(struct ph_run *run);
+void ph_run_begin_journal(struct ph_run *run); /* extract: and it can be steered from now on */
 void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why);
 
 /* recover.c: the snapshot is gone. Does what can be done so that the job may go on under a new one,
  * or says why it cannot. Afterwards run->snapshot is the new one. The process must have one thread. */
 bool ph_run_recover(struct ph_run *run, struct ph_err *err);
+
+/* sequences.c: sets those of the job's columns, and with --create all that were made. Waits for both servers. */
+bool ph_run_set_sequences(struct ph_run *run, struct ph_err *err);
 
 /* finish.c: sequences, the mark, the barrier; parked shards are no error yet. */
 bool ph_run_finish(struct ph_run *run, struct ph_err *err);

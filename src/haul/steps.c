@@ -5,8 +5,9 @@ bool ph_run_plan_steps(struct ph_run *run, struct ph_err *err)
 {
     run->steps = (struct ph_steps){.arena = run->arena};
     run->cover = (struct ph_index_cover){.arena = run->arena};
+    const struct ph_witness source = ph_run_witness(run);
     if (run->creation)
-        return ph_index_plan(run->plan, run->source, run->target, &run->steps, &run->cover, err) &&
+        return ph_index_plan(run->plan, &source, run->target, &run->steps, &run->cover, err) &&
                ph_create_steps(run, err);
     return !run->opts->spec->defer_indexes ||
            ph_index_defer(run->plan, run->target, &run->steps, err);

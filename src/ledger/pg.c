@@ -45,13 +45,16 @@ bool ph_ledger_present(struct ph_conn *conn, bool *present, struct ph_err *err)
     return ok;
 }
 
+/* objid 0 is no mover: this lock orders those who begin. */
+#define BEGIN                                                                                      \
+    "BEGIN;SET LOCAL synchronous_commit = on;SELECT pg_catalog.pg_advisory_xact_lock(1885825121, " \
+    "0)"
+/* What is in our own functions is known to compile: a fifth of the time. */
+#define UNCHECKED "SET LOCAL check_function_bodies = off;"
+
 bool ph_ledger_begin(struct ph_conn *conn, bool install, struct ph_err *err)
 {
-    /* objid 0 is no mover: this lock orders those who begin */
-    if (!ph_conn_exec(conn,
-                      "BEGIN;SET LOCAL synchronous_commit = on;"
-                      "SELECT pg_catalog.pg_advisory_xact_lock(1885825121, 0)",
-                      err))
+    if (!ph_conn_exec(conn, BEGIN, err))
         return ph_err_prefix(err, "ledger");
     bool present = false;
     if (!install)
@@ -60,7 +63,29 @@ bool ph_ledger_begin(struct ph_conn *conn, bool install, struct ph_err *err)
         return false;
     if (present)
         return true;
-    return ph_conn_exec(conn, ph_ledger_schema_sql, err) || ph_err_prefix(err, "making the ledger");
+    return (ph_conn_exec(conn, UNCHECKED, err) && ph_conn_exec(conn, ph_ledger_schema_sql, err)) ||
+           ph_err_prefix(err, "making the ledger");
+}
+
+bool ph_ledger_send_begin(struct ph_conn *conn, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    ph_buf_addf(&sql, BEGIN ";" UNCHECKED "%s", ph_ledger_schema_sql);
+    bool ok = ph_conn_send(conn, sql.data, err);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+bool ph_ledger_await_begin(struct ph_conn *conn, const char *tag, struct ph_err *err)
+{
+    for (enum ph_result kind = PH_RESULT_COMMAND; kind != PH_RESULT_NONE;)
+        if (!ph_conn_next(conn, &kind, NULL, err))
+            return false;
+    struct ph_buf sql = {0};
+    ph_sql_add(&sql, "SET application_name = 'pghaul/%s/main'", tag);
+    bool ok = ph_conn_exec(conn, sql.data, err);
+    ph_buf_fini(&sql);
+    return ok;
 }
 
 bool ph_ledger_commit(struct ph_conn *conn, struct ph_err *err)
@@ -320,7 +345,7 @@ bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_s
                " keeper_pid, keeper_backend) SELECT %D,"
                " (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.+) 1 FROM pghaul.snapshot"
                " WHERE job OPERATOR(pg_catalog.=) %D), %L, %L, %U, %L, %L, %d, %d RETURNING no",
-               job, job, job, snapshot->id, snapshot->pg_snapshot, snapshot->xmin, snapshot->lsn,
+               job, job, job, snapshot->id, snapshot->pg_snapshot, snapshot->oldest, snapshot->lsn,
                host, snapshot->keeper_pid, snapshot->keeper_backend);
     if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;

@@ -68,7 +68,9 @@ bool ph_ledger_reject_script(struct ph_conn *target, int64_t job, const char *en
                " t.target_columns), %L), 'hex'), pg_catalog.encode(r.line, 'hex')"
                " FROM pghaul.reject r JOIN pghaul.tab t ON t.job OPERATOR(pg_catalog.=) r.job"
                " AND t.id OPERATOR(pg_catalog.=) r.tab WHERE r.job OPERATOR(pg_catalog.=) %D"
-               " ORDER BY r.tab, r.shard, r.place::pg_catalog.tid",
+               " ORDER BY r.tab, r.shard, CASE WHEN pg_catalog.starts_with(r.place, '(')"
+               " THEN r.place::pg_catalog.tid END, CASE WHEN NOT pg_catalog.starts_with(r.place,"
+               " '(') THEN pg_catalog.substring(r.place, '[0-9]+')::pg_catalog.int8 END",
                encoding, job);
     bool ok = ph_conn_query(target, sql.data, &rows, err);
     ph_buf_fini(&sql);

@@ -45,7 +45,7 @@ CREATE TABLE pghaul.snapshot (
     no             int NOT NULL,
     id             text NOT NULL, -- as exported
     pg_snapshot    text NOT NULL, -- as txid_current_snapshot() showed it
-    oldest         bigint NOT NULL, -- its txid_snapshot_xmin(): nothing older was in progress
+    oldest         bigint NOT NULL, -- xid: nothing older was in progress in the source's database
     lsn            text NOT NULL,
     taken_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     released_at    timestamptz,
@@ -152,8 +152,8 @@ CREATE TABLE pghaul.shard (
     slot       int,
     claimed_at timestamptz,
     not_before timestamptz, -- back-off after a failure
-    redo_xid   bigint,      -- it landed under a snapshot that is lost, and the source has changed since: the rows of
-    redo_rows  bigint,      -- this transaction, so many, are replaced in the transaction that lands it again
+    redo_xid   bigint,      -- large objects that landed under a snapshot that is lost: those of this transaction, in so
+    redo_rows  bigint,      -- many pieces, are replaced in the transaction that lands them again
     PRIMARY KEY (job, id),
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
 ) WITH (fillfactor = 50);
@@ -208,7 +208,7 @@ CREATE TABLE pghaul.reject (
     job   bigint NOT NULL,
     shard bigint NOT NULL,
     tab   int NOT NULL,
-    place text NOT NULL,  -- ctid in the source
+    place text NOT NULL,  -- ctid in the source; or "row 57 of FILE" of an archive
     key   text,
     line  bytea NOT NULL, -- of COPY text, in the source's own bytes
     PRIMARY KEY (job, shard, place),
@@ -246,7 +246,7 @@ CREATE INDEX step_free ON pghaul.step (job, weight DESC, id) WHERE state = 'plan
 CREATE INDEX step_in_hand ON pghaul.step (job, mover, slot) WHERE state = 'planned' AND mover IS NOT NULL;
 
 -- What --create has made in this database, or is making: restored from the dump in chunks, each in one transaction with its
--- mark here. Without a job until that is written down; then it goes when the job does.
+-- mark here; several at once, those of one wave. Without a job until that is written down; then it goes when the job does.
 CREATE TABLE pghaul.creation (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job         bigint REFERENCES pghaul.job ON DELETE CASCADE,
@@ -254,7 +254,8 @@ CREATE TABLE pghaul.creation (
     major       int NOT NULL,         -- version of the pg_dump
     dump        bytea NOT NULL,       -- so that any host can go on
     chunks      text[] NOT NULL,      -- lists for pg_restore -L
-    chunks_done int NOT NULL DEFAULT 0,
+    waves       int[] NOT NULL,       -- of each chunk: it is made when all of lower waves are
+    done        int[] NOT NULL DEFAULT '{}', -- chunks that are made, from 1
     rest        text NOT NULL,        -- likewise, for after the rows; steps by now, when there is a job
     counts      text NOT NULL,        -- JSON: what is made, by kind
     state       text NOT NULL DEFAULT 'making' CHECK (state IN ('making', 'made')),
@@ -267,9 +268,23 @@ CREATE TABLE pghaul.verified (
     job         bigint NOT NULL,
     tab         int NOT NULL,
     how         text NOT NULL, -- level and ways
+    stands      text NOT NULL, -- files, transactions and rows that show that nothing has changed since
     verified_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (job, tab),
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
+);
+
+-- What both sides have answered to queries of the user's (verify --queries), round by round.
+CREATE TABLE pghaul.answer (
+    job         bigint REFERENCES pghaul.job ON DELETE CASCADE, -- NULL: it was asked of none
+    at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    query       text NOT NULL,
+    verdict     text NOT NULL, -- equal, differs, failed
+    text        text,          -- in words, without a row's value
+    source_s    float8 NOT NULL,
+    target_s    float8 NOT NULL,
+    source_rows bigint NOT NULL,
+    target_rows bigint NOT NULL
 );
 
 CREATE VIEW pghaul.all_receipts AS
@@ -297,6 +312,13 @@ CREATE TYPE pghaul.claimed AS (
     file text, snapshot int, rows bigint, bytes bigint, hash text -- of a spilled one
 );
 
+-- Whether a back-off is over. None takes a minute: one that seems to is of a clock that has been set back since.
+-- Without a search_path of its own it becomes a part of the queries that ask it.
+CREATE FUNCTION pghaul.is_over(a_until timestamptz) RETURNS boolean LANGUAGE sql AS $$
+    SELECT a_until IS NULL OR a_until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()
+        OR a_until OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 minute')
+$$;
+
 -- Chooses the next shard for a worker, locked: the heaviest free one of the kind.
 CREATE FUNCTION pghaul.next_free(a_job bigint, a_spilled boolean, a_holder text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -306,12 +328,12 @@ BEGIN
     IF a_spilled THEN
         SELECT s.id INTO chosen FROM pghaul.shard s
          WHERE s.job = a_job AND s.state = 'spilled' AND s.mover IS NULL AND s.holder = a_holder
-           AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
+           AND pghaul.is_over(s.not_before)
          ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
     ELSE
         SELECT s.id INTO chosen FROM pghaul.shard s
          WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL
-           AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
+           AND pghaul.is_over(s.not_before)
          ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
     END IF;
     RETURN chosen;
@@ -677,6 +699,7 @@ END $$;
 CREATE TYPE pghaul.step_claimed AS (
     step bigint, attempt int, kind text, object text, sql text, outside boolean, weight bigint,
     ready bigint,   -- others that could begin now, up to 100
+    others bigint,  -- weight of those, and of what is running
     running bigint, -- in the hands of movers, the claimed ones not counted
     undone bigint   -- when step is NULL: all that are planned
 );
@@ -686,7 +709,7 @@ CREATE FUNCTION pghaul.step_next(a_job bigint) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
     SELECT s.id FROM pghaul.step s
      WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
-       AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
+       AND pghaul.is_over(s.not_before)
        AND NOT (s.alone IS NOT NULL AND EXISTS (
                SELECT FROM pghaul.step o WHERE o.job = a_job AND o.state = 'planned' AND o.mover IS NOT NULL
                   AND o.alone = s.alone))
@@ -700,6 +723,7 @@ CREATE FUNCTION pghaul.step_claim(a_job bigint, a_mover int, a_slot int, a_look 
 RETURNS SETOF pghaul.step_claimed LANGUAGE plpgsql SET search_path = pg_catalog
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
+    soon CONSTANT bigint := 1::bigint << 61; -- short, but the first that should be done
     chosen bigint[];
     first bigint;
     f pghaul.step;
@@ -729,13 +753,14 @@ BEGIN
                 SELECT s.id FROM pghaul.step s
                  WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready AND s.failures = 0
                    AND s.alone IS NOT DISTINCT FROM f.alone AND NOT s.outside AND s.weight <= 65536 AND s.id <> first
-                 ORDER BY s.weight DESC, s.id LIMIT 15 FOR UPDATE SKIP LOCKED);
+                 ORDER BY s.weight DESC, s.id LIMIT 31 FOR UPDATE SKIP LOCKED);
         END IF;
     END IF;
-    SELECT count(*) INTO c.ready FROM (
-        SELECT FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
-           AND s.id <> ALL (chosen) LIMIT 100) r;
-    SELECT count(*) INTO c.running FROM pghaul.step s
+    SELECT count(*), coalesce(sum(r.weight) FILTER (WHERE r.weight < soon), 0) INTO c.ready, c.others FROM (
+        SELECT s.weight FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
+           AND s.id <> ALL (chosen) ORDER BY s.weight DESC, s.id LIMIT 100) r;
+    SELECT count(*), c.others + coalesce(sum(s.weight) FILTER (WHERE s.weight < soon), 0) INTO c.running, c.others
+      FROM pghaul.step s
      WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NOT NULL AND s.id <> ALL (chosen);
     IF chosen = '{}' THEN
         SELECT count(*) INTO c.undone FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned';
@@ -753,14 +778,18 @@ BEGIN
     END LOOP;
 END $$;
 
--- The mark, last in a step's transaction. SQLSTATE PH001: fenced, a newer attempt owns the step.
-CREATE FUNCTION pghaul.step_done(a_job bigint, a_step bigint, a_attempt int, a_mover int) RETURNS void
+-- The marks, last in the transaction of one step or of several. SQLSTATE PH001: fenced, a newer attempt owns one of them.
+CREATE FUNCTION pghaul.step_done(a_job bigint, a_steps bigint[], a_attempts int[], a_mover int) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    marked int;
 BEGIN
     UPDATE pghaul.step s SET state = 'done', mover = NULL, slot = NULL, error = NULL, done_at = clock_timestamp()
-     WHERE s.job = a_job AND s.id = a_step AND s.attempt = a_attempt AND s.mover = a_mover AND s.state = 'planned';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'a newer attempt owns step %', a_step USING ERRCODE = 'PH001';
+      FROM unnest(a_steps, a_attempts) d(id, attempt)
+     WHERE s.job = a_job AND s.id = d.id AND s.attempt = d.attempt AND s.mover = a_mover AND s.state = 'planned';
+    GET DIAGNOSTICS marked = ROW_COUNT;
+    IF marked <> cardinality(a_steps) THEN
+        RAISE EXCEPTION 'a newer attempt owns step % or one behind it', a_steps[1] USING ERRCODE = 'PH001';
     END IF;
 END $$;
 

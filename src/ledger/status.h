@@ -7,6 +7,7 @@
 #define PH_LEDGER_STATUS_H
 
 #include "base/arena.h"
+#include "ledger/answer.h"
 #include "pg/conn.h"
 
 struct ph_status_table {
@@ -73,6 +74,8 @@ struct ph_status {
     int steps_planned, steps_done, steps_failed; /* planned: those in hand included */
     struct ph_status_step *steps;                /* in hand, then failed; up to 20 */
     int n_steps;
+    struct ph_answers *answers; /* to queries of the user's */
+    int n_answers;
     uint64_t rows, bytes;
     const char *held_by;     /* what holds a live run back, or NULL */
     double eta_seconds;      /* < 0: unknown */
@@ -103,7 +106,7 @@ void ph_status_jobs_free(char **names, int n);
  * first; *restored counts that. An error leaves the job, and what could be made. */
 bool ph_ledger_clean(struct ph_conn *target, const char *job, int *restored, struct ph_err *err);
 
-/* [tx] Takes the schema away if no job and no scratch table (ledger/scratch.h) is written down in it. */
+/* [tx] Takes the schema away if no job, no creation and no scratch table (ledger/scratch.h) is written down in it. */
 bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err);
 
 #endif

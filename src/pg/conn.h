@@ -77,6 +77,9 @@ bool ph_conn_in_transaction(const struct ph_conn *conn); /* that BEGIN has begun
 bool ph_conn_ok(const struct ph_conn *conn);             /* not broken */
 uint64_t ph_conn_wait_ns(const struct ph_conn *conn);    /* time spent in poll() so far */
 
+/* Of the last error: in which row of a COPY FROM it was, from 1; 0: in none. */
+uint64_t ph_conn_copy_row(const struct ph_conn *conn);
+
 /* Rows of a result; values are text. Free with ph_rows_free (NULL is fine). */
 struct ph_rows;
 int ph_rows_count(const struct ph_rows *rows);

@@ -226,6 +226,16 @@ static void strip_restrict(struct ph_buf *sql, const char *body)
     strip_line(sql, end);
 }
 
+/* The head that sets a session up has a known last line. Behind it already stands what the first entry needs: its
+ * tablespace, its access method. */
+static const char *end_of_head(const char *sql, const char *body)
+{
+    static const char last[] = "\nSET row_security = ";
+    const char *at = strstr(sql, last);
+    at = at && at < body ? strchr(at + 1, '\n') : NULL;
+    return at && at < body ? at : body;
+}
+
 bool ph_dump_script(const struct ph_tools *tools, const struct ph_buf *dump,
                     const struct ph_dump_without *without, const char *list, struct ph_buf *sql,
                     struct ph_err *err)
@@ -241,7 +251,7 @@ bool ph_dump_script(const struct ph_tools *tools, const struct ph_buf *dump,
         return true;
     }
     strip_restrict(sql, body);
-    body = strstr(sql->data, first_entry);
+    body = end_of_head(sql->data, strstr(sql->data, first_entry));
     sql->len -= (size_t)(body - sql->data);
     memmove(sql->data, body, sql->len + 1);
     return true;

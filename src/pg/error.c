@@ -3,6 +3,7 @@
  */
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pg/internal.h"
@@ -92,12 +93,27 @@ static void add_copy_place(struct ph_err *err, const PGresult *result)
     snprintf(err->text + len, sizeof err->text - len, " (row of the shard: %s)", place);
 }
 
+/* "COPY name, line 5, column b: ...", in whatever language: the first number behind the first comma. The name's is told from
+ * it where it has no comma itself. */
+static uint64_t copy_row(const PGresult *result)
+{
+    const char *context = result ? PQresultErrorField(result, PG_DIAG_CONTEXT) : NULL;
+    const char *comma = context && !strncmp(context, "COPY ", 5) ? strchr(context, ',') : NULL;
+    return comma ? strtoull(comma + strcspn(comma, "0123456789\n"), NULL, 10) : 0;
+}
+
+uint64_t ph_conn_copy_row(const struct ph_conn *conn)
+{
+    return conn->copy_row;
+}
+
 bool ph_conn_error(struct ph_conn *conn, const PGresult *result, struct ph_err *err)
 {
     struct ph_err local;
     if (!err)
         err = &local;
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    conn->copy_row = copy_row(result);
     if (PQstatus(conn->pg) == CONNECTION_BAD)
         conn->broken = true;
     if (!state) {

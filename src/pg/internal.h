@@ -28,6 +28,7 @@ struct ph_conn {
     int interrupt_level;
     uint64_t wait_ns;
     bool broken;
+    uint64_t copy_row; /* of the last error */
     char transport[48];
     bool local;
 };

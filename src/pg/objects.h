@@ -6,7 +6,7 @@
  * with the first. COPY lands them in a temporary table, from which pghaul.land_objects() makes objects
  * of the same OIDs within the shard's transaction. One that is there already fails it (23505).
  *
- * In the plan they are one table, pg_catalog.pg_largeobject_metadata on both sides, which knows the
+ * In the plan, and in an archive, they are one table, pg_catalog.pg_largeobject_metadata on both sides, which knows the
  * OIDs and nothing else.
  */
 #ifndef PH_PG_OBJECTS_H
@@ -16,6 +16,9 @@
 
 #include "base/buf.h"
 #include "pg/conn.h"
+
+#define PH_OBJECTS_SCHEMA "pg_catalog"
+#define PH_OBJECTS_TABLE "pg_largeobject_metadata"
 
 enum { PH_OBJECT_PIECE = 128 * 1024 };
 

@@ -230,9 +230,12 @@ bool ph_conn_recover(struct ph_conn *conn)
     if (!ph_conn_ok(conn) || ph_interrupt_at(conn->interrupt, conn->interrupt_level))
         return false;
     while (PQtransactionStatus(conn->pg) == PQTRANS_ACTIVE) {
-        while (PQisBusy(conn->pg) || PQflush(conn->pg) > 0) {
+        /* rows of a COPY that has failed may be on their way still, and the server waits for their end */
+        for (int pending = PQflush(conn->pg); PQisBusy(conn->pg) || pending > 0;
+             pending = PQflush(conn->pg)) {
             double left = until - ph_clock_s();
-            if (left <= 0 || !ph_conn_wait(conn, POLLIN, left, &err) || !PQconsumeInput(conn->pg)) {
+            short events = (short)(POLLIN | (pending > 0 ? POLLOUT : 0));
+            if (left <= 0 || !ph_conn_wait(conn, events, left, &err) || !PQconsumeInput(conn->pg)) {
                 conn->broken = true;
                 return false;
             }

@@ -115,25 +115,75 @@ static bool may_lock_all(const struct ph_keeper_opts *opts, struct ph_conn *conn
     return true;
 }
 
+/* Lowers *oldest to the oldest xid that the query finds. They have 32 bits; the bias is for those younger than `near`. */
+static bool lower(struct ph_conn *conn, const char *xids, int64_t near, int64_t *oldest,
+                  struct ph_err *err)
+{
+    const int64_t base = near + INT32_MAX;
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.min(%D OPERATOR(pg_catalog.-) ((%D OPERATOR(pg_catalog.-) x.x)"
+               " OPERATOR(pg_catalog.&) 4294967295)) FROM (%s) x(x)",
+               base, base, xids);
+    bool ok = ph_conn_query(conn, sql.data, &rows, err);
+    if (ok && ph_rows_get(rows, 0, 0) && ph_rows_int(rows, 0, 0) < *oldest)
+        *oldest = ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+/* What is older than *oldest and is of this database is over before the snapshot is taken. txid_snapshot_xmin() would
+ * say it of all databases of the server, and one long transaction in another would make every row that was written
+ * since look as if it had changed. Nothing slips through: a transaction has its xid, and its session shows it, before
+ * the next one is given out; and it is there as a prepared one before its session lets it go. 0: not known, since a
+ * standby does not see its primary's sessions. */
+static bool find_oldest(struct ph_conn *conn, int64_t *oldest, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    if (!ph_conn_query(conn,
+                       "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()),"
+                       " pg_catalog.pg_is_in_recovery()",
+                       &rows, err))
+        return false;
+    int64_t near = ph_rows_int(rows, 0, 0);
+    *oldest = ph_rows_bool(rows, 0, 1) ? 0 : near;
+    ph_rows_free(rows);
+    return *oldest == 0 ||
+           (lower(conn,
+                  "SELECT backend_xid::pg_catalog.text::pg_catalog.int8"
+                  " FROM pg_catalog.pg_stat_activity WHERE datname OPERATOR(pg_catalog.=)"
+                  " pg_catalog.current_database()",
+                  near, oldest, err) &&
+            lower(conn,
+                  "SELECT transaction::pg_catalog.text::pg_catalog.int8"
+                  " FROM pg_catalog.pg_prepared_xacts WHERE database OPERATOR(pg_catalog.=)"
+                  " pg_catalog.current_database()",
+                  near, oldest, err));
+}
+
 static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *conn,
                           struct ph_buf *out, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     bool lock = false;
-    if (!may_lock_all(opts, conn, &lock, err))
+    int64_t oldest = 0;
+    if (!may_lock_all(opts, conn, &lock, err) || !find_oldest(conn, &oldest, err))
         return ph_err_prefix(err, "taking a snapshot");
     ph_sql_add(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;");
     for (int i = 0; lock && i < opts->n_tables; i++)
         ph_sql_add(&sql, "%sONLY %I.%I", i ? ", " : "LOCK TABLE ", opts->tables[i].source_schema,
                    opts->tables[i].source_name);
-    ph_sql_add(&sql,
-               "%s"
-               "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.txid_current_snapshot()::text,"
-               " pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())::text,"
-               " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
-               " ELSE pg_catalog.pg_current_wal_lsn() END",
-               lock && opts->n_tables ? " IN ACCESS SHARE MODE;" : "");
+    ph_sql_add(
+        &sql,
+        "%s"
+        "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.txid_current_snapshot()::text,"
+        " greatest(pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()), %D)::text,"
+        " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
+        " ELSE pg_catalog.pg_current_wal_insert_lsn() END",
+        lock && opts->n_tables ? " IN ACCESS SHARE MODE;" : "", oldest);
     bool ok = ph_conn_query(conn, sql.data, &rows, err);
     ph_buf_fini(&sql);
     if (!ok) {
@@ -249,7 +299,7 @@ static bool parse_report(char *text, struct ph_snapshot *snapshot, struct ph_err
         return ph_err_set(err, PH_FAILED, "the keeper of the snapshot died at once");
     snprintf(snapshot->id, sizeof snapshot->id, "%s", take_line(&text));
     snapshot->pg_snapshot = strdup(take_line(&text));
-    snapshot->xmin = strtoull(take_line(&text), NULL, 10);
+    snapshot->oldest = strtoull(take_line(&text), NULL, 10);
     snprintf(snapshot->lsn, sizeof snapshot->lsn, "%s", take_line(&text));
     snapshot->keeper_pid = (int)strtol(take_line(&text), NULL, 10);
     snapshot->keeper_backend = (int)strtol(take_line(&text), NULL, 10);

@@ -17,7 +17,7 @@
 struct ph_snapshot {
     char id[64];       /* for SET TRANSACTION SNAPSHOT */
     char *pg_snapshot; /* pg_current_snapshot() as text; malloc'ed */
-    uint64_t xmin;     /* its xmin, 64 bits wide */
+    uint64_t oldest;   /* xid, 64 bits wide: no older transaction of the database was in progress */
     char lsn[32];
     int keeper_pid;
     int keeper_backend;

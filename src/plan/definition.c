@@ -180,6 +180,8 @@ bool ph_definition_make(struct ph_make *make, struct ph_err *err)
     json_object_set_new(json, "tables", tables_json(make));
     if (plan->spec->source_encoding)
         json_object_set_new(json, "source_encoding", text(plan->spec->source_encoding));
+    if (plan->spec->create && route == PH_ROUTE_EXTRACT && !plan->spec->to_be_made)
+        json_object_set_new(json, "schema", json_true());
     if (plan->spec->large_objects)
         json_object_set_new(json, "large_objects", json_true());
     if (plan->spec->no_rows)

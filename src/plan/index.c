@@ -148,18 +148,35 @@ static bool want(struct ph_index_maker *m, struct ph_conn *target, struct ph_ind
     return true;
 }
 
-bool ph_index_plan(const struct ph_plan *plan, struct ph_conn *source, struct ph_conn *target,
-                   struct ph_steps *steps, struct ph_index_cover *cover, struct ph_err *err)
+/* What the source says of the tables that bear the same name on both sides. */
+static bool read_source(struct ph_index_set *set, const struct ph_plan *plan,
+                        const struct ph_witness *source, struct ph_err *err)
 {
-    struct ph_index_maker m = {.set = {.arena = steps->arena}, .steps = steps};
-    uint32_t *oids = ph_arena_calloc(steps->arena, (size_t)plan->n_tables, sizeof *oids);
+    uint32_t *oids = ph_arena_calloc(set->arena, (size_t)plan->n_tables, sizeof *oids);
     int n = 0;
     for (int i = 0; i < plan->n_tables; i++) {
         const struct ph_table *t = &plan->tables[i];
         if (!strcmp(t->source_schema, t->target_schema) && !strcmp(t->source_name, t->target_name))
             oids[n++] = t->source_oid;
     }
-    if (!ph_index_read(&m.set, source, oids, n, false, err))
+    return ph_index_read(set, source, oids, n, false, err);
+}
+
+bool ph_index_ask(const struct ph_plan *plan, const struct ph_witness *source, struct ph_err *err)
+{
+    struct ph_arena arena = {0};
+    struct ph_index_set set = {.arena = &arena};
+    bool ok = read_source(&set, plan, source, err);
+    ph_arena_fini(&arena);
+    return ok;
+}
+
+bool ph_index_plan(const struct ph_plan *plan, const struct ph_witness *source,
+                   struct ph_conn *target, struct ph_steps *steps, struct ph_index_cover *cover,
+                   struct ph_err *err)
+{
+    struct ph_index_maker m = {.set = {.arena = steps->arena}, .steps = steps};
+    if (!read_source(&m.set, plan, source, err))
         return false;
     ph_index_assign(&m, plan, false);
     if (!want(&m, target, cover, err))

@@ -17,6 +17,7 @@
 #define PH_PLAN_INDEX_H
 
 #include "ledger/step.h"
+#include "pg/witness.h"
 #include "plan/plan.h"
 
 /* What the steps take care of, for who goes through an archive of pg_dump: the rest is theirs. */
@@ -29,8 +30,12 @@ struct ph_index_cover {
 /* Plans the indexes and constraints of the plan's tables and of the partitioned tables above them,
  * as the source has them and the target has not yet. Tables that have another name in the target are
  * passed over. Comments are not looked after. cover may be NULL. */
-bool ph_index_plan(const struct ph_plan *plan, struct ph_conn *source, struct ph_conn *target,
-                   struct ph_steps *steps, struct ph_index_cover *cover, struct ph_err *err);
+bool ph_index_plan(const struct ph_plan *plan, const struct ph_witness *source,
+                   struct ph_conn *target, struct ph_steps *steps, struct ph_index_cover *cover,
+                   struct ph_err *err);
+
+/* Asks what ph_index_plan will ask: for a witness who writes, so that it can be planned without the source. */
+bool ph_index_ask(const struct ph_plan *plan, const struct ph_witness *source, struct ph_err *err);
 
 /* Plans to drop the indexes and constraints of the plan's targets, foreign keys that point at them
  * included, and to make them again as they were, comments included. */

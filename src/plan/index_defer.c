@@ -69,7 +69,8 @@ bool ph_index_defer(const struct ph_plan *plan, struct ph_conn *target, struct p
     uint32_t *oids = ph_arena_calloc(steps->arena, (size_t)plan->n_tables, sizeof *oids);
     for (int i = 0; i < plan->n_tables; i++)
         oids[i] = plan->tables[i].target_oid;
-    if (!ph_index_read(&m.set, target, oids, plan->n_tables, true, err))
+    const struct ph_witness witness = {.conn = target};
+    if (!ph_index_read(&m.set, &witness, oids, plan->n_tables, true, err))
         return false;
     ph_index_assign(&m, plan, true);
     want_indexes(&m);

@@ -7,12 +7,13 @@
 #include "pg/sql.h"
 
 /* Everything here runs under search_path = pg_catalog, so that texts name all schemas. */
-static bool ask(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
+static bool ask(const struct ph_witness *witness, const char *question, struct ph_buf *sql,
+                struct ph_rows **rows, struct ph_err *err)
 {
-    bool ok = ph_conn_query(conn, sql->data, rows, err);
+    bool ok = ph_witness_query(witness, question, sql->data, rows, err);
     ph_buf_fini(sql);
-    return ok ||
-           ph_err_prefix(err, "reading indexes and constraints of the %s", ph_conn_side(conn));
+    return ok || ph_err_prefix(err, "reading indexes and constraints of the %s",
+                               ph_witness_shown(witness));
 }
 
 static const char *text(const struct ph_index_set *set, const struct ph_rows *rows, int row,
@@ -49,8 +50,8 @@ static void add_tables(struct ph_buf *sql, const struct ph_index_set *set)
 
 /* Tables. */
 
-static bool read_tables(struct ph_index_set *set, struct ph_conn *conn, const uint32_t *oids, int n,
-                        bool downwards, struct ph_err *err)
+static bool read_tables(struct ph_index_set *set, const struct ph_witness *witness,
+                        const uint32_t *oids, int n, bool downwards, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
@@ -69,7 +70,7 @@ static bool read_tables(struct ph_index_set *set, struct ph_conn *conn, const ui
                " FROM %s s JOIN pg_class c ON c.oid = s.oid AND c.relkind IN ('r', 'p')"
                " JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY c.oid",
                downwards ? "down" : "up");
-    if (!ask(conn, &sql, &rows, err))
+    if (!ask(witness, "tables", &sql, &rows, err))
         return false;
     set->n_tables = ph_rows_count(rows);
     set->tables = ph_arena_calloc(set->arena, (size_t)set->n_tables, sizeof *set->tables);
@@ -111,7 +112,9 @@ static const char indexes_sql[] =
     " (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, true), ', ' ORDER BY k)"
     "  FROM generate_series(1, i.indnkeyatts) k),"
     " a.amname, coalesce(s.spcname, ''), i.indisunique, i.indisvalid, i.indisclustered,"
-    " i.indisreplident, i.indexprs IS NOT NULL, i.indnkeyatts,"
+    " i.indisreplident, i.indexprs IS NOT NULL,"
+    " (SELECT sum(CASE WHEN t.attbyval THEN 1 WHEN t.attlen > 0 THEN 1.5 ELSE 4 END)"
+    "  FROM pg_attribute t WHERE t.attrelid = i.indexrelid AND t.attnum <= i.indnkeyatts),"
     " nullif(concat_ws(';', (SELECT string_agg(format('ALTER INDEX %I.%I ALTER COLUMN %s SET"
     "  STATISTICS %s', xn.nspname, x.relname, t.attnum, t.attstattarget), ';' ORDER BY t.attnum)"
     "  FROM pg_attribute t WHERE t.attrelid = i.indexrelid AND t.attstattarget >= 0),"
@@ -151,7 +154,7 @@ static void take_index(struct ph_index_set *set, const struct ph_rows *rows, int
         .clustered = ph_rows_bool(rows, i, 12),
         .identity = ph_rows_bool(rows, i, 13),
         .expression = ph_rows_bool(rows, i, 14),
-        .n_keys = (int)ph_rows_int(rows, i, 15),
+        .key_cost = ph_rows_double(rows, i, 15),
         .extras = text(set, rows, i, 16),
         .comment = text(set, rows, i, 17),
         .constraint = letter(rows, i, 18),
@@ -200,14 +203,15 @@ static void sort_by_oid(struct ph_index_set *set)
         qsort(set->by_oid, (size_t)set->n_indexes, sizeof *set->by_oid, compare_by_oid);
 }
 
-static bool read_indexes(struct ph_index_set *set, struct ph_conn *conn, struct ph_err *err)
+static bool read_indexes(struct ph_index_set *set, const struct ph_witness *witness,
+                         struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     ph_buf_add(&sql, indexes_sql);
     add_tables(&sql, set);
     ph_buf_add(&sql, ")");
-    if (!ask(conn, &sql, &rows, err))
+    if (!ask(witness, "indexes", &sql, &rows, err))
         return false;
     set->n_indexes = ph_rows_count(rows);
     set->indexes = ph_arena_calloc(set->arena, (size_t)set->n_indexes, sizeof *set->indexes);
@@ -231,7 +235,7 @@ struct ph_index_def *ph_index_find(const struct ph_index_set *set, uint32_t want
 
 /* Foreign keys, and checks that were never validated. */
 
-static bool read_keys(struct ph_index_set *set, struct ph_conn *conn, bool incoming,
+static bool read_keys(struct ph_index_set *set, const struct ph_witness *witness, bool incoming,
                       struct ph_err *err)
 {
     struct ph_buf sql = {0};
@@ -259,7 +263,7 @@ static bool read_keys(struct ph_index_set *set, struct ph_conn *conn, bool incom
         ph_buf_add(&sql, ")");
     }
     ph_buf_add(&sql, ") ORDER BY c.oid");
-    if (!ask(conn, &sql, &rows, err))
+    if (!ask(witness, "foreign keys and checks", &sql, &rows, err))
         return false;
     set->n_keys = ph_rows_count(rows);
     set->keys = ph_arena_calloc(set->arena, (size_t)set->n_keys, sizeof *set->keys);
@@ -287,13 +291,16 @@ static bool read_keys(struct ph_index_set *set, struct ph_conn *conn, bool incom
     return true;
 }
 
-bool ph_index_read(struct ph_index_set *set, struct ph_conn *conn, const uint32_t *oids, int n,
-                   bool downwards, struct ph_err *err)
+bool ph_index_read(struct ph_index_set *set, const struct ph_witness *witness, const uint32_t *oids,
+                   int n, bool downwards, struct ph_err *err)
 {
     struct ph_err ignored;
-    if (!ph_conn_exec(conn, "BEGIN READ ONLY;SET LOCAL search_path = pg_catalog", err))
+    if (witness->conn &&
+        !ph_conn_exec(witness->conn, "BEGIN READ ONLY;SET LOCAL search_path = pg_catalog", err))
         return false;
-    bool ok = read_tables(set, conn, oids, n, downwards, err) && read_indexes(set, conn, err) &&
-              read_keys(set, conn, downwards, err);
-    return ph_conn_exec(conn, "ROLLBACK", ok ? err : &ignored) && ok;
+    bool ok = read_tables(set, witness, oids, n, downwards, err) &&
+              read_indexes(set, witness, err) && read_keys(set, witness, downwards, err);
+    if (!witness->conn)
+        return ok;
+    return ph_conn_exec(witness->conn, "ROLLBACK", ok ? err : &ignored) && ok;
 }

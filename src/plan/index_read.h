@@ -3,7 +3,7 @@
 #define PH_PLAN_INDEX_READ_H
 
 #include "base/arena.h"
-#include "pg/conn.h"
+#include "pg/witness.h"
 
 struct ph_index_table {
     uint32_t oid;
@@ -27,7 +27,7 @@ struct ph_index_def {
     const char *shown_keys;     /* "a, lower(b)" */
     const char *method, *space; /* space "": the database's */
     bool unique, valid, clustered, identity, expression;
-    int n_keys;
+    double key_cost;     /* of sorting: 1 for each key that is a number, 4 for one of any length */
     const char *extras;  /* statistics targets, extensions that it depends on: SQL, or NULL */
     const char *comment; /* or NULL */
     char constraint;     /* p, u, x; '\0': none */
@@ -63,8 +63,8 @@ struct ph_index_set {
 
 /* Reads what there is for tables (OIDs) and the partitioned tables above them. downwards: for the partitions below them too, and
  * foreign keys that point at them. Tables' tabs, bytes and whole are the caller's to fill. */
-bool ph_index_read(struct ph_index_set *set, struct ph_conn *conn, const uint32_t *oids, int n,
-                   bool downwards, struct ph_err *err);
+bool ph_index_read(struct ph_index_set *set, const struct ph_witness *witness, const uint32_t *oids,
+                   int n, bool downwards, struct ph_err *err);
 
 /* NULL when there is none. */
 struct ph_index_table *ph_index_find_table(const struct ph_index_set *set, uint32_t oid);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "archive/manifest.h"
+#include "pg/objects.h"
 #include "plan/catalog_json.h"
 #include "plan/make.h"
 
@@ -44,9 +45,23 @@ static bool check_request(const struct ph_job_spec *spec, const struct ph_reques
     return true;
 }
 
+/* The dump is one: which of its objects a table needs, nobody can say without the source. */
+static bool check_create(const struct ph_job_spec *spec, struct ph_err *err)
+{
+    bool part =
+        spec->n_requests || spec->n_schemas || spec->n_exclude_tables || spec->n_exclude_schemas;
+    return !spec->create || !part ||
+           refuse("a part of its schema (--create with tables or schemas named)",
+                  "its schema is made as a whole",
+                  "leave the names out; or make those tables yourself, and leave out --create",
+                  err);
+}
+
 bool ph_load_check(struct ph_make *make, struct ph_err *err)
 {
     const struct ph_job_spec *spec = make->plan->spec;
+    if (!check_create(spec, err))
+        return false;
     for (int i = 0; i < spec->n_requests; i++)
         if (!check_request(spec, &spec->requests[i], err))
             return false;
@@ -83,16 +98,32 @@ static bool check_table(struct ph_make *make, const struct ph_archive_table *tab
     return true;
 }
 
+static bool is_objects(const struct ph_archive_table *table)
+{
+    return !strcmp(table->schema, PH_OBJECTS_SCHEMA) && !strcmp(table->name, PH_OBJECTS_TABLE);
+}
+
+/* What the archive has of a table of its own, where it is counted; NULL: it contradicts itself. The catalog does not speak
+ * of large objects. */
+static struct ph_archived *place_of(struct ph_make *make, const struct ph_archive_table *table,
+                                    struct ph_err *err)
+{
+    struct ph_catalog *source = &make->side[PH_SOURCE];
+    if (is_objects(table))
+        return &make->objects;
+    struct ph_relation *relation = ph_catalog_named(source, table->schema, table->name);
+    return check_table(make, table, relation, err) ? &make->archived[relation - source->relations]
+                                                   : NULL;
+}
+
 static bool connect_tables(struct ph_make *make, const struct ph_archive *archive,
                            struct ph_archived **by_id, struct ph_err *err)
 {
-    struct ph_catalog *source = &make->side[PH_SOURCE];
     for (int i = 0; i < archive->n_tables; i++) {
         const struct ph_archive_table *table = &archive->tables[i];
-        struct ph_relation *relation = ph_catalog_named(source, table->schema, table->name);
-        if (!check_table(make, table, relation, err))
+        struct ph_archived *archived = place_of(make, table, err);
+        if (!archived)
             return false;
-        struct ph_archived *archived = &make->archived[relation - source->relations];
         bool known = table->id >= 1 && table->id <= archive->n_tables;
         if (!known || archived->table || by_id[table->id])
             return damaged(make, table, "has it twice", err);
@@ -210,7 +241,8 @@ void ph_load_split(struct ph_make *make)
     const struct ph_archive *archive = plan->spec->archive;
     for (int i = 0; i < plan->n_tables; i++) {
         struct ph_table *table = &plan->tables[i];
-        const struct ph_archived *archived = ph_load_archived(make, make->pairs[i].source);
+        const struct ph_archived *archived =
+            table->objects ? &make->objects : ph_load_archived(make, make->pairs[i].source);
         table->split = split_named(archived->table->split);
         table->split_reason = "as it was archived";
         table->key = NULL;

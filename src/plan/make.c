@@ -16,6 +16,11 @@ const char *ph_make_name(struct ph_make *make, const struct ph_relation *relatio
     return ph_plan_name(make->plan, relation->schema, relation->name);
 }
 
+bool ph_make_invents(const struct ph_make *make)
+{
+    return make->plan->spec->route == PH_ROUTE_EXTRACT || make->plan->spec->to_be_made;
+}
+
 const char *ph_make_side(const struct ph_make *make, int side)
 {
     static const char *const servers[] = {"source", "target"};

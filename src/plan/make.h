@@ -73,6 +73,7 @@ struct ph_make {
     bool money_differs;           /* the two servers disagree about the unit of money */
     bool money_text_differs;      /* or about how it is written */
     struct ph_archived *archived; /* load: by position in the source's catalog */
+    struct ph_archived objects;   /* load: the archive's large objects */
 };
 
 /* Grows an array in the arena by one element and returns that. */
@@ -113,6 +114,10 @@ bool ph_select_is_excluded_schema(const struct ph_make *make, const char *schema
 /* select.c: the name that the user gave the target of a pick: schema NULL when it has none. */
 bool ph_select_target(struct ph_make *make, const struct ph_pick *pick, struct ph_pattern *out,
                       struct ph_err *err);
+
+/* make.c: whether there are no tables of a target to look at, and they are made up from the source's: in an archive, or
+ * until --create has made them. */
+bool ph_make_invents(const struct ph_make *make);
 
 /* make.c: "source", "target" or "archive". */
 const char *ph_make_side(const struct ph_make *make, int side);

@@ -48,7 +48,7 @@ bool ph_match_probe_money(struct ph_make *make, struct ph_err *err)
         return true;
     if (!probe_unit(make, s, err) || !probe_unit(make, t, err))
         return false;
-    if (make->plan->spec->route == PH_ROUTE_EXTRACT) {
+    if (ph_make_invents(make)) {
         t->server.money_unit = s->server.money_unit;
         return true;
     }
@@ -107,9 +107,8 @@ static bool unknown_column(struct ph_make *make, const struct ph_relation *relat
 static bool check_request(struct ph_make *make, const struct ph_pair *pair, struct ph_err *err)
 {
     const struct ph_request *request = pair->pick->request;
-    bool extract =
-        make->plan->spec->route == PH_ROUTE_EXTRACT; /* its target has what it is given */
-    for (int i = 0; request && !extract && i < request->n_mappings; i++) {
+    bool invented = ph_make_invents(make); /* it has what it is given */
+    for (int i = 0; request && !invented && i < request->n_mappings; i++) {
         const char *column = request->mappings[i].column;
         const struct ph_column *c = ph_relation_column(pair->target, column);
         if (!c)
@@ -123,7 +122,7 @@ static bool check_request(struct ph_make *make, const struct ph_pair *pair, stru
     }
     for (int i = 0; request && i < request->n_columns; i++) {
         const char *column = request->columns[i];
-        if (!extract && !ph_relation_column(pair->target, column))
+        if (!invented && !ph_relation_column(pair->target, column))
             return unknown_column(make, pair->target, column, "target", err);
         if (!mapping_of(pair->pick, column) && !ph_relation_column(pair->source, column))
             return unknown_column(make, pair->source, column, "source", err);
@@ -496,9 +495,8 @@ static void write_numbers(struct ph_make *make, const struct ph_pair *pair, stru
     for (int i = 0; i < table->n_columns; i++)
         own_sql = own_sql || table->columns[i].is_expression;
     table->source_attnums = number_columns(make, pair->source, table, true, own_sql);
-    table->target_attnums = make->plan->spec->route == PH_ROUTE_EXTRACT
-                                ? ""
-                                : number_columns(make, pair->target, table, false, false);
+    table->target_attnums =
+        ph_make_invents(make) ? "" : number_columns(make, pair->target, table, false, false);
 }
 
 /* The key that was asked for, by name alone: split.c and ph_match_conflict() make something of it.
@@ -535,8 +533,8 @@ bool ph_match_table(struct ph_make *make, const struct ph_pair *pair, struct ph_
     table->source_unlogged = s->persistence == 'u';
     table->target_schema = d->schema;
     table->target_name = d->name;
-    table->target_oid = route == PH_ROUTE_EXTRACT ? 0 : d->oid;
-    table->target_filenode = route == PH_ROUTE_EXTRACT ? 0 : d->filenode;
+    table->target_oid = ph_make_invents(make) ? 0 : d->oid;
+    table->target_filenode = ph_make_invents(make) ? 0 : d->filenode;
     table->target_routes = d->kind == 'p';
     table->target_unlogged = d->persistence == 'u';
     table->root_source = ph_make_name(make, pair->pick->source);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/manifest.h"
 #include "base/buf.h"
 #include "pg/objects.h"
 #include "pg/sql.h"
@@ -35,7 +36,7 @@ static const struct ph_plan_column columns[] = {
 };
 enum { N_COLUMNS = sizeof columns / sizeof *columns };
 
-static void fill_table(struct ph_make *make, struct ph_table *t, const struct ph_rows *facts)
+static void fill_table(struct ph_make *make, struct ph_table *t)
 {
     struct ph_arena *arena = &make->plan->arena;
     struct ph_plan_column *own = ph_arena_calloc(arena, N_COLUMNS, sizeof *own);
@@ -46,12 +47,12 @@ static void fill_table(struct ph_make *make, struct ph_table *t, const struct ph
     }
     *t = (struct ph_table){
         .objects = true,
-        .source_schema = "pg_catalog",
-        .source_name = "pg_largeobject_metadata",
+        .source_schema = PH_OBJECTS_SCHEMA,
+        .source_name = PH_OBJECTS_TABLE,
         .source_oid = METADATA_OID,
         .source_kind = 'r',
-        .target_schema = "pg_catalog",
-        .target_name = "pg_largeobject_metadata",
+        .target_schema = PH_OBJECTS_SCHEMA,
+        .target_name = PH_OBJECTS_TABLE,
         .target_oid = METADATA_OID,
         .root_source = "large objects",
         .root_target = "large objects",
@@ -62,11 +63,21 @@ static void fill_table(struct ph_make *make, struct ph_table *t, const struct ph
         .source_attnums = "1",
         .target_attnums = "1",
         .split = PH_SPLIT_KEY,
-        .rows_estimate = ph_rows_double(facts, 0, 0),
-        .bytes = ph_rows_int(facts, 0, 1),
-        .blocks = ph_rows_int(facts, 0, 2),
-        .source_filenode = (uint32_t)ph_rows_uint(facts, 0, 3),
     };
+}
+
+static struct ph_table *add_table(struct ph_make *make)
+{
+    struct ph_plan *plan = make->plan;
+    struct ph_table *tables =
+        ph_arena_calloc(&plan->arena, (size_t)plan->n_tables + 1, sizeof *tables);
+    if (plan->n_tables)
+        memcpy(tables, plan->tables, (size_t)plan->n_tables * sizeof *tables);
+    plan->tables = tables;
+    struct ph_table *t = &tables[plan->n_tables++];
+    fill_table(make, t);
+    t->id = plan->n_tables;
+    return t;
 }
 
 /* Owners that the target has not. */
@@ -92,10 +103,6 @@ static bool warn_of_owners(struct ph_make *make, struct ph_table *t, const char 
 static bool refuse_spec(struct ph_make *make, struct ph_err *err)
 {
     const struct ph_job_spec *spec = make->plan->spec;
-    if (spec->route != PH_ROUTE_COPY && !spec->to_be_made) {
-        ph_err_set(err, PH_WRONG, "large objects cannot go into an archive, or come out of one");
-        return ph_err_hint(err, "copy them from server to server");
-    }
     if (spec->mode != PH_UPSERT)
         return true;
     ph_err_set(err, PH_WRONG,
@@ -113,38 +120,12 @@ static const char facts_sql[] =
     "  pg_has_role(a.grantee, 'USAGE'))) AND NOT current_setting('lo_compat_privileges')::bool),"
     " (SELECT pg_relation_filenode('pg_largeobject_metadata')) FROM pg_largeobject_metadata";
 
-bool ph_objects_plan(struct ph_make *make, struct ph_err *err)
+/* Where an extract's archive will be loaded nobody knows, and what --create has not made yet cannot be asked. */
+static bool look_at_target(struct ph_make *make, struct ph_table *t, struct ph_err *err)
 {
-    struct ph_plan *plan = make->plan;
     struct ph_rows *rows = NULL;
-    if (!plan->spec->large_objects || plan->spec->verify)
+    if (ph_make_invents(make))
         return true;
-    if (!refuse_spec(make, err) ||
-        !ph_catalog_query(make->side[PH_SOURCE].conn, facts_sql, &rows, err))
-        return false;
-    struct ph_table *tables =
-        ph_arena_calloc(&plan->arena, (size_t)plan->n_tables + 1, sizeof *tables);
-    if (plan->n_tables)
-        memcpy(tables, plan->tables, (size_t)plan->n_tables * sizeof *tables);
-    plan->tables = tables;
-    struct ph_table *t = &tables[plan->n_tables++];
-    fill_table(make, t, rows);
-    t->id = plan->n_tables;
-    plan->bytes += t->bytes;
-    int64_t lacking = ph_rows_int(rows, 0, 5);
-    if (lacking)
-        ph_make_obstacle(make, "connect to the source as their owner, or as a superuser",
-                         "no permission to read %lld large objects in the source",
-                         (long long)lacking);
-    if (plan->spec->to_be_made) { /* what the target says is asked when its tables are there */
-        ph_rows_free(rows);
-        return true;
-    }
-    bool ok =
-        ph_rows_int(rows, 0, 0) == 0 || warn_of_owners(make, t, ph_rows_text(rows, 0, 4), err);
-    ph_rows_free(rows);
-    if (!ok)
-        return false;
     if (!ph_catalog_query(make->side[PH_TARGET].conn,
                           "SELECT pg_relation_filenode('pg_largeobject_metadata')", &rows, err))
         return false;
@@ -153,9 +134,86 @@ bool ph_objects_plan(struct ph_make *make, struct ph_err *err)
     return true;
 }
 
+static bool plan_from_source(struct ph_make *make, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    if (!ph_catalog_query(make->side[PH_SOURCE].conn, facts_sql, &rows, err))
+        return false;
+    struct ph_table *t = add_table(make);
+    t->rows_estimate = ph_rows_double(rows, 0, 0);
+    t->bytes = ph_rows_int(rows, 0, 1);
+    t->blocks = ph_rows_int(rows, 0, 2);
+    t->source_filenode = (uint32_t)ph_rows_uint(rows, 0, 3);
+    make->plan->bytes += t->bytes;
+    int64_t lacking = ph_rows_int(rows, 0, 5);
+    if (lacking)
+        ph_make_obstacle(make, "connect to the source as their owner, or as a superuser",
+                         "no permission to read %lld large objects in the source",
+                         (long long)lacking);
+    bool ok = ph_make_invents(make) || ph_rows_int(rows, 0, 0) == 0 ||
+              warn_of_owners(make, t, ph_rows_text(rows, 0, 4), err);
+    ph_rows_free(rows);
+    return ok && look_at_target(make, t, err);
+}
+
+/* They are described by the archive and by ourselves, and must be the same thing both times. */
+static bool plan_from_archive(struct ph_make *make, struct ph_err *err)
+{
+    const struct ph_archive_table *archived = make->objects.table;
+    if (!archived) {
+        ph_err_set(err, PH_WRONG, "the archive has no large objects");
+        return ph_err_hint(err, "extract it with --large-objects, or leave that out here");
+    }
+    bool same = archived->format == PH_BINARY && archived->n_columns == N_COLUMNS;
+    for (int i = 0; same && i < N_COLUMNS; i++)
+        same = !strcmp(archived->columns[i], columns[i].name) &&
+               !strcmp(archived->types[i], columns[i].source_type);
+    if (!same)
+        return ph_err_set(err, PH_FAILED,
+                          "the archive contradicts itself: its large objects are none");
+    struct ph_table *t = add_table(make);
+    t->rows_estimate = (double)make->objects.rows;
+    t->bytes = (int64_t)make->objects.bytes;
+    make->plan->bytes += t->bytes;
+    ph_make_table_warning(make, t,
+                          "large objects of owners that the target does not have will be %s's",
+                          ph_make_quote(make, make->side[PH_TARGET].server.role));
+    return look_at_target(make, t, err);
+}
+
+bool ph_objects_plan(struct ph_make *make, struct ph_err *err)
+{
+    const struct ph_job_spec *spec = make->plan->spec;
+    if (spec->verify)
+        return true;
+    if (!spec->large_objects) {
+        if (make->objects.table)
+            ph_make_warning(make, "the archive has large objects, too: --large-objects loads them");
+        return true;
+    }
+    return refuse_spec(make, err) && (spec->route == PH_ROUTE_LOAD ? plan_from_archive(make, err)
+                                                                   : plan_from_source(make, err));
+}
+
 static bool has_objects(const struct ph_plan *plan)
 {
     return plan->n_tables > 0 && plan->tables[plan->n_tables - 1].objects;
+}
+
+/* Which OIDs an archive has is known to its rows only. */
+static bool check_none(struct ph_conn *target, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    if (!ph_conn_query(target, "SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata",
+                       &rows, err))
+        return false;
+    int64_t n = ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    if (n == 0)
+        return true;
+    ph_err_set(err, PH_WRONG, "the target has %lld large objects of its own", (long long)n);
+    return ph_err_hint(err, "--allow-nonempty adds to them: where an OID is there already, its"
+                            " shard fails and nothing of it is changed");
 }
 
 bool ph_objects_check(struct ph_plan *plan, struct ph_conn *source, struct ph_conn *target,
@@ -165,6 +223,8 @@ bool ph_objects_check(struct ph_plan *plan, struct ph_conn *source, struct ph_co
     struct ph_buf sql = {0};
     if (!has_objects(plan))
         return true;
+    if (!source)
+        return plan->spec->allow_nonempty || check_none(target, err);
     bool ok = ph_conn_query(target,
                             "SELECT pg_catalog.array_agg(oid) FROM"
                             " pg_catalog.pg_largeobject_metadata",

@@ -186,7 +186,7 @@ static bool open_sides(struct ph_make *make, struct ph_conn *source, struct ph_c
                                  : ph_catalog_open(s, source, &plan->arena, err)))
         return false;
     fill_side(&plan->source, s, &plan->arena);
-    if (route == PH_ROUTE_EXTRACT) {
+    if (ph_make_invents(make)) {
         plan->target = (struct ph_side){
             .shown = plan->spec->archive_shown ? plan->spec->archive_shown : "an archive",
             .database = s->server.database};
@@ -230,12 +230,12 @@ static void list_left_out(struct ph_make *make)
 /* From what the user named to pairs of relations whose columns and types are known. */
 static bool make_pairs(struct ph_make *make, struct ph_err *err)
 {
-    bool extract = make->plan->spec->route == PH_ROUTE_EXTRACT;
+    bool invents = ph_make_invents(make);
     return ph_select_tables(make, err) && read_details(make, PH_SOURCE, err) &&
-           (extract ? ph_extract_catalog(make, err) : read_details(make, PH_TARGET, err)) &&
+           (invents ? ph_extract_catalog(make, err) : read_details(make, PH_TARGET, err)) &&
            ph_tree_pairs(make, err) && ph_mapping_check(make, err) &&
            read_types(make, PH_SOURCE, err) &&
-           (extract ? ph_extract_columns(make, err) : read_types(make, PH_TARGET, err)) &&
+           (invents ? ph_extract_columns(make, err) : read_types(make, PH_TARGET, err)) &&
            ph_match_probe_money(make, err);
 }
 

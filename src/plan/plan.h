@@ -156,7 +156,7 @@ void ph_plan_obstacle(struct ph_plan *plan, const char *text, const char *hint);
  * round: a job that goes on has rows of its own there. */
 bool ph_check_empty(struct ph_plan *plan, struct ph_conn *target, struct ph_err *err);
 
-/* A new job with large objects: PH_WRONG when the target has some of them already. */
+/* A new job with large objects: PH_WRONG when the target has some of them already; from an archive (no source), any. */
 bool ph_objects_check(struct ph_plan *plan, struct ph_conn *source, struct ph_conn *target,
                       struct ph_err *err);
 

@@ -227,7 +227,7 @@ bool ph_select_target(struct ph_make *make, const struct ph_pick *pick, struct p
 static bool find_target(struct ph_make *make, struct ph_pick *pick, struct ph_err *err)
 {
     const struct ph_catalog *target = &make->side[PH_TARGET];
-    if (make->plan->spec->route == PH_ROUTE_EXTRACT)
+    if (ph_make_invents(make))
         return ph_extract_target(make, pick, err);
     struct ph_pattern pattern = {.schema.text = pick->source->schema,
                                  .name.text = pick->source->name};

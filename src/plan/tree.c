@@ -158,7 +158,7 @@ static struct ph_relation *counterpart(struct ph_make *make, const struct ph_pic
 {
     if (leaf == pick->source)
         return pick->target;
-    if (make->plan->spec->route == PH_ROUTE_EXTRACT)
+    if (ph_make_invents(make))
         return ph_catalog_relation(&make->side[PH_TARGET], leaf->oid);
     const struct ph_catalog *target = &make->side[PH_TARGET];
     struct ph_relation *r = named_like(make, pick, leaf);

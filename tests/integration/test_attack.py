@@ -1,10 +1,12 @@
 """What an attacker found: each once lost, doubled or mixed rows without a word."""
 
+import signal
+
 import data
 import ledger
 from cluster import wait_for
 from story import story
-from test_snapshot import interrupted, lose_snapshot
+from test_snapshot import interrupted, lose_snapshot, rows_of_shard
 
 SMALL = ("--shard-size", "256kB", "-j", 1)
 
@@ -87,3 +89,90 @@ def two_keepers_do_not_keep_each_other_alive(t):
         interrupted(t, 1, "-t", "narrow", *SMALL, "--keep-snapshot", "2s", "--job", "same", "--mode", "replace")
         t.target.query("drop schema pghaul cascade")
     wait_for(lambda: not t.source.backends(), "the end of both keepers", 15)
+
+
+@story()
+def unique_values_that_changed_places_between_finished_shards_are_no_conflict(t):
+    """Either shard, read again alone, would meet the other one's old value."""
+    data.narrow(t, 40000)
+    t.both("alter table narrow add u int")
+    t.source.query("update narrow set u = id; alter table narrow add unique (u); analyze narrow")
+    t.target.query("alter table narrow add unique (u)")
+    args = ("-t", "narrow", "-j", 1, "--split", "key", "--shard-rows", 3000)
+    before = interrupted(t, 4, *args)
+    lose_snapshot(t)
+    (one,), (other,) = [rows_of_shard(t, i) for i in sorted(before)[:2]]
+    t.source.query("update narrow set u = -u where id in ({a}, {b}); update narrow set u = {b} where id = {a}; "
+                   "update narrow set u = {a} where id = {b}".format(a=one, b=other))
+    t.copy(*args).expect(0)
+    t.whole("narrow")
+
+
+@story(settings={"source": {"synchronous_commit": "off", "wal_writer_delay": "1s"}})
+def what_lands_is_safe_in_the_source(t):
+    """A commit that does not wait for a flush is visible at once. If it landed, a crash of the source took it back, and the rows that
+    are there again would look unchanged."""
+    data.narrow(t, 40000)
+    t.source.query("checkpoint; update narrow set c = -1 where id = 3")
+    args = ("-t", "narrow", "-j", 1, "--split", "key", "--shard-rows", 3000)
+    with t.start_copy(*args) as run:
+        wait_for(lambda: not run.alive() or t.landed() and t.target.int("select count(*) from narrow where id = 3"), "the row")
+        run.kill9()
+    t.source.forget()
+    t.source_cluster.crash()
+    t.source_cluster.start()
+    wait_for(lambda: not t.mover.processes(), "the end of the keeper")
+    t.copy(*args).expect(0)
+    t.whole("narrow")
+
+
+def land_spilled(t, rows_before):
+    """What a mover does that has not noticed that the snapshot is gone: it lands a file. rows_before: the source's rows by shard."""
+    with t.target.session() as s:
+        mover = s.one("insert into pghaul.mover (job, host, pid) values (1, 'elsewhere', 1) returning id")
+        s.query("select pg_advisory_lock(1885825121, %s)" % mover)
+        holder = s.one("select holder from pghaul.shard where state = 'spilled' limit 1")
+        (shard, attempt, snapshot, rows, size, digest), = s.query(
+            "select shard, attempt, snapshot, rows, bytes, hash from pghaul.claim(1, %s, 1, false, 's', '%s')" % (mover, holder))
+        s.query("begin; insert into pghaul.receipt (job, shard, tab, attempt, mover, snapshot) values (1, %s, 1, %s, %s, %s); "
+                "insert into narrow values %s; select pghaul.land(1, %s, %s, %s, false, %s, %s, '%s'); commit" % (
+                    shard, attempt, mover, snapshot, ", ".join(rows_before[shard]), shard, attempt, mover, rows, size, digest))
+        s.query("update pghaul.mover set ended_at = now() where id = %s" % mover)
+
+
+@story()
+def a_file_that_another_mover_lands_while_one_recovers_is_looked_at_again(t):
+    data.narrow(t, 12000)
+    args = ("-t", "narrow", "-j", 1, "--split", "key", "--shard-rows", 1000)
+    t.copy(*args, "--spill", "always", fault="spill.sealed:5:kill").expect(-9)
+    assert t.target.int("select count(*) from pghaul.shard where state = 'spilled'") > 2
+    before = {i: t.source.column("select format('(%s, %s, %L, %s)', id, a, b, c) from narrow where " + pred)
+              for i, pred in t.target.query("select id, pred from pghaul.shard where state = 'spilled'")}
+    t.source.terminate(t.source.backends())
+    wait_for(lambda: not t.mover.processes(), "the end of the keeper")
+    t.source.query("update narrow set c = -c")
+    with t.start_copy(*args, fault="recover.proven:1:slow") as run:
+        wait_for(lambda: not run.alive() or t.source.backends("query like '%FILTER%' and state = 'idle in transaction'"), "the proof", step=0.001)
+        run.signal(signal.SIGSTOP)
+        land_spilled(t, before)
+        run.signal(signal.SIGCONT)
+        run.wait().expect(0)
+    t.whole("narrow")
+
+
+@story()
+def a_row_that_somebody_is_changing_stops_a_repair(t):
+    """Its deletion waits for the other transaction, and must not take what that has made of the row."""
+    data.narrow(t, 3000)
+    t.copy("-t", "narrow").expect(0)
+    for triggers in ((), ("--triggers", "skip")):
+        t.target.query("update narrow set c = -1 where id = 5")
+        with t.target.session() as s:
+            s.query("begin; update narrow set b = 77 where id = 5")
+            with t.mover.start("verify", *t.ends(), "-t", "narrow", "--level", "source", "--repair", *triggers) as run:
+                wait_for(lambda: not run.alive() or t.target.int("select count(*) from pg_locks where not granted"), "the repair to wait")
+                s.query("commit")
+                run.wait().expect(1, "changed while they were to be mended")
+        assert t.target.one("select b from narrow where id = 5") == "77", "somebody's change is gone"
+    t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--repair").expect(0)
+    t.same("narrow")

@@ -247,13 +247,15 @@ def an_interrupt_does_not_wait_for_an_index(t):
 @story(campaign=True)
 def a_lost_snapshot_halts_the_builders_and_nothing_else(t):
     data.narrow(t, 60000)
-    t.both("create table a (i int, pad text); create function slow(i int) returns int immutable language plpgsql as "
-           "'begin perform pg_sleep(0.0005); return i; end'")
-    t.source.query("insert into a select i, repeat('x', 1800) from generate_series(1, 2500) i")
+    # whose values lie beside it, so that its shards are heavier than the other's and are there before them
+    t.both("create table a (i int, pad text); alter table a alter pad set storage external;"
+           "create function slow(i int) returns int immutable language plpgsql as "
+           "'begin perform pg_sleep(0.001); return i; end'")
+    t.source.query("insert into a select i, repeat('x', 3000) from generate_series(1, 1500) i")
     t.target.query("create index a_slow on a (slow(i)); create index narrow_b on narrow (b)")
     before = shape(t.target)
     args = ("-t", "a", "-t", "narrow", "--defer-indexes", "-j", 2, "--shard-size", "64kB",
-            "--max-rate", "2MB")
+            "--max-rate", "2MB", "--spill", "never")  # files would be full, and the snapshot let go, before the index is begun
     with t.start_copy(*args) as run:
         wait_for(lambda: t.target.int("select count(*) from pg_stat_activity where query like '%slow%' and "
                                       "state = 'active' and application_name like 'pghaul/%/b%'"), "an index in the making")

@@ -105,6 +105,41 @@ def a_killed_creation_goes_on_wherever_it_was(t):
     same_whole(t)
 
 
+@story()
+def tables_are_made_by_several_connections_and_what_needs_each_other_in_order(t):
+    space = t.id + "_space"
+    for side in (t.source, t.target):
+        with side.cluster.session("postgres") as s:
+            s.query("set allow_in_place_tablespaces = on")
+            s.query("create tablespace %s location ''" % space)
+    t.source.query(
+        "create schema s; set search_path = s; do $$begin for i in 1..90 loop execute format("
+        "'create table t%s (id int generated always as identity, n serial, w text); comment on column t%s.w is ''%s''; "
+        "insert into t%s (w) select g from generate_series(1, 3) g', i, i, i, i); end loop; end$$;"
+        "create table a_child (c int) inherits (t77); create table b_like (x t3, y t4[]) tablespace " + space + ";"
+        "create sequence z_shared; create table c_uses (id int default nextval('z_shared'), t regclass default 't9');"
+        "create view m_view as select * from t5; create table d_of_view (v m_view); create view n_view as select 1 as one;"
+        "create type y_row as (t t12); create table e_of_type (y y_row);"
+        "create table p (i int) partition by range (i); do $$begin for i in 1..40 loop execute format("
+        "'create table p_%s partition of p for values from (%s) to (%s)', i, i, i + 1); end loop; end$$;"
+        "insert into p select g from generate_series(1, 40) g; alter table t1 set tablespace " + space)
+    args = ("--all", "--create", "-j", 8)
+    # five parts come one after the other: up to what tables need, and what needs that; then many at once
+    for fault in ("create.chunk.done:5:kill", "create.chunk:1:kill"):
+        assert t.copy(*args, fault=fault).rc == -9, fault
+    before = t.target.int("select cardinality(done) from pghaul.creation")
+    assert before >= 5, "nothing of it was kept"
+    # what one of several fails at is done by another, alone
+    t.copy(*args, ).expect(0, "%d of" % before)
+    beside = "select max(n) from (select count(*) n from pghaul.creation, unnest(waves) w group by w) x"
+    assert t.target.int(beside) > 2, "one after the other: %s" % t.target.query("select waves from pghaul.creation")
+    same_schema(t)
+    same_rows(t)
+    assert sequences(t.source) == sequences(t.target)
+    t.check_ledger(complete=True)
+    t.nothing_left()
+
+
 @story(campaign=True, dice=True, timeout=1200)
 def a_whole_database_survives_kills_at_random_moments(t):
     """Thirty rounds, each from nothing; killed up to six times on its way."""
@@ -275,6 +310,34 @@ def a_schema_alone_has_no_rows_and_exclusions_stay_out(t):
     assert t.target.int("select count(*) from pg_constraint where conrelid = 's.b'::regclass and convalidated") == 1
     t.copy(*args).expect(0, "nothing to do")
     t.nothing_left()
+
+
+@story()
+def what_a_selection_leaves_out_is_said_and_a_schema_in_the_making_can_be_looked_at(t):
+    t.source.query("create schema s; create table s.a (id int primary key); create table s.b (id int references s.a);"
+                   "create table s.there (id int primary key); create table s.c (id int references s.there)")
+    t.target.query("create schema s; create table s.there (id int primary key)")
+    args = ("-t", "s.b", "-t", "s.c", "--create")
+    said = "foreign key b_id_fkey of s.b is left out"
+    assert t.copy(*args, fault="create.chunk.done:1:kill").rc == -9
+    at = ("-d", t.target.dsn)
+    t.run("status", *at).expect(0, "1 of 1 parts", "nobody is at it")
+    seen = t.run("status", *at, "--json").expect(0).json
+    assert seen["job"] is None and seen["state"] == "pending" and seen["parts_done"] == 1, seen
+    t.run("report", *at, "-o", "/dev/null").expect(2, "in the making", "copy --create")
+    busy = t.target.session()
+    busy.query("select pg_advisory_lock(1885825122, 0)")
+    assert t.run("status", *at, "--json").expect(0).json["state"] == "running"
+    t.run("clean", *at, "--yes").expect(4, "creating")
+    busy.close()
+    t.run("clean", *at, "--yes", "--dry-run").expect(0, "would be forgotten")
+    t.run("clean", *at, "--yes").expect(0, "forgotten")
+    assert t.target.one("select to_regnamespace('pghaul')") is None, "the ledger is there"
+    t.target.query("drop table s.b, s.c")
+    t.run("plan", *t.ends(), *args).expect(0, said)
+    t.copy(*args).expect(0, said)
+    assert t.target.column("select conname from pg_constraint where contype = 'f' and connamespace = 's'::regnamespace") \
+        == ["c_id_fkey"]
 
 
 @story(tcp=True)

@@ -5,7 +5,7 @@ import os
 import stat
 
 import compare
-from cluster import bindir, run_as_ordinary
+from cluster import bindir, run_as_ordinary, wait_for
 from story import story
 
 
@@ -147,3 +147,32 @@ def rejects_are_counted_once_whoever_is_killed(t):
     lines = open(path, "rb").read().split(b"\n")
     assert sorted(int(x.split(b"\t")[0]) for x in lines if x[:1].isdigit()) == sorted(odd)
     t.check_ledger(complete=True)
+
+
+def rejects_of_two_snapshots(t, split):
+    ascii_ = database(t, "a", "SQL_ASCII")
+    make_odd(ascii_, rows=6000, odd=range(5, 6001, 100))
+    t.target.query("create table o (id int primary key, v text, b bytea, n text)")
+    path = os.path.join(t.directory, "r")
+    args = ("copy", *source_args(t, ascii_), "-t", "o", "--source-encoding", "UTF8", "--split", split, "--shard-rows", 600, "-j", 1,
+            "--max-rejects", 60, "--reject-file", path)
+    t.run(*args, fault="worker.landed:4:kill").expect(-9)
+    ascii_.terminate(ascii_.backends())
+    wait_for(lambda: not t.mover.processes(), "the end of the keeper")
+    assert t.target.int("select count(*) from pghaul.reject") > 10
+    ascii_.query("update o set v = 'mended' where id in (select id from o where v like 'caf%' order by random() limit 30)")
+    done = t.run(*args, "--json").expect(0).json
+    assert done["rejected"] == 30 and done["rows"] == t.rows("o") == 5970 and done["snapshots"] == 2, done
+    lines = [x for x in open(path, "rb").read().split(b"\n") if x[:1].isdigit()]
+    assert len(lines) == len(set(lines)) == 30, lines
+    t.check_ledger(complete=True)
+
+
+@story()
+def rejects_of_a_snapshot_that_is_lost_are_not_counted_with_those_of_the_next(t):
+    rejects_of_two_snapshots(t, "block")
+
+
+@story()
+def rejects_of_shards_that_are_read_again_are_forgotten(t):
+    rejects_of_two_snapshots(t, "key")

@@ -52,6 +52,20 @@ def four_movers_that_join_from_the_beginning_are_one_job(t):
     assert t.target.int("select count(*) from pghaul.snapshot") == 1, "more than one snapshot"
 
 
+@story()
+def movers_that_join_from_the_beginning_empty_the_target_once(t):
+    """The second has planned before the first empties the target, which gives that a new file."""
+    data.narrow(t, 20000)
+    t.target.query("insert into narrow select -i, 1 from generate_series(1, 10) i")
+    args = ("-t", "narrow", "-j", 1, "--join", "--mode", "replace", *SMALL)
+    running = [t.start_copy(*args, fault="ledger.commit:1:slow") for _ in range(3)]
+    for run in running:
+        with run:
+            run.wait().expect(0)
+    t.whole("narrow")
+    assert t.target.int("select count(*) from pghaul.snapshot") == 1, "more than one snapshot"
+
+
 @story(dice=True)
 def joined_movers_that_are_killed_and_begun_again_never_double_a_row(t):
     data.mixed(t, 60000)

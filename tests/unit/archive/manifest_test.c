@@ -54,6 +54,12 @@ static struct ph_archive_shard shards[] = {
      .sealed = {.size = 700, .hash = {9}},
      .snapshot = 3}};
 
+static struct ph_archive_schema schema = {
+    .major = 15,
+    .counts = "{\"tables\": 2}",
+    .file = {{.size = 4711, .hash_hi = 0xfedcba9876543210, .hash_lo = 1},
+             {.size = 1, .hash_hi = 0, .hash_lo = UINT64_MAX}}};
+
 static struct ph_archive an_archive(void)
 {
     return (struct ph_archive){.set = "00112233445566778899aabbccddeeff",
@@ -77,9 +83,12 @@ static struct ph_archive an_archive(void)
                                .n_shards = 2};
 }
 
+static bool with_schema;
+
 static char *text_of(bool sealed, size_t *len)
 {
     struct ph_archive archive = an_archive();
+    archive.schema = with_schema ? &schema : NULL;
     char *text = ph_manifest_format(&archive, sealed, len);
     assert_non_null(text);
     return text;
@@ -116,6 +125,12 @@ static void same_head(const struct ph_archive *a, const struct ph_archive *b)
     same_text(a->encoding, b->encoding);
     same_text(a->created_at, b->created_at);
     same_text(a->catalog, b->catalog);
+    assert_true(!a->schema == !b->schema);
+    if (!a->schema)
+        return;
+    assert_int_equal(a->schema->major, b->schema->major);
+    same_text(a->schema->counts, b->schema->counts);
+    assert_memory_equal(a->schema->file, b->schema->file, sizeof a->schema->file);
 }
 
 static void same_tables(const struct ph_archive *a, const struct ph_archive *b)
@@ -237,6 +252,7 @@ TEST(every_flipped_bit_is_found)
     struct ph_err err;
     for (int sealed = 0; sealed < 2; sealed++) {
         size_t len;
+        with_schema = sealed;
         char *text = text_of(sealed, &len);
         for (size_t at = 0; at < len; at++)
             for (int flip = 0; flip < 9; flip++) {
@@ -249,6 +265,7 @@ TEST(every_flipped_bit_is_found)
         assert_true(parses(text, len, &err));
         free(text);
     }
+    with_schema = false;
 }
 
 TEST(a_text_of_any_other_length_is_refused)
@@ -305,6 +322,23 @@ static void refused(const char *old, const char *new, const char *why)
     struct ph_err err = said_of(true, old, new);
     assert_int_equal(err.code, PH_FAILED);
     assert_contains(err.text, why);
+}
+
+TEST(a_schema_comes_back_and_what_is_wrong_with_it_is_said)
+{
+    struct ph_archive archive = an_archive();
+    archive.schema = &schema;
+    comes_back(&archive, true);
+    comes_back(&archive, false);
+    with_schema = true;
+    refused("\"pg_dump\": 15", "\"pg_dump\": 0", "\"pg_dump\" of the schema is out of range");
+    refused("\"size\": 4711", "\"size\": 0", "\"size\" of the dump is out of range");
+    refused("\"size\": 4711", "\"size\": 4711, \"file\": 1", "the dump has fields");
+    refused("\"pg_dump\": 15,", "\"pg_dump\": 15, \"facts2\": 1,", "the schema has fields");
+    refused("fedcba9876543210000", "fedcba987654321000", "\"hash\" of the dump");
+    refused("\"facts\"", "\"fact\"", "\"facts\" of the schema is missing");
+    refused("\"schema\": {", "\"schema\": 5, \"schemas\": {", "schema is no object");
+    with_schema = false;
 }
 
 TEST(a_newer_version_is_named_before_anything_else_is_looked_at)
@@ -484,6 +518,7 @@ int main(void)
     return RUN(cmocka_unit_test(both_come_back_to_the_last_field),
                cmocka_unit_test(an_archive_of_nothing_comes_back),
                cmocka_unit_test(names_that_are_no_utf_8_come_back_byte_by_byte),
+               cmocka_unit_test(a_schema_comes_back_and_what_is_wrong_with_it_is_said),
                cmocka_unit_test(every_flipped_bit_is_found),
                cmocka_unit_test(a_text_of_any_other_length_is_refused),
                cmocka_unit_test(a_newer_version_is_named_before_anything_else_is_looked_at),
