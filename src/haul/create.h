@@ -57,6 +57,9 @@ bool ph_create_ask_rest(struct ph_run *run, const struct ph_toc *made, struct ph
 bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip,
                      struct ph_err *err);
 
+/* create_needs.c: likewise, for what neither the dump nor the target has. */
+bool ph_create_check_needs(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
+
 /* create_look.c: what comes before the rows in chunks, see plan/waves.h. */
 bool ph_create_cut(struct ph_run *run, struct ph_create_look *look, struct ph_waves *out,
                    struct ph_err *err);
@@ -70,8 +73,6 @@ void ph_create_tell(struct ph_run *run, const char *phase, int made, int objects
 
 /* So many connections make a schema. look may have no plan. */
 int ph_create_makers(const struct ph_run *run, const struct ph_create_look *look);
-/* create_needs.c: likewise, for what neither the dump nor the target has. */
-bool ph_create_check_needs(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);
 
 /* The names by which a table of contents is taken apart. */
 bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_err *err);
