@@ -14,6 +14,7 @@
 enum ph_feature {
     PH_HAS_ALL_THAT_IS_NEEDED,   /* 12: none older is worked with */
     PH_HAS_TRIGGER_PARENTS,      /* 13: pg_trigger.tgparentid */
+    PH_HAS_SAFE_WAL_SIZE,        /* 13: pg_replication_slots.safe_wal_size */
     PH_HAS_TID_RANGE_SCAN,       /* 14 */
     PH_HAS_HASH_RECORD,          /* 14: hash_record_extended() */
     PH_HAS_MULTIRANGES,          /* 14 */

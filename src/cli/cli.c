@@ -35,7 +35,8 @@ static bool parse_archive(struct ph_cli *cli, const char *side, const char *dire
     }
     const unsigned looks_on = PH_CMD_STATUS | PH_CMD_REPORT | PH_CMD_CLEAN | PH_CMD_CONTROL;
     unsigned fit =
-        PH_CMD_PLAN | (!strcmp(side, "target") ? PH_CMD_EXTRACT : PH_CMD_LOAD | looks_on);
+        PH_CMD_PLAN | (!strcmp(side, "target") ? PH_CMD_EXTRACT | PH_CMD_REPORT | PH_CMD_CONTROL
+                                               : PH_CMD_LOAD | looks_on);
     if (cli->line->command->bit & fit)
         return true;
     ph_err_set(err, PH_WRONG, "%s does not take an archive for the %s", cli->line->command->name,
@@ -178,7 +179,9 @@ static void fill_opts(const struct ph_cli *cli, const struct ph_job_spec *spec,
         .max_xact_age_s = s->max_xact_age_s,
         .max_slot_wal = s->max_slot_wal,
         .min_free = s->min_free,
-        .canary = s->canary,
+        .full_in_s = s->full_in_s,
+        .canary = s->canaries.item,
+        .n_canary = s->canaries.n,
         .canary_limit = s->canary_limit ? strtod(s->canary_limit, NULL) : 0,
         .pause_query = s->pause_query,
         .pause_file = s->pause_file,

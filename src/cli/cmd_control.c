@@ -152,6 +152,35 @@ static bool by_ledger(struct ph_cli *cli, const struct asked *a, struct ph_err *
     return ok;
 }
 
+/* By the directory of an extract, for whoever goes on with it; the words are those that its next run will understand. */
+static bool by_archive(struct ph_cli *cli, const struct asked *a, struct ph_err *err)
+{
+    struct ph_dir dir;
+    struct ph_archive *archive;
+    struct ph_wish ignored;
+    char host[256] = "", who[512];
+    if (!cli->settings->keep) {
+        ph_err_set(err, PH_WRONG, "no live run of job %s on this host", a->job);
+        return ph_err_hint(err, "--keep writes it down for the next one");
+    }
+    for (int i = 0; i < a->n; i++)
+        if (!ph_wish_parse(a->words[i], &ignored, err))
+            return false;
+    gethostname(host, sizeof host - 1);
+    ph_control_who(who, sizeof who, geteuid(), (int)getpid(), host);
+    if (!ph_cli_open_archive(cli, cli->target_archive, &dir, &archive, err))
+        return false;
+    bool ok = !strcmp(archive->name, a->job) ||
+              ph_err_set(err, PH_WRONG, "the archive in %s is of job %s", dir.shown, archive->name);
+    ok = ok && ph_journal_wish(dir.fd, dir.shown, who, a->words, a->n, err);
+    if (ok && !cli->settings->json && !cli->settings->quiet)
+        ph_buf_addf(&cli->out, "job %s: kept for later runs\n", a->job);
+    if (ok && cli->settings->json)
+        cli->json = json_pack("{s:o, s:b}", "job", ph_json_text(a->job), "kept", true);
+    ph_dir_close(&dir);
+    return ok;
+}
+
 bool ph_cmd_control(struct ph_cli *cli, struct ph_err *err)
 {
     struct asked a = read_asked(cli->settings);
@@ -161,6 +190,8 @@ bool ph_cmd_control(struct ph_cli *cli, struct ph_err *err)
         return by_ledger(cli, &a, err);
     if (by_socket(cli, &a, err))
         return true;
+    if (cli->target_archive)
+        return err->code == PH_WRONG && by_archive(cli, &a, err);
     /* nobody on this host; the environment may know the ledger */
     return cli->target && err->code == PH_WRONG && by_ledger(cli, &a, err);
 }

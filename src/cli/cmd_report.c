@@ -26,16 +26,24 @@ static bool deliver(struct ph_cli *cli, const struct ph_status *status, const st
     return true;
 }
 
-bool ph_cmd_report(struct ph_cli *cli, struct ph_err *err)
+static bool by_ledger(struct ph_cli *cli, struct ph_status **status, struct ph_history **history,
+                      struct ph_err *err)
 {
     struct ph_conn *conn = NULL;
+    bool ok = ph_cli_connect(cli, &conn, err) &&
+              ph_status_read(status, conn, cli->settings->job, false, false, err) &&
+              ph_history_read(history, conn, (*status)->job_id, err);
+    ph_conn_close(conn);
+    return ok;
+}
+
+bool ph_cmd_report(struct ph_cli *cli, struct ph_err *err)
+{
     struct ph_status *status = NULL;
     struct ph_history *history = NULL;
     struct ph_buf html = {0};
-    if (!ph_cli_connect(cli, &conn, err))
-        return false;
-    bool ok = ph_status_read(&status, conn, cli->settings->job, false, false, err) &&
-              ph_history_read(&history, conn, status->job_id, err);
+    bool ok = cli->target_archive ? ph_report_archive(cli, &status, &history, err)
+                                  : by_ledger(cli, &status, &history, err);
     if (ok) {
         ph_report_html(&html, status, history);
         ok = deliver(cli, status, &html, err);
@@ -43,6 +51,5 @@ bool ph_cmd_report(struct ph_cli *cli, struct ph_err *err)
     ph_buf_fini(&html);
     ph_history_free(history);
     ph_status_free(status);
-    ph_conn_close(conn);
     return ok;
 }

@@ -69,6 +69,7 @@ static bool tables_of_job(struct ph_cli *cli, struct ph_err *err)
     size_t i;
     s->requests = ph_arena_calloc(&s->arena, json_array_size(tables), sizeof *s->requests);
     json_array_foreach(tables, i, entry) take_entry(s, entry, &s->requests[s->n_requests++]);
+    s->large_objects = s->large_objects || json_is_true(json_object_get(json, "large_objects"));
     json_decref(json);
     return true;
 }
@@ -78,7 +79,8 @@ static bool names_no_table(const struct ph_settings *s)
     return s->tables.n == 0 && s->n_requests == 0 && !s->all && s->schemas.n == 0;
 }
 
-static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
+/* *name: of the job that was verified. */
+static bool verify_tables(struct ph_cli *cli, const char **name, struct ph_err *err)
 {
     struct ph_settings *s = cli->settings;
     struct ph_job_spec spec;
@@ -116,6 +118,7 @@ static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
     bool ok = ph_verify_run(&opts, &result, err);
     ph_view_free(view);
     bool judged = ok || err->code == PH_DIFFERS;
+    *name = ph_arena_strdup(&s->arena, result.job);
     ph_term_look(&term, STDOUT_FILENO);
     if (s->json && judged)
         cli->json = ph_render_verify_json(&result);
@@ -126,7 +129,7 @@ static bool verify_tables(struct ph_cli *cli, struct ph_err *err)
 }
 
 /* Without tables the answers are the result; with them they stand beside the rows. */
-static bool verify_queries(struct ph_cli *cli, bool alone, struct ph_err *err)
+static bool verify_queries(struct ph_cli *cli, bool alone, const char *job, struct ph_err *err)
 {
     struct ph_settings *s = cli->settings;
     struct ph_query *queries = NULL;
@@ -142,6 +145,8 @@ static bool verify_queries(struct ph_cli *cli, bool alone, struct ph_err *err)
                                          .every_s = s->every_s,
                                          .for_s = s->for_s,
                                          .show_data = s->show_data,
+                                         .keep = !s->dry_run,
+                                         .job = job,
                                          .log = s->every_s > 0 ? cli->log : NULL,
                                          .interrupt = cli->interrupt};
     bool ok = ph_queries_run(&opts, &s->arena, &result, err);
@@ -170,13 +175,14 @@ bool ph_cmd_verify(struct ph_cli *cli, struct ph_err *err)
 {
     struct ph_settings *s = cli->settings;
     struct ph_err rows = {0};
-    bool alone = s->queries && names_no_table(s) && !s->job;
-    bool ok = alone || verify_tables(cli, &rows);
+    bool alone = s->queries && names_no_table(s) && !s->job && !s->large_objects;
+    const char *job = s->job;
+    bool ok = alone || verify_tables(cli, &job, &rows);
     if (!s->queries || (!ok && rows.code != PH_DIFFERS)) {
         *err = rows;
         return ok;
     }
-    bool answered = verify_queries(cli, alone, err);
+    bool answered = verify_queries(cli, alone, job, err);
     if (!answered && (ok || (err->code != PH_DIFFERS && err->code != PH_FAILED)))
         return false;
     if (!ok)

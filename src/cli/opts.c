@@ -297,8 +297,9 @@ bool ph_opts_environment(struct ph_settings *s, unsigned command, struct ph_err 
         const char *value = taken ? getenv(ph_option_variable(o, name)) : NULL;
         if (!value || !*value)
             continue;
-        bool ok = o->type == PH_OPT_WORDS ? set_words(s, o, value, err)
-                                          : ph_option_set(s, o, value, PH_FROM_ENVIRONMENT, err);
+        bool list = o->type == PH_OPT_WORDS && !(o->flags & PH_OPT_WHOLE);
+        bool ok = list ? set_words(s, o, value, err)
+                       : ph_option_set(s, o, value, PH_FROM_ENVIRONMENT, err);
         if (!ok)
             return ph_err_prefix(err, "environment variable %s", name);
     }

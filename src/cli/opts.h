@@ -60,6 +60,7 @@ enum {
     PH_OPT_PATH = 8,     /* a file: any bytes, completed as such */
     PH_OPT_DIR = 16,     /* a directory, likewise */
     PH_OPT_NOT_ENV = 32, /* no environment variable: PGHAUL_VERSION is anybody's */
+    PH_OPT_WHOLE = 64,   /* of a repeatable one: commas are a part of its values */
 };
 
 enum ph_section {

@@ -110,16 +110,19 @@ const struct ph_command ph_commands[] = {
      "source-rate=, target-rate=, source-rows=, target-rows=; "
      "off means no limit. stop is what the first interrupt is.",
      {"pghaul control shop-1f2e3d4c pause", "pghaul control shop-1f2e3d4c rate=20MiB/s jobs=2",
-      "pghaul control nightly rate=off -d service=new --keep"}},
+      "pghaul control nightly rate=off -d service=new --keep",
+      "pghaul control nightly rate=20MiB/s -d archive:/backup/orders --keep"}},
     {"report",
      PH_CMD_REPORT,
      "[JOB]",
      "one HTML file that tells how a job went: also while it runs, and of a run that died",
-     "Reads the ledger in the target and writes a page that needs nothing else: throughput over "
+     "Reads the ledger in the target, or the directory of an extract, and writes a page that needs "
+     "nothing else: throughput over "
      "time, what the workers' time went into, every shard by worker, when the job was held back, "
      "figures by table, settings and servers. No value of a row is in it.",
      {"pghaul report -d service=new shop-1f2e3d4c -o report.html",
-      "pghaul report -d service=new --job nightly -o - | gzip >nightly.html.gz"}},
+      "pghaul report -d service=new --job nightly -o - | gzip >nightly.html.gz",
+      "pghaul report -d archive:/backup/orders"}},
     {"tune",
      PH_CMD_TUNE,
      "",
@@ -253,7 +256,8 @@ const struct ph_option ph_options[] = {
              "job; default 0"},
     {"reject-file", 0, "FILE", PH_OPT_TEXT, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_LOAD, PH_OPT_PATH,
      F(reject_file), .help = "where they are written, as a script of COPY in the source's bytes"},
-    {"large-objects", 0, NULL, PH_OPT_FLAG, RUN | PH_CMD_PLAN, PH_SECTION_LOAD, 0, F(large_objects),
+    {"large-objects", 0, NULL, PH_OPT_FLAG, RUN | PH_CMD_PLAN | PH_CMD_VERIFY, PH_SECTION_LOAD, 0,
+     F(large_objects),
      .help = "the source database's (or the archive's) large objects too, with their OIDs, owners, "
              "grants and comments"},
     {"defer-indexes", 0, NULL, PH_OPT_FLAG, LAND, PH_SECTION_LOAD, 0, F(defer_indexes),
@@ -419,43 +423,52 @@ const struct ph_option ph_options[] = {
     {"target-max-rows", 0, "RATE", PH_OPT_RATE, PH_CMD_COPY | PH_CMD_LOAD | PH_CMD_VERIFY,
      PH_SECTION_THROTTLE, 0, F(target_max_rows), .help = "the same for the target"},
 
-    {"timetable", 0, "TIMES", PH_OPT_TEXT, RUN, PH_SECTION_THROTTLE, 0, F(timetable),
-     .check = check_timetable,
+    {"timetable", 0, "TIMES", PH_OPT_TEXT, RUN | PH_CMD_VERIFY, PH_SECTION_THROTTLE, 0,
+     F(timetable), .check = check_timetable,
      .help = "rates by local time, the first entry that fits: \"Mon-Fri 08:00-18:00 20MiB/s; "
              "Sat,Sun pause; else off\""},
 
-    {"max-lag", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_GUARD, 0, F(max_lag_s), .min = 0,
-     .max = MONTH_S,
+    {"max-lag", 0, "TIME", PH_OPT_SPAN, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, 0, F(max_lag_s),
+     .min = 0, .max = MONTH_S,
      .help = "pause while a standby of the source or the target is further behind, like 10s; also "
              "when one "
              "has vanished"},
-    {"lag-of", 0, "NAME", PH_OPT_WORDS, RUN, PH_SECTION_GUARD, 0, F(lag_of),
+    {"lag-of", 0, "NAME", PH_OPT_WORDS, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, 0, F(lag_of),
      .help = "only these standbys, by their application_name, and they must be there; repeatable"},
-    {"max-load", 0, "N", PH_OPT_INT, RUN, PH_SECTION_GUARD, 0, F(max_load), .min = 1, .max = 100000,
+    {"max-load", 0, "N", PH_OPT_INT, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, 0, F(max_load),
+     .min = 1, .max = 100000,
      .help = "work less while more than so many backends of others are active on a server"},
-    {"max-xact-age", 0, "TIME", PH_OPT_SPAN, RUN, PH_SECTION_GUARD, 0, F(max_xact_age_s), .min = 0,
-     .max = MONTH_S, .help = "pause while a transaction of others is older on a server"},
-    {"max-slot-wal", 0, "SIZE", PH_OPT_SIZE, RUN, PH_SECTION_GUARD, 0, F(max_slot_wal),
-     .help = "pause while a replication slot keeps more WAL on a server"},
+    {"max-xact-age", 0, "TIME", PH_OPT_SPAN, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, 0,
+     F(max_xact_age_s), .min = 0, .max = MONTH_S,
+     .help = "pause while a transaction of others is older on a server"},
+    {"max-slot-wal", 0, "SIZE", PH_OPT_SIZE, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, 0,
+     F(max_slot_wal), .help = "pause while a replication slot keeps more WAL on a server"},
     {"min-free", 0, "SIZE", PH_OPT_SIZE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
      F(min_free),
      .help = "pause while the target has less room for files; known when it is on this host"},
+    {"full-in", 0, "TIME", PH_OPT_SPAN, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, 0, F(full_in_s),
+     .min = 0, .max = MONTH_S,
+     .help =
+         "pause while a server will be full within that time, as fast as it has filled for half a "
+         "minute: its file systems (data, WAL, tablespaces; known when it is on this host), and "
+         "the WAL that its slots may keep (max_slot_wal_keep_size)"},
     {"max-checkpoints", 0, "N/TIME", PH_OPT_TEXT, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_GUARD, 0,
      F(max_checkpoints), .check = check_often,
      .help = "pause while the target had more checkpoints that were requested (too much WAL for "
              "max_wal_size) within that time, like 3/10m"},
-    {"canary", 0, "SQL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary),
+    {"canary", 0, "SQL|commit", PH_OPT_WORDS, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, PH_OPT_WHOLE,
+     F(canaries),
      .help = "work less while this query is answered slower than before the run; it is asked of "
-             "the target, or "
-             "with source: in front of the source"},
-    {"canary-limit", 0, "TIMES", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(canary_limit),
-     .check = check_times,
+             "the target, or with source: in front of the source; the word commit is a tiny "
+             "transaction instead, of both servers; repeatable"},
+    {"canary-limit", 0, "TIMES", PH_OPT_TEXT, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, 0,
+     F(canary_limit), .check = check_times,
      .help = "its 99th percentile may be so many times its baseline, default 2"},
-    {"pause-query", 0, "SQL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(pause_query),
+    {"pause-query", 0, "SQL", PH_OPT_TEXT, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, 0, F(pause_query),
      .help = "pause while this query says true, likewise"},
-    {"pause-file", 0, "FILE", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, PH_OPT_PATH, F(pause_file),
-     .help = "pause while this file is there"},
-    {"pause-url", 0, "URL", PH_OPT_TEXT, RUN, PH_SECTION_GUARD, 0, F(pause_url),
+    {"pause-file", 0, "FILE", PH_OPT_TEXT, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, PH_OPT_PATH,
+     F(pause_file), .help = "pause while this file is there"},
+    {"pause-url", 0, "URL", PH_OPT_TEXT, RUN | PH_CMD_VERIFY, PH_SECTION_GUARD, 0, F(pause_url),
      .check = ph_http_check,
      .help = "pause while this URL (http, https) answers 429 or 503; 200 is go on, and anything "
              "else or none pauses after 4 s"},

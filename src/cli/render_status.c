@@ -171,6 +171,27 @@ static void add_steps(struct ph_buf *out, const struct ph_status *st)
     }
 }
 
+/* Queries that both sides were asked: how often, and how it ended. */
+static void add_answers(struct ph_buf *out, const struct ph_status *st)
+{
+    static const char *const heads[] = {"query", "rounds", "not equal", "last", ""};
+    struct ph_grid grid = {.align = "lrrll"};
+    if (st->n_answers == 0)
+        return;
+    ph_buf_addc(out, '\n');
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        ph_grid_cell(&grid, "%s", heads[i]);
+    for (int i = 0; i < st->n_answers; i++) {
+        const struct ph_answers *a = &st->answers[i];
+        ph_grid_cell(&grid, "%s", a->query);
+        ph_grid_cell(&grid, "%d", a->rounds);
+        ph_grid_cell(&grid, "%d", a->differing + a->failed);
+        ph_grid_cell(&grid, "%s, %s", a->last, a->verdict);
+        ph_grid_cell(&grid, "%s", a->trouble ? a->trouble : "");
+    }
+    ph_grid_print(&grid, out, "");
+}
+
 static void add_shards(struct ph_buf *out, const struct ph_status *st)
 {
     static const char *const heads[] = {"shard",   "table", "from",  "to", "state",
@@ -202,6 +223,7 @@ void ph_render_status(struct ph_buf *out, const struct ph_status *st, const stru
     add_tables(out, st, term);
     add_workers(out, st);
     add_steps(out, st);
+    add_answers(out, st);
     if (shards)
         add_shards(out, st);
 }
@@ -272,6 +294,27 @@ static json_t *snapshot_json(const struct ph_status *st)
     return o;
 }
 
+static json_t *answers_json(const struct ph_status *st)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < st->n_answers; i++) {
+        const struct ph_answers *a = &st->answers[i];
+        json_t *one = json_object();
+        json_object_set_new(one, "query", ph_json_text(a->query));
+        json_object_set_new(one, "rounds", json_integer(a->rounds));
+        json_object_set_new(one, "differing", json_integer(a->differing));
+        json_object_set_new(one, "failed", json_integer(a->failed));
+        json_object_set_new(one, "first", ph_json_text(a->first));
+        json_object_set_new(one, "last", ph_json_text(a->last));
+        json_object_set_new(one, "last_verdict", ph_json_text(a->verdict));
+        json_object_set_new(one, "trouble", ph_json_text(a->trouble));
+        json_object_set_new(one, "source_seconds", json_real(a->median_s[0]));
+        json_object_set_new(one, "target_seconds", json_real(a->median_s[1]));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
 json_t *ph_render_status_json(const struct ph_status *st, bool shards)
 {
     json_t *o = json_object();
@@ -309,6 +352,8 @@ json_t *ph_render_status_json(const struct ph_status *st, bool shards)
                                                     ph_json_text(st->steps[i].object), "error",
                                                     ph_json_text(st->steps[i].error)));
     json_object_set_new(o, "failed_steps", failed);
+    if (st->n_answers)
+        json_object_set_new(o, "queries", answers_json(st));
     if (shards)
         json_object_set_new(o, "shards", shards_json(st));
     return o;

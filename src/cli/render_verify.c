@@ -165,6 +165,17 @@ static void table_row(struct ph_grid *grid, const struct ph_verify_table *t)
                  t->extra_ignored ? "; rows of the target's own do not count" : "");
 }
 
+static void add_throttled(struct ph_buf *out, const struct ph_verify_result *r)
+{
+    char a[PH_NUM_TEXT];
+    ph_buf_addf(out, "held back for %s of workers' time:", ph_num_show_duration(a, r->throttled_s));
+    for (int i = 0, n = 0; i < PH_N_HOLDS; i++)
+        if (r->throttled_by_s[i] > 0)
+            ph_buf_addf(out, "%s %s %s", n++ ? "," : "", ph_hold_name((enum ph_hold_kind)i),
+                        ph_num_show_duration(a, r->throttled_by_s[i]));
+    ph_buf_addc(out, '\n');
+}
+
 void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *r,
                       const struct ph_term *term)
 {
@@ -201,6 +212,8 @@ void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *r,
         add_sums(out, &r->sums);
     ph_buf_addf(out, "\nread %s rows, %s in %s\n", ph_num_show_count(a, r->rows),
                 ph_num_show_bytes(b, (double)r->bytes), ph_num_show_duration(c, r->seconds));
+    if (r->throttled_s > 0)
+        add_throttled(out, r);
 }
 
 /* For programs
@@ -270,6 +283,7 @@ static json_t *table_json(const struct ph_verify_table *t)
     json_object_set_new(o, "why", ph_json_text(t->why));
     json_object_set_new(o, "proof", ph_json_text(proof_of(t)));
     json_object_set_new(o, "coverage", json_real(t->coverage * 100));
+    json_object_set_new(o, "read_before", json_real(t->read_before * 100));
     json_object_set_new(o, "source_rows", count_json(t->source_rows));
     json_object_set_new(o, "target_rows", count_json(t->target_rows));
     json_object_set_new(o, "shards", json_integer(t->shards));
@@ -353,6 +367,12 @@ json_t *ph_render_verify_json(const struct ph_verify_result *r)
     json_object_set_new(o, "bytes", json_integer((json_int_t)r->bytes));
     json_object_set_new(o, "seconds", json_real(r->seconds));
     json_object_set_new(o, "workers", json_integer(r->jobs));
+    json_t *throttled = json_object();
+    for (int i = 0; i < PH_N_HOLDS; i++)
+        if (r->throttled_by_s[i] > 0)
+            json_object_set_new(throttled, ph_hold_name((enum ph_hold_kind)i),
+                                json_real(r->throttled_by_s[i]));
+    json_object_set_new(o, "throttled_seconds", throttled);
     if (r->seed)
         json_object_set_new(o, "seed", json_integer((json_int_t)r->seed));
     json_object_set_new(o, "cpu_seconds", json_real(r->cpu_s));

@@ -311,6 +311,40 @@ static void add_events(struct ph_buf *out, const struct ph_history *h)
         ph_buf_addf(out, "<p class=note>%d earlier events are left out</p>", first);
 }
 
+/* Queries of the user's. */
+
+static void add_answer(struct ph_buf *out, const struct ph_answers *a)
+{
+    int bad = a->differing + a->failed;
+    ph_buf_add(out, "<tr><td class=name>");
+    add_name(out, a->query);
+    ph_buf_addf(out, "</td><td class=n>%d</td><td class=\"n %s\">%d</td>", a->rounds,
+                bad ? "bad" : "soft", bad);
+    for (int side = 0; side < 2; side++)
+        ph_buf_addf(out, "<td class=n>%.1f ms</td><td class=n>%.1f ms</td>",
+                    a->median_s[side] * 1000, a->most_s[side] * 1000);
+    ph_buf_add(out, "<td class=key>");
+    ph_report_text(out, a->last);
+    ph_buf_addf(out, "</td><td class=%s>", strcmp(a->verdict, "equal") != 0 ? "bad" : "soft");
+    ph_report_text(out, a->verdict);
+    ph_buf_add(out, "</td><td class=words>");
+    ph_report_text(out, a->trouble);
+    ph_buf_add(out, "</td></tr>\n");
+}
+
+static void add_answers(struct ph_buf *out, const struct ph_status *st)
+{
+    if (st->n_answers == 0)
+        return;
+    ph_buf_add(out, "<h2>Queries</h2><div class=\"card scroll\"><table><thead><tr><th>query"
+                    "<th class=n>rounds<th class=n>not equal<th class=n>source<th class=n>at most"
+                    "<th class=n>target<th class=n>at most<th>last asked<th>verdict<th>in words"
+                    "</tr></thead><tbody>\n");
+    for (int i = 0; i < st->n_answers; i++)
+        add_answer(out, &st->answers[i]);
+    ph_buf_add(out, "</tbody></table></div>\n<p class=note>Latencies are medians.</p>\n");
+}
+
 /* Settings and servers. */
 
 static void add_value(struct ph_buf *out, const char *key, const json_t *value)
@@ -402,6 +436,7 @@ void ph_report_html(struct ph_buf *out, const struct ph_status *st, const struct
     add_tables(out, st, h);
     add_runs(out, st, h);
     add_events(out, h);
+    add_answers(out, st);
     add_facts(out, h);
     ph_buf_add(out, "<h2>Definition</h2><details class=card><summary>what the job is, as the "
                     "ledger has it</summary><pre>");

@@ -17,6 +17,12 @@
 void ph_report_html(struct ph_buf *out, const struct ph_status *status,
                     const struct ph_history *history);
 
+struct ph_cli;
+/* What there is to tell of the extract into cli->target_archive, as a ledger would tell it; the archive's texts are the settings'
+ * arena's. PH_WRONG where there is none, or one of another job than was asked for. */
+bool ph_report_archive(struct ph_cli *cli, struct ph_status **status, struct ph_history **history,
+                       struct ph_err *err);
+
 /* Everything up to the text of the first heading, which is left open. */
 void ph_report_begin(struct ph_buf *out, const char *title);
 

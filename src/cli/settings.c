@@ -177,7 +177,7 @@ bool ph_settings_check(const struct ph_settings *s, unsigned command, struct ph_
                           "replace");
     if (s->quiet && s->verbose)
         return ph_err_set(err, PH_WRONG, "--quiet and --verbose exclude each other");
-    if (s->canary_limit && !s->canary)
+    if (s->canary_limit && s->canaries.n == 0)
         return ph_err_set(err, PH_WRONG, "--canary-limit is of a --canary, and there is none");
     if (s->lag_of.n > 0 && s->max_lag_s <= 0)
         return ph_err_set(err, PH_WRONG,

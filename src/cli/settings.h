@@ -57,11 +57,11 @@ struct ph_settings {
 
     uint64_t max_rate, source_max_rate, target_max_rate; /* bytes a second; 0: no limit */
     const char *timetable;
-    double max_lag_s, max_xact_age_s;
-    struct ph_words lag_of;
+    double max_lag_s, max_xact_age_s, full_in_s;
+    struct ph_words lag_of, canaries;
     int max_load;
     uint64_t max_slot_wal, min_free;
-    const char *canary, *canary_limit, *pause_query, *pause_file, *pause_url, *max_checkpoints;
+    const char *canary_limit, *pause_query, *pause_file, *pause_url, *max_checkpoints;
     uint64_t max_rows, source_max_rows, target_max_rows; /* rows a second */
 
     bool join, again, dry_run;

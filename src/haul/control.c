@@ -169,16 +169,16 @@ char *ph_control_answer(struct ph_control *c, const char *const *words, int n, b
     for (int i = 0; i < n; i++)
         if (!ph_wish_parse(words[i], &wish[i], &err))
             return error_json(&err);
-    if (keep && !c->opts.ledger) {
-        ph_err_set(&err, PH_WRONG, "an extract has no ledger that could keep it");
-        ph_err_hint(&err, "give the option to the command that goes on with it");
+    const struct ph_journal *journal = c->opts.journal;
+    if (keep && journal && !ph_journal_wish(journal->dir, journal->shown, who, words, n, &err)) {
+        ph_err_prefix(&err, "it cannot be kept");
         return error_json(&err);
     }
     for (int i = 0; i < n; i++) {
         if (wish[i].kind == PH_WISH_STATUS)
             continue;
         heed(c, words[i], &wish[i], who, "socket");
-        if (c->opts.ledger)
+        if (!journal)
             say_to_ledger(c, words[i], who, keep);
     }
     json_t *status = status_json(c);
@@ -245,6 +245,12 @@ static void heed_ledger(struct ph_control *c, const struct ph_ledger_wish *wishe
         c->heard = 0;
     if (n > 0)
         c->heard = wishes[n - 1].no;
+}
+
+void ph_control_recall(struct ph_control *c, const struct ph_ledger_wish *wishes, int n)
+{
+    if (c->begun && n > 0)
+        heed_ledger(c, wishes, n);
 }
 
 bool ph_control_exchange(struct ph_control *c, struct ph_conn *target, int64_t job, int mover,

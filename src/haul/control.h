@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "haul/throttle.h"
+#include "ledger/journal.h"
 #include "pg/conn.h"
 
 enum ph_wish_kind {
@@ -48,7 +49,7 @@ struct ph_control_opts {
     const char *state_dir;  /* the job's own; NULL: it is below */
     const char *state_base; /* NULL: there is no socket */
     int most_workers;
-    bool ledger; /* there is one */
+    const struct ph_journal *journal; /* of an extract, which has no ledger; else NULL */
     struct ph_throttle *throttle;
     struct ph_interrupt *interrupt; /* of the run; "stop" raises it */
     struct ph_log *log;
@@ -82,6 +83,9 @@ void ph_control_end(struct ph_control *control);
 
 /* What a status by the socket shows. */
 void ph_control_saw(struct ph_control *control, const struct ph_progress *now);
+
+/* Heeds what was to be kept, for a run that has no ledger to exchange with. */
+void ph_control_recall(struct ph_control *control, const struct ph_ledger_wish *wishes, int n);
 
 /* One exchange with the ledger: tells it what came by the socket and what holds us back, heeds what others wish. At the first time
  * of a run that is what was to be kept. */

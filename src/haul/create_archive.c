@@ -26,8 +26,8 @@ bool ph_create_can_keep(struct ph_run *run, struct ph_err *err)
 /* Everything that ph_create_look, the steps and the sequences will want to know. */
 static bool ask_all(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
 {
-    ph_answers_free(run->answers);
-    run->answers = ph_answers_new();
+    ph_testimony_free(run->answers);
+    run->answers = ph_testimony_new();
     if (!run->answers)
         return ph_err_nomem(err);
     const struct ph_witness source = ph_run_witness(run);
@@ -44,7 +44,7 @@ bool ph_create_keep(struct ph_run *run, struct ph_archive *archive, struct ph_er
     struct ph_archive_schema *schema = ph_arena_calloc(run->arena, 1, sizeof *schema);
     run->phase = "reading the schema";
     bool ok = find_tools(run, &look.tools, err) && ph_create_dump(run, run->plan, &look, err) &&
-              ask_all(run, &look, err) && ph_answers_text(run->answers, &facts, err) &&
+              ask_all(run, &look, err) && ph_testimony_text(run->answers, &facts, err) &&
               ph_schema_write(schema, PH_SCHEMA_DUMP, dir->fd, dir->shown, &look.dump, err);
     if (ok && PH_FAULT("create.kept"))
         ok = ph_err_set(err, PH_FAILED, "fault point create.kept");
@@ -84,7 +84,7 @@ bool ph_create_open(struct ph_run *run, struct ph_err *err)
                                 " out --create");
     }
     bool ok = ph_schema_read(archive->schema, PH_SCHEMA_FACTS, dir->fd, dir->shown, &facts, err) &&
-              ph_answers_read(&run->answers, facts.data, facts.len, err);
+              ph_testimony_read(&run->answers, facts.data, facts.len, err);
     ph_buf_fini(&facts);
     if (ok)
         return true;

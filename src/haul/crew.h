@@ -20,6 +20,7 @@
 #include "haul/spill.h"
 #include "haul/throttle.h"
 #include "ledger/desk_pg.h"
+#include "ledger/journal.h"
 #include "ledger/roster.h"
 #include "pg/table.h"
 #include "pghaul/hop.h"
@@ -57,6 +58,8 @@ struct ph_worker {
     struct ph_source *source, *file_source;
     struct ph_sink *sink, *file_sink; /* of files: made when first needed */
     struct ph_hop_gauge gauge;
+    struct ph_throttle_hop brake;
+    double begun_s;            /* the shard in hand */
     _Atomic int tab;           /* of the shard in hand; 0: none */
     _Atomic int64_t weight;    /* of the shard in hand */
     _Atomic int way;           /* of the shard in hand; enum ph_way */
@@ -89,6 +92,7 @@ struct ph_crew_opts {
     struct ph_spill *spill;           /* NULL: nothing is spilled */
     struct ph_roster *roster;         /* with spill and extract; else NULL */
     struct ph_build *build; /* builders that the job's cores are shared with; NULL: none */
+    const struct ph_journal *journal; /* of an extract; else NULL */
     struct ph_throttle *throttle;
     struct ph_guards *guards;
     struct ph_control *control; /* what the pulse tells the ledger, and hears from it */

@@ -325,12 +325,15 @@ static bool run_crew(struct extract *x, struct ph_err *err)
     ph_run_crew_opts(run, x->archive->n_shards - x->resumed, &opts);
     opts.tag = run->tag;
     opts.extract = true;
+    opts.journal = &run->journal;
     opts.place = run->place;
     opts.compress = run->opts->spill.compress;
     opts.roster = run->roster;
     if (!ph_crew_init(&run->crew, &opts, err) || !brief(x, err))
         return false;
     run->phase = "extracting";
+    ph_sight_event(&run->crew, PH_LOG_INFO, "started", 0, 0, "job %s: %d workers", run->result->job,
+                   run->result->workers);
     if (!ph_crew_start(&run->crew, &run->target, err))
         return false;
     ph_progress_watch(run);
@@ -380,7 +383,7 @@ static bool work(struct extract *x, struct ph_err *err)
     if (!fill_roster(x, err))
         return false;
     run->result->shards_resumed = x->resumed;
-    ph_run_begin_control(run);
+    ph_run_begin_journal(run);
     while (x->resumed < x->archive->n_shards) {
         if (!have_snapshot(x, err) || !run_crew(x, err))
             return false;
@@ -555,6 +558,8 @@ bool ph_job_extract(const struct ph_job_opts *given, struct ph_job_result *resul
         ph_run_add_figures(run);
     if (x.archive && ok)
         fill_result(&x);
+    if (run->journal.shown)
+        ph_run_remember_end(run, ok, err);
     result->state = ok ? "completed" : err->code == PH_INTERRUPTED ? "pending" : "failed";
     ph_run_fini(run);
     return ok;

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 
-static const double pace_s = 0.5, canary_pace_s = 0.05;
+static const double pace_s = 0.5;
 static const uint64_t silence_ns = 4000000000; /* after so long its signal is lost */
 
 bool ph_guard_side(const char *text, bool *source, const char **sql)
@@ -54,6 +54,10 @@ static bool add(struct ph_guards *all, enum ph_hold_kind kind, bool source, cons
         g->lag = calloc(1, sizeof *g->lag);
         return g->lag || ph_err_nomem(err);
     }
+    if (kind == PH_HOLD_FULL) {
+        g->places = calloc(PH_PLACES_MAX, sizeof *g->places);
+        return g->places || ph_err_nomem(err);
+    }
     if (kind == PH_HOLD_CHECKPOINTS) {
         g->window = calloc(1, sizeof *g->window);
         return g->window || ph_err_nomem(err);
@@ -84,6 +88,29 @@ static bool add_sql(struct ph_guards *all, enum ph_hold_kind kind, const char *t
     return add(all, kind, source, sql, err);
 }
 
+/* What it asks is what others wait for: that a commit is safe. The message has no meaning to anybody, and is no write by which
+ * a session that only reads could be refused. */
+static const char commit_sql[] = "SELECT pg_catalog.pg_logical_emit_message(true, 'pghaul', '')";
+
+static bool add_canaries(struct ph_guards *all, struct ph_err *err)
+{
+    const struct ph_guard_limits *l = all->opts.limits;
+    if (l->n_canary > PH_CANARIES_MAX)
+        return ph_err_set(err, PH_WRONG, "there are more than %d canaries", PH_CANARIES_MAX);
+    for (int i = 0; i < l->n_canary; i++) {
+        bool source;
+        const char *sql, *text = l->canary[i];
+        bool sided = ph_guard_side(text, &source, &sql), commit = !strcmp(sql, "commit");
+        int first = all->n;
+        if (!(commit && !sided ? add_both(all, true, PH_HOLD_CANARY, err)
+                               : add_sql(all, PH_HOLD_CANARY, text, err)))
+            return false;
+        for (int k = first; k < all->n && commit; k++)
+            all->guard[k].sql = commit_sql;
+    }
+    return true;
+}
+
 bool ph_guards_init(struct ph_guards *all, const struct ph_guards_opts *opts, struct ph_err *err)
 {
     *all = (struct ph_guards){.opts = *opts};
@@ -94,11 +121,11 @@ bool ph_guards_init(struct ph_guards *all, const struct ph_guards_opts *opts, st
            add_both(all, l->max_load > 0, PH_HOLD_LOAD, err) &&
            add_both(all, l->max_xact_age_s > 0, PH_HOLD_XACT_AGE, err) &&
            add_both(all, l->max_slot_wal > 0, PH_HOLD_SLOT_WAL, err) &&
+           add_both(all, l->full_in_s > 0, PH_HOLD_FULL, err) &&
            (!l->min_free || !opts->target || add(all, PH_HOLD_FREE, false, NULL, err)) &&
            (!l->max_checkpoints || !opts->target ||
             add(all, PH_HOLD_CHECKPOINTS, false, NULL, err)) &&
-           add_sql(all, PH_HOLD_CANARY, l->canary, err) &&
-           add_sql(all, PH_HOLD_QUERY, l->pause_query, err) &&
+           add_canaries(all, err) && add_sql(all, PH_HOLD_QUERY, l->pause_query, err) &&
            (!l->pause_file || add(all, PH_HOLD_FILE, false, NULL, err)) &&
            (!l->pause_url || add(all, PH_HOLD_URL, false, NULL, err));
 }
@@ -108,6 +135,7 @@ void ph_guards_fini(struct ph_guards *all)
     for (int i = 0; i < all->n; i++) {
         free(all->guard[i].lag);
         free(all->guard[i].window);
+        free(all->guard[i].places);
         pthread_mutex_destroy(&all->guard[i].lock);
     }
     all->n = 0;
@@ -139,16 +167,26 @@ void ph_guard_judge(struct ph_guard *g, double value, double limit, const char *
                      ph_hold_name(g->hold.kind), text);
 }
 
-void ph_guard_steer(struct ph_guard *g, bool too_much, const char *fmt, ...)
+void ph_guard_steer(struct ph_guard *g, double share, const char *fmt, ...)
 {
     char text[PH_REASON_TEXT];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    double share = ph_judge_soft(&g->soft, too_much, ph_clock_s());
     ph_throttle_hold(g->all->opts.throttle, &g->hold, 0, share, "%s: %s",
                      ph_hold_name(g->hold.kind), text);
+}
+
+/* A canary that is silent need not be waited for to know that it is slow. The next answer says how to go on. */
+static void look_at_silence(struct ph_guard *g, uint64_t now)
+{
+    static const uint64_t long_ns = 250000000;
+    uint64_t asked = atomic_load(&g->asked_ns);
+    if (asked && now > asked + long_ns)
+        ph_throttle_hold(g->all->opts.throttle, &g->hold, 0, PH_CANARY_LEAST,
+                         "%s%s: no answer for %.1f s", ph_hold_name(g->hold.kind), server_of(g),
+                         (double)(now - asked) / 1e9);
 }
 
 void ph_guards_look(struct ph_guards *all)
@@ -157,6 +195,7 @@ void ph_guards_look(struct ph_guards *all)
     for (int i = 0; i < all->n; i++) {
         struct ph_guard *g = &all->guard[i];
         uint64_t heard = atomic_load(&g->heard_ns);
+        look_at_silence(g, now);
         if (atomic_load(&g->off) || (heard && now - heard < silence_ns))
             continue;
         pthread_mutex_lock(&g->lock);
@@ -215,7 +254,7 @@ static void *guard_main(void *arg)
                 g->conn = NULL;
             }
         }
-        ph_interrupt_sleep(&g->all->end, 1, canary ? canary_pace_s : pace_s);
+        ph_interrupt_sleep(&g->all->end, 1, canary ? PH_CANARY_PACE_S : pace_s);
     }
     ph_conn_close(g->conn);
     g->conn = NULL;

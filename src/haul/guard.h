@@ -1,8 +1,8 @@
 /* Guards: what they watch makes a run pause or slow down, so that whoever else works on the two servers is served.
  *
- *     hard   lag of standbys, age of others' transactions, WAL that slots keep, free space, requested checkpoints, a query, a file, a
+ *     hard   lag of standbys, age of others' transactions, WAL that slots keep, free space and the time until there is none, requested checkpoints, a query, a file, a
  *            URL: nobody touches that server (or, of the last three, either of them) until it is well again
- *     soft   others' active backends, latency of a canary: fewer workers, and less of the last one's time
+ *     soft   others' active backends, latency of canaries: fewer workers, and less of the last one's time
  *
  * Each guard is a thread with a connection of its own, and asks twice a second (a canary oftener). It fails closed: until its first
  * answer and after some seconds without one (its server hangs, a standby has vanished, the query fails) it holds, and says that its
@@ -29,9 +29,13 @@ struct ph_guard_limits {
     int max_load; /* active backends of others */
     double max_xact_age_s;
     uint64_t max_slot_wal, min_free;
+    double full_in_s;    /* as fast as it fills now */
     int max_checkpoints; /* that were asked for, within checkpoints_s */
     double checkpoints_s;
-    const char *canary;      /* SQL, "source:" or "target:" (default) in front */
+    /* SQL, "source:" or "target:" (default) in front; or the word commit, which is a very small transaction of our own, alone of
+     * every server that there is */
+    const char *const *canary;
+    int n_canary;
     double canary_limit;     /* times its baseline; 0: 2 */
     const char *pause_query; /* SQL, likewise */
     const char *pause_file;
@@ -44,7 +48,21 @@ bool ph_guard_often(const char *text, int *n, double *within_s, struct ph_err *e
 /* Whether SQL for a guard begins with a side, and which; *sql is what follows. */
 bool ph_guard_side(const char *text, bool *source, const char **sql);
 
-enum { PH_GUARDS_MAX = 14, PH_STANDBYS_MAX = 32 };
+/* Answers of a canary are due so often. */
+#define PH_CANARY_PACE_S 0.05
+
+enum {
+    PH_CANARIES_MAX = 8,
+    PH_GUARDS_MAX = 16 + 2 * PH_CANARIES_MAX,
+    PH_STANDBYS_MAX = 32,
+    PH_PLACES_MAX = 32
+};
+
+/* What may become full: a directory, or what a slot may keep. */
+struct ph_guard_place {
+    char name[128];
+    struct ph_judge_fill fill;
+};
 
 struct ph_guard {
     struct ph_guards *all;
@@ -56,12 +74,16 @@ struct ph_guard {
     struct ph_conn *conn;
     struct ph_http *http;
     _Atomic uint64_t heard_ns; /* its last good answer; 0: none yet */
+    _Atomic uint64_t asked_ns; /* a canary that waits for its answer since then; 0: none */
     _Atomic bool off;          /* there is nothing that it could know */
     struct ph_judge_hard hard;
     struct ph_judge_soft soft;
     struct ph_judge_canary canary;
     struct ph_judge_lag *lag;
     struct ph_judge_window *window;
+    struct ph_guard_place *places; /* PH_PLACES_MAX */
+    int n_places;
+    bool said;                         /* that it does not see all */
     char standby[PH_STANDBYS_MAX][64]; /* that were seen */
     int n_standbys;
     pthread_mutex_t lock; /* of the error */
@@ -99,10 +121,16 @@ void ph_guards_look(struct ph_guards *guards);
 /* One question (guard_check.c), and what follows from its answer. */
 bool ph_guard_ask(struct ph_guard *guard, struct ph_err *err);
 
-/* Its verdicts (guard.c): the value against its limit; more or less of the work. */
+/* The same of those that watch room (guard_room.c). */
+extern const char ph_guard_directories_sql[];
+const char *ph_guard_room_sql(const struct ph_guard *guard);
+bool ph_guard_free(struct ph_guard *guard, const struct ph_rows *rows);
+bool ph_guard_full(struct ph_guard *guard, const struct ph_rows *rows);
+
+/* Its verdicts (guard.c): the value against its limit; how much of the work may go on. */
 void ph_guard_judge(struct ph_guard *guard, double value, double limit, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-void ph_guard_steer(struct ph_guard *guard, bool too_much, const char *fmt, ...)
+void ph_guard_steer(struct ph_guard *guard, double share, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -137,41 +136,6 @@ static const char checkpoints_sql[] = "SELECT checkpoints_req FROM pg_catalog.pg
 static const char checkpoints_sql_17[] =
     "SELECT num_requested FROM pg_catalog.pg_stat_checkpointer";
 
-/* Directories that the target writes to; missing_ok: where the role may not see the setting. */
-static const char directories_sql[] =
-    "SELECT pg_catalog.current_setting('data_directory', true) UNION ALL"
-    " SELECT pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace"
-    " WHERE pg_catalog.pg_tablespace_location(oid) OPERATOR(pg_catalog.<>) ''";
-
-static bool not_knowable(struct ph_guard *g, const char *why)
-{
-    ph_log(g->all->opts.log, PH_LOG_WARN, "--min-free watches nothing: %s", why);
-    atomic_store(&g->off, true);
-    ph_throttle_hold(g->all->opts.throttle, &g->hold, 0, 1, "%s", "");
-    return true;
-}
-
-/* A server does not tell how much room it has; on this very host the file system does. */
-static bool judge_free(struct ph_guard *g, const struct ph_rows *rows)
-{
-    double least = -1, limit = (double)g->all->opts.limits->min_free;
-    char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
-    if (!ph_conn_is_local(g->conn))
-        return not_knowable(g, "the target is on another host");
-    for (int i = 0; i < ph_rows_count(rows); i++) {
-        struct statvfs vfs;
-        const char *path = ph_rows_text(rows, i, 0);
-        if (!*path || statvfs(path, &vfs) != 0)
-            return not_knowable(g, "the target's directories cannot be seen from here");
-        double room = (double)vfs.f_bavail * (double)vfs.f_frsize;
-        least = least < 0 || room < least ? room : least;
-    }
-    /* a ratio: it lets go when there is a quarter more than there has to be */
-    ph_guard_judge(g, limit / (least > 1 ? least : 1), 1, "%s are free on the target, limit %s",
-                   ph_num_show_bytes(a, least), ph_num_show_bytes(b, limit));
-    return true;
-}
-
 static bool judge_value(struct ph_guard *g, const struct ph_rows *rows)
 {
     const struct ph_guard_limits *l = g->all->opts.limits;
@@ -179,8 +143,8 @@ static bool judge_value(struct ph_guard *g, const struct ph_rows *rows)
     char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
     switch (g->hold.kind) {
     case PH_HOLD_LOAD:
-        ph_guard_steer(g, value > l->max_load, "%.0f active backends on the %s, limit %d", value,
-                       side_of(g), l->max_load);
+        ph_guard_steer(g, ph_judge_soft(&g->soft, value > l->max_load, ph_clock_s()),
+                       "%.0f active backends on the %s, limit %d", value, side_of(g), l->max_load);
         break;
     case PH_HOLD_XACT_AGE:
         ph_guard_judge(g, value, l->max_xact_age_s, "a transaction of %s on the %s, limit %s",
@@ -259,10 +223,11 @@ static bool judge_canary(struct ph_guard *g, double seconds)
                          "canary: its baseline is being taken");
         return true;
     }
-    double p99 = ph_judge_canary_p99(&g->canary);
-    ph_guard_steer(g, p99 > limit * g->canary.base_s,
-                   "p99 is %.1f ms on the %s, limit %.1f times %.1f ms", p99 * 1e3, side_of(g),
-                   limit, g->canary.base_s * 1e3);
+    double p99 = ph_judge_canary_p99(&g->canary), bound = limit * g->canary.base_s;
+    double share = ph_judge_canary(&g->canary, seconds, bound, PH_CANARY_PACE_S, ph_clock_s());
+    ph_guard_steer(g, share, "p99 is %.1f ms on the %s, limit %.1f times %.1f ms; %.*f %% may work",
+                   p99 * 1e3, side_of(g), limit, g->canary.base_s * 1e3, share < 0.1 ? 1 : 0,
+                   share * 100);
     return true;
 }
 
@@ -279,17 +244,23 @@ bool ph_guard_ask(struct ph_guard *g, struct ph_err *err)
           : kind == PH_HOLD_LOAD     ? load_sql
           : kind == PH_HOLD_XACT_AGE ? age_sql
           : kind == PH_HOLD_SLOT_WAL ? slot_sql
-          : kind == PH_HOLD_FREE     ? directories_sql
+          : kind == PH_HOLD_FREE     ? ph_guard_directories_sql
+          : kind == PH_HOLD_FULL     ? ph_guard_room_sql(g)
           : kind == PH_HOLD_CHECKPOINTS
               ? ph_feature_has(ph_conn_server_version(g->conn), PH_HAS_CHECKPOINTER_STATS)
                     ? checkpoints_sql_17
                     : checkpoints_sql
               : sql;
     double before = ph_clock_s();
-    if (!ph_conn_query(g->conn, sql, &rows, err))
+    if (kind == PH_HOLD_CANARY && g->canary.base_s > 0)
+        atomic_store(&g->asked_ns, ph_clock_ns());
+    bool answered = ph_conn_query(g->conn, sql, &rows, err);
+    atomic_store(&g->asked_ns, 0);
+    if (!answered)
         return false;
     bool ok = kind == PH_HOLD_LAG      ? judge_lag(g, rows, err)
-              : kind == PH_HOLD_FREE   ? judge_free(g, rows)
+              : kind == PH_HOLD_FREE   ? ph_guard_free(g, rows)
+              : kind == PH_HOLD_FULL   ? ph_guard_full(g, rows)
               : kind == PH_HOLD_CANARY ? judge_canary(g, ph_clock_s() - before)
               : kind == PH_HOLD_QUERY  ? judge_query(g, rows, err)
                                        : judge_value(g, rows);

@@ -131,7 +131,7 @@ bool ph_job_plan(const struct ph_job_opts *opts, struct ph_plan **plan, struct p
           ph_run_unchanged(err));
     ph_conn_close(run.source);
     ph_conn_close(run.target);
-    ph_answers_free(run.answers);
+    ph_testimony_free(run.answers);
     ph_dir_close(&run.archive_dir);
     ph_arena_fini(&ignored.arena);
     if (ok)

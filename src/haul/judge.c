@@ -7,6 +7,8 @@ static const double calm_s = 1.5; /* that a value has to be well below its limit
 static const double well_below = 0.8;
 static const double least_share = 0.02, more_each_s = 0.1, pace_s = 1;
 static const double least_base_s = 0.001; /* below it everything is noise */
+static const double first_share = 0.02;
+static const double well_below_ceiling = 0.6, same_trouble_s = 3;
 
 bool ph_judge_hard(struct ph_judge_hard *j, double value, double limit, double now_s)
 {
@@ -54,6 +56,20 @@ double ph_judge_lag(const struct ph_judge_lag *j, uint64_t replayed, double now_
     return 0;
 }
 
+double ph_judge_fill(struct ph_judge_fill *j, double room, double now_s)
+{
+    static const double least_s = 3; /* a checkpoint's or a segment's worth of growth is no trend */
+    j->sample[j->n % PH_FILL_SAMPLES].at_s = now_s;
+    j->sample[j->n % PH_FILL_SAMPLES].room = room;
+    unsigned oldest = j->n < PH_FILL_SAMPLES ? 0 : j->n + 1;
+    j->n++;
+    double s = now_s - j->sample[oldest % PH_FILL_SAMPLES].at_s;
+    double filled = j->sample[oldest % PH_FILL_SAMPLES].room - room;
+    if (s < least_s || filled <= 0)
+        return PH_FILL_NEVER;
+    return room > 0 ? room * s / filled : 0;
+}
+
 unsigned ph_judge_window(struct ph_judge_window *j, uint64_t counter, double window_s, double now_s)
 {
     uint64_t more = !j->known ? 0 : counter < j->counter ? counter : counter - j->counter;
@@ -94,4 +110,42 @@ void ph_judge_canary_note(struct ph_judge_canary *j, double seconds)
     if (j->base_s < least_base_s)
         j->base_s = least_base_s;
     j->n = 0; /* the window begins with what follows */
+    j->share = first_share;
+}
+
+static void lower(struct ph_judge_canary *j, double now_s)
+{
+    /* what follows one trouble says nothing new about how much is too much */
+    if (now_s - j->lowered_s > same_trouble_s)
+        j->ceiling = j->share;
+    j->lowered_s = now_s;
+    j->share = j->share / 2 > PH_CANARY_LEAST ? j->share / 2 : PH_CANARY_LEAST;
+}
+
+static void lift(struct ph_judge_canary *j)
+{
+    double next = j->share * 2, careful = j->share * 1.05;
+    if (j->ceiling > 0 && next > j->ceiling * well_below_ceiling)
+        next =
+            j->ceiling * well_below_ceiling > careful ? j->ceiling * well_below_ceiling : careful;
+    j->share = next < 1 ? next : 1;
+}
+
+double ph_judge_canary(struct ph_judge_canary *j, double seconds, double bound_s, double every_s,
+                       double now_s)
+{
+    /* of so many answers a slow one may be chance: it takes more of them to say that all is well */
+    static const unsigned enough = 20, more_for_one = 40;
+    double late = seconds > bound_s ? (seconds - bound_s) / every_s : 0;
+    j->answers++;
+    if (seconds > bound_s)
+        j->slow += 1 + (late < 1000 ? (unsigned)late : 1000);
+    if (j->slow >= 2)
+        lower(j, now_s);
+    else if (j->answers >= enough + more_for_one * j->slow)
+        lift(j);
+    else
+        return j->share;
+    j->answers = j->slow = 0;
+    return j->share;
 }

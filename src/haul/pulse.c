@@ -2,6 +2,7 @@
  *
  *     every 5 s, or when asked    the heart beats; that commit is flushed, so whatever landed before it is safe: spill files
  *                                 of such shards go
+ *     every second                of an extract, whose ledger is its directory: its journal
  *     after it                    when nobody will read from the source any more, the snapshot is let go; so it beats at once when
  *                                 our own roster has nothing left to read
  *     when the target is lost     it is tried again, twice a second; when it is back, so are the workers
@@ -164,11 +165,24 @@ static bool wants_beat(struct pulse *p, double now)
     return now >= due && now >= p->retry_at;
 }
 
+/* An extract has nobody to tell that it lives; its lock says so. */
+static void keep_journal(struct pulse *p, double now)
+{
+    if (now < p->beat_at)
+        return;
+    p->beat_at = now + flush_s;
+    ph_sight_write(p->crew, NULL);
+}
+
 static void keep_alive(struct pulse *p)
 {
     struct ph_crew *crew = p->crew;
     double now = ph_clock_s();
-    if (crew->opts.extract || !wants_beat(p, now))
+    if (crew->opts.extract) {
+        keep_journal(p, now);
+        return;
+    }
+    if (!wants_beat(p, now))
         return;
     atomic_store(&crew->flush, false);
     ph_sight_write(crew, *crew->control); /* first: the beat's commit flushes it */

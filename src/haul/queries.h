@@ -5,7 +5,8 @@
  * honest. Answers are compared row by row as they come: who wants an order says ORDER BY. They are
  * held in memory whole, so these are queries for figures, not for tables.
  *
- * ph_queries_run asks once, or again and again; every round is told to the log, which is the history
+ * ph_queries_run asks once, or again and again; every round is told to the log and, as history, to
+ * the target's ledger.
  */
 #ifndef PH_HAUL_QUERIES_H
 #define PH_HAUL_QUERIES_H
@@ -40,6 +41,8 @@ struct ph_queries_opts {
     double timeout_s;      /* of a statement; 0: none */
     double every_s, for_s; /* 0: once */
     bool show_data;        /* differing values are named */
+    bool keep;             /* rounds are written down in the ledger, where there is one */
+    const char *job;       /* as this job's; NULL: as nobody's */
     struct ph_log *log;
     struct ph_interrupt *interrupt;
 };

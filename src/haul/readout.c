@@ -11,35 +11,22 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "copy/stream.h"
+#include "haul/readout_row.h"
 #include "pg/copyout.h"
 #include "pg/sql.h"
 
-#define XXH_INLINE_ALL
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wshadow"
-#pragma GCC diagnostic ignored "-Wpedantic"
-#include <xxhash.h>
-#pragma GCC diagnostic pop
-
-enum { BUFFER = 128 * 1024, MAX_ROWS = 8192, BLOCK = 8192, COUNT = 2 /* bytes of a field count */ };
+enum { BUFFER = 128 * 1024, MAX_ROWS = 8192, BLOCK = 8192 };
 static const uint64_t least_chunk = (uint64_t)4 << 20, most_chunk = (uint64_t)128 << 20;
-
-/* A range of a relation's TIDs; hi < 0: to its end. */
-struct chunk {
-    const struct ph_readout_rel *rel;
-    int64_t lo, hi;
-};
 
 struct pool {
     const struct ph_readout_opts *opts;
     ph_readout_visit visit;
     void *arg;
-    struct chunk *chunks;
-    int n_chunks;
+    const struct ph_readout_rel *rels;
+    struct ph_readout_cut *cut;
     _Atomic int next, done;
     _Atomic bool stop;
-    pthread_mutex_t lock; /* of failed, err */
+    pthread_mutex_t lock; /* of failed, err, and of what `ended` does */
     bool failed;
     struct ph_err err;
 };
@@ -53,14 +40,12 @@ struct reader {
     const struct ph_readout_rel *rel; /* in hand */
     struct ph_scan scan;
     struct ph_copyout copy;
+    struct ph_throttle_hop hop;
     char *buf;
     size_t cap, begin, end;
     uint64_t rows;
     uint32_t edge[MAX_ROWS];
-    /* a row that comes in pieces: */
-    XXH3_state_t *state;
-    struct ph_buf lead;
-    struct ph_readout_row wide;
+    struct ph_row_taker taker;
 };
 
 /* Chunks. */
@@ -85,150 +70,40 @@ static int count_chunks(const struct ph_readout_rel *rel, int64_t blocks)
 }
 
 /* Both sides go forward together, so that neither server waits for the other one to be done. */
-static int order_chunks(const void *a, const void *b)
+static int order_chunks(const void *a, const void *b, void *rels)
 {
-    const struct chunk *x = a, *y = b;
-    double at_x = x->rel->blocks > 0 ? (double)x->lo / (double)x->rel->blocks : 0;
-    double at_y = y->rel->blocks > 0 ? (double)y->lo / (double)y->rel->blocks : 0;
+    const struct ph_readout_chunk *x = a, *y = b;
+    const struct ph_readout_rel *rel_x = (struct ph_readout_rel *)rels + x->rel;
+    const struct ph_readout_rel *rel_y = (struct ph_readout_rel *)rels + y->rel;
+    double at_x = rel_x->blocks > 0 ? (double)x->lo / (double)rel_x->blocks : 0;
+    double at_y = rel_y->blocks > 0 ? (double)y->lo / (double)rel_y->blocks : 0;
     if (at_x != at_y)
         return at_x < at_y ? -1 : 1;
     return (x->rel > y->rel) - (x->rel < y->rel);
 }
 
-static bool make_chunks(struct pool *pool, const struct ph_readout_rel *rels, int n,
-                        struct ph_err *err)
+bool ph_readout_cut(const struct ph_readout_opts *opts, const struct ph_readout_rel *rels, int n,
+                    struct ph_readout_cut *cut, struct ph_err *err)
 {
-    int64_t blocks = (int64_t)(chunk_size(pool->opts, rels, n) / BLOCK);
+    int64_t blocks = (int64_t)(chunk_size(opts, rels, n) / BLOCK);
     int total = 0;
     blocks = blocks > 0 ? blocks : 1;
     for (int i = 0; i < n; i++)
         total += count_chunks(&rels[i], blocks);
-    pool->chunks = calloc((size_t)total + 1, sizeof *pool->chunks);
-    if (!pool->chunks)
+    *cut = (struct ph_readout_cut){.items = calloc((size_t)total + 1, sizeof *cut->items)};
+    if (!cut->items)
         return ph_err_nomem(err);
     for (int i = 0; i < n; i++) {
         int count = count_chunks(&rels[i], blocks);
         for (int k = 0; k < count; k++)
-            pool->chunks[pool->n_chunks++] =
-                (struct chunk){&rels[i], k * blocks, k == count - 1 ? -1 : (k + 1) * blocks};
+            cut->items[cut->n++] = (struct ph_readout_chunk){
+                .rel = i, .lo = k * blocks, .hi = k == count - 1 ? -1 : (k + 1) * blocks};
     }
-    qsort(pool->chunks, (size_t)total, sizeof *pool->chunks, order_chunks);
+    qsort_r(cut->items, (size_t)total, sizeof *cut->items, order_chunks, (void *)rels);
     return true;
 }
 
-/* Rows. */
-
-static size_t field_size(const char *p)
-{
-    uint32_t size;
-    memcpy(&size, p, sizeof size);
-    size = be32toh(size);
-    return 4 + (size == UINT32_MAX ? 0 : size);
-}
-
-/* Skips n fields within len bytes; 0 when they are not all there. */
-static size_t skip_fields(const char *p, size_t len, int n)
-{
-    size_t at = 0;
-    for (; n > 0; n--) {
-        if (len - at < 4 || len - at < field_size(p + at))
-            return 0;
-        at += field_size(p + at);
-    }
-    return at;
-}
-
-/* Finds lead and key in the beginning of a row and makes the rest look like a row of its own: its
- * field count goes where the last bytes of the leading fields were, which are not needed any more
- * (lead must have been copied when they are). Returns the offset of that row; 0: not all is there. */
-static size_t dissect(const struct ph_readout_rel *rel, char *row, size_t len,
-                      struct ph_readout_row *out)
-{
-    size_t lead = skip_fields(row + COUNT, len - COUNT, rel->n_lead);
-    if (rel->n_lead > 0 && lead == 0)
-        return 0;
-    const char *from = row + COUNT;
-    size_t skip = skip_fields(from, len - COUNT, rel->n_skip);
-    size_t key = skip_fields(from + skip, len - COUNT - skip, rel->n_key);
-    if (rel->n_key > 0 && key == 0)
-        return 0;
-    *out = (struct ph_readout_row){
-        .rel = rel, .lead = row + COUNT, .key = from + skip, .key_len = key};
-    return COUNT + lead;
-}
-
-static void put_count(const struct ph_readout_rel *rel, char *at)
-{
-    uint16_t count = htobe16((uint16_t)rel->n_columns);
-    memcpy(at, &count, sizeof count);
-}
-
-static void show(struct reader *self, const struct ph_readout_row *row)
-{
-    self->pool->visit(self->pool->arg, self->number, row);
-}
-
-/* Leading fields end with the key (or a system column); its last two bytes are given back after
- * hashing, since the visitor wants to see it. */
-static bool take_row(struct reader *self, char *row, size_t len, struct ph_err *err)
-{
-    struct ph_readout_row seen;
-    size_t body = dissect(self->rel, row, len, &seen);
-    if (body == 0)
-        return ph_err_set(err, PH_FAILED, "a row is shorter than its fields");
-    char kept[COUNT];
-    char *at = row + body - COUNT;
-    memcpy(kept, at, COUNT);
-    put_count(self->rel, at);
-    seen.bytes = len - (size_t)(at - row);
-    XXH128_hash_t hash = XXH3_128bits(at, seen.bytes);
-    memcpy(at, kept, COUNT);
-    seen.hash_lo = hash.low64;
-    seen.hash_hi = hash.high64;
-    show(self, &seen);
-    return true;
-}
-
-static bool begin_wide(struct reader *self, char *data, size_t len, struct ph_err *err)
-{
-    size_t body = dissect(self->rel, data, len, &self->wide);
-    if (body == 0)
-        return ph_err_set(err, PH_FAILED, "a key is wider than %d KiB", BUFFER / 1024);
-    size_t key_at = (size_t)(self->wide.key - data);
-    ph_buf_clear(&self->lead);
-    ph_buf_addn(&self->lead, data,
-                key_at + self->wide.key_len > body ? key_at + self->wide.key_len : body);
-    self->wide.lead = self->lead.data + COUNT;
-    self->wide.key = self->lead.data + key_at;
-    if (!self->state && !(self->state = XXH3_createState()))
-        return ph_err_nomem(err);
-    char count[COUNT];
-    put_count(self->rel, count);
-    XXH3_128bits_reset(self->state);
-    XXH3_128bits_update(self->state, count, COUNT);
-    XXH3_128bits_update(self->state, data + body, len - body);
-    self->wide.bytes = COUNT + len - body;
-    return true;
-}
-
-static bool take_piece(struct reader *self, char *data, size_t len, bool last, struct ph_err *err)
-{
-    if (!self->wide.rel) {
-        if (!begin_wide(self, data, len, err))
-            return false;
-    } else {
-        XXH3_128bits_update(self->state, data, len);
-        self->wide.bytes += len;
-    }
-    if (!last)
-        return true;
-    XXH128_hash_t hash = XXH3_128bits_digest(self->state);
-    self->wide.hash_lo = hash.low64;
-    self->wide.hash_hi = hash.high64;
-    show(self, &self->wide);
-    self->wide = (struct ph_readout_row){0};
-    return true;
-}
+/* Streams. */
 
 /* Takes what whole rows (or piece of one) the buffer holds. */
 static bool take(struct reader *self, bool *progress, struct ph_err *err)
@@ -243,13 +118,11 @@ static bool take(struct reader *self, bool *progress, struct ph_err *err)
     if (!ph_scan_look(&self->scan, data, len, full, self->edge, MAX_ROWS, &view, err))
         return false;
     char *rows = data + view.begin;
-    if (view.piece && !take_piece(self, rows, view.end - view.begin, view.last_piece, err))
+    if (view.piece &&
+        !ph_row_taker_piece(&self->taker, rows, view.end - view.begin, view.last_piece, err))
         return false;
-    for (size_t i = 0, at = 0; i < view.rows; i++) {
-        if (!take_row(self, rows + at, self->edge[i] - at, err))
-            return false;
-        at = self->edge[i];
-    }
+    if (!ph_row_taker_rows(&self->taker, rows, self->edge, view.rows, err))
+        return false;
     self->rows += view.rows + view.last_piece;
     self->begin = self->scan.at == PH_SCAN_END ? self->end : self->begin + view.end;
     *progress = view.end > 0;
@@ -258,10 +131,8 @@ static bool take(struct reader *self, bool *progress, struct ph_err *err)
         atomic_fetch_add_explicit(opts->rows, view.rows + view.last_piece, memory_order_relaxed);
     if (opts->bytes)
         atomic_fetch_add_explicit(opts->bytes, view.end, memory_order_relaxed);
-    if (opts->pace)
-        ph_pace_wait(opts->pace, self->rel->side, view.end, view.rows + view.last_piece,
-                     opts->interrupt, &self->pool->stop);
-    return true;
+    return !opts->throttle ||
+           ph_throttle_wait(&self->hop, view.end, view.rows + view.last_piece, err);
 }
 
 static bool fill(struct reader *self, bool *ended, struct ph_err *err)
@@ -321,9 +192,9 @@ static bool stream(struct reader *self, struct ph_conn *conn, struct ph_err *err
 
 /* Statements. */
 
-static void add_copy(struct ph_buf *sql, const struct chunk *chunk)
+static void add_copy(struct ph_buf *sql, const struct ph_readout_rel *rel,
+                     const struct ph_readout_chunk *chunk)
 {
-    const struct ph_readout_rel *rel = chunk->rel;
     const char *word = "WHERE";
     bool both = *rel->lead && *rel->select;
     ph_sql_add(sql, "COPY (SELECT %s%s%s FROM %s%s%s", rel->lead, both ? ", " : "", rel->select,
@@ -341,18 +212,20 @@ static void add_copy(struct ph_buf *sql, const struct chunk *chunk)
     }
     if (rel->where) /* the newline ends a comment that it may end with */
         ph_sql_add(sql, " %s (%s\n)", word, rel->where);
-    ph_sql_add(sql, "%s) TO STDOUT (FORMAT binary)", rel->inner ? ") h" : "");
+    ph_sql_add(sql, "%s) TO STDOUT (FORMAT %s)", rel->inner ? ") h" : "",
+               rel->text ? "text" : "binary");
 }
 
-static bool read_chunk(struct reader *self, const struct chunk *chunk, struct ph_err *err)
+static bool read_chunk(struct reader *self, const struct ph_readout_rel *rel,
+                       const struct ph_readout_chunk *chunk, struct ph_err *err)
 {
-    struct ph_conn *conn = self->conn[chunk->rel->side];
+    struct ph_conn *conn = self->conn[rel->side];
     struct ph_buf sql = {0};
     enum ph_result kind;
-    if (chunk->rel->qualify)
+    if (rel->qualify)
         ph_buf_add(&sql, "SET LOCAL search_path = pg_catalog;");
-    self->qualified[chunk->rel->side] = chunk->rel->qualify;
-    add_copy(&sql, chunk);
+    self->qualified[rel->side] = rel->qualify;
+    add_copy(&sql, rel, chunk);
     bool ok = ph_conn_send(conn, sql.data, err);
     ph_buf_fini(&sql);
     do {
@@ -362,9 +235,9 @@ static bool read_chunk(struct reader *self, const struct chunk *chunk, struct ph
         return false;
     if (kind != PH_RESULT_COPY_OUT)
         return ph_err_set(err, PH_FAILED, "the %s did not begin its COPY", ph_conn_side(conn));
-    self->rel = chunk->rel;
-    self->scan =
-        (struct ph_scan){.format = PH_BINARY, .fields = chunk->rel->n_lead + chunk->rel->n_columns};
+    self->rel = self->taker.rel = rel;
+    self->scan = (struct ph_scan){.format = rel->text ? PH_TEXT : PH_BINARY,
+                                  .fields = rel->n_lead + rel->n_columns};
     self->copy = (struct ph_copyout){.conn = conn, .gate = self->pool->opts->gate, .owner = self};
     self->begin = self->end = 0;
     self->rows = 0;
@@ -417,6 +290,65 @@ static void fail(struct pool *pool, const struct ph_err *err)
     atomic_store(&pool->stop, true);
 }
 
+/* A side that is held is left alone at once; who is given up now has no chunk in hand. */
+static bool may_begin(struct reader *self, int side, struct ph_err *err)
+{
+    struct ph_throttle *t = self->pool->opts->throttle;
+    char why[PH_REASON_TEXT] = "";
+    enum ph_hold_kind kind;
+    bool hard;
+    if (!t || !(ph_throttle_held(t) & (side == PH_READ_SOURCE ? PH_AT_SOURCE : PH_AT_TARGET)))
+        return true;
+    ph_throttle_reason(t, why, &kind, &hard);
+    return ph_err_set(err, PH_PAUSED, "paused: %s", why);
+}
+
+static bool take_chunk(struct reader *self, struct ph_readout_chunk *chunk, struct ph_err *err)
+{
+    struct pool *pool = self->pool;
+    const struct ph_readout_rel *rel = &pool->rels[chunk->rel];
+    struct ph_throttle *throttle = pool->opts->throttle;
+    int side = rel->side;
+    if (self->qualified[side] && !rel->qualify)
+        hang_up(self, side); /* the role's own search_path is wanted */
+    bool ok = may_begin(self, side, err) && connect_side(self, side, err);
+    if (ok && throttle)
+        ph_throttle_begin(&self->hop, throttle,
+                          side == PH_READ_SOURCE ? PH_AT_SOURCE : PH_AT_TARGET);
+    bool begun = ok;
+    ok = ok && read_chunk(self, rel, chunk, err);
+    if (begun && throttle)
+        ph_throttle_end(&self->hop);
+    if (ok && PH_FAULT("readout.chunk"))
+        ok = ph_err_set(err, PH_FAILED, "fault point readout.chunk");
+    pthread_mutex_lock(&pool->lock);
+    chunk->done = ok;
+    if (pool->opts->ended)
+        pool->opts->ended(pool->opts->ended_arg, self->number, rel, ok);
+    pthread_mutex_unlock(&pool->lock);
+    if (ok && self->copy.swollen)
+        hang_up(self, side); /* gives libpq's grown buffer back */
+    return ok ||
+           (err->code == PH_PAUSED ? false
+                                   : ph_err_prefix(err, "reading %s of the %s", rel->from,
+                                                   side == PH_READ_SOURCE ? "source" : "target"));
+}
+
+/* Rests while fewer readers are wanted, without a transaction that anybody would have to wait for. */
+static bool rest_laid_off(struct reader *self)
+{
+    struct pool *pool = self->pool;
+    struct ph_throttle *t = pool->opts->throttle;
+    while (t && self->number >= ph_throttle_workers(t) && !atomic_load(&pool->stop) &&
+           atomic_load(&pool->next) < pool->cut->n) {
+        hang_up(self, PH_READ_SOURCE);
+        hang_up(self, PH_READ_TARGET);
+        if (!ph_interrupt_sleep(pool->opts->interrupt, 1, 0.05))
+            return false;
+    }
+    return true;
+}
+
 static void *read_all(void *arg)
 {
     struct reader *self = arg;
@@ -425,31 +357,19 @@ static void *read_all(void *arg)
     self->cap = BUFFER;
     self->buf = malloc(self->cap);
     bool ok = self->buf != NULL || ph_err_nomem(&err);
-    while (ok && !atomic_load(&pool->stop)) {
+    while (ok && rest_laid_off(self) && !atomic_load(&pool->stop)) {
         int i = atomic_fetch_add(&pool->next, 1);
-        if (i >= pool->n_chunks)
+        if (i >= pool->cut->n)
             break;
-        int side = pool->chunks[i].rel->side;
-        if (self->qualified[side] && !pool->chunks[i].rel->qualify)
-            hang_up(self, side); /* the role's own search_path is wanted */
-        ok = connect_side(self, side, &err) && read_chunk(self, &pool->chunks[i], &err);
-        if (ok && PH_FAULT("readout.chunk"))
-            ok = ph_err_set(&err, PH_FAILED, "fault point readout.chunk");
-        if (!ok)
-            ph_err_prefix(&err, "reading %s of the %s", pool->chunks[i].rel->from,
-                          side == PH_READ_SOURCE ? "source" : "target");
+        ok = pool->cut->items[i].done || take_chunk(self, &pool->cut->items[i], &err);
         atomic_fetch_add(&pool->done, 1);
-        if (ok && self->copy.swollen)
-            hang_up(self, side); /* gives libpq's grown buffer back */
     }
     if (!ok)
         fail(pool, &err);
     for (int side = 0; side < 2; side++)
         hang_up(self, side);
     free(self->buf);
-    if (self->state)
-        XXH3_freeState(self->state);
-    ph_buf_fini(&self->lead);
+    ph_row_taker_fini(&self->taker);
     return NULL;
 }
 
@@ -461,7 +381,7 @@ static void await(const struct pool *pool, pthread_t thread)
     do {
         if (pool->opts->tick)
             pool->opts->tick(pool->opts->tick_arg,
-                             (double)atomic_load(&pool->done) / (double)pool->n_chunks);
+                             (double)atomic_load(&pool->done) / (double)pool->cut->n);
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += TICK_NS;
         until.tv_sec += until.tv_nsec / SECOND_NS;
@@ -476,7 +396,10 @@ static bool run_readers(struct pool *pool, int jobs, struct ph_err *err)
     if (!readers)
         return ph_err_nomem(err);
     for (; started < jobs; started++) {
-        readers[started] = (struct reader){.pool = pool, .number = started};
+        readers[started] =
+            (struct reader){.pool = pool,
+                            .number = started,
+                            .taker = {.visit = pool->visit, .arg = pool->arg, .worker = started}};
         if (pthread_create(&readers[started].thread, NULL, read_all, &readers[started]) != 0)
             break;
     }
@@ -486,20 +409,37 @@ static bool run_readers(struct pool *pool, int jobs, struct ph_err *err)
     return started > 0 || ph_err_set(err, PH_FAILED, "cannot start a thread");
 }
 
-bool ph_readout_run(const struct ph_readout_opts *opts, const struct ph_readout_rel *rels, int n,
-                    ph_readout_visit visit, void *arg, struct ph_err *err)
+bool ph_readout_go_on(const struct ph_readout_opts *opts, const struct ph_readout_rel *rels,
+                      struct ph_readout_cut *cut, ph_readout_visit visit, void *arg,
+                      struct ph_err *err)
 {
-    struct pool pool = {.opts = opts, .visit = visit, .arg = arg};
+    struct pool pool = {.opts = opts, .visit = visit, .arg = arg, .rels = rels, .cut = cut};
+    bool ok = true;
+    int left = 0;
+    for (int i = 0; i < cut->n; i++)
+        left += !cut->items[i].done;
+    int jobs = opts->jobs < left ? opts->jobs : left;
+    if (opts->throttle)
+        ph_throttle_crew(opts->throttle, jobs);
     pthread_mutex_init(&pool.lock, NULL);
-    bool ok = make_chunks(&pool, rels, n, err);
-    int jobs = opts->jobs < pool.n_chunks ? opts->jobs : pool.n_chunks;
-    if (ok && pool.n_chunks > 0)
+    if (left > 0)
         ok = run_readers(&pool, jobs, err);
     if (ok && pool.failed) {
         *err = pool.err;
         ok = false;
     }
     pthread_mutex_destroy(&pool.lock);
-    free(pool.chunks);
+    for (int i = 0; i < cut->n && ok; i++) /* readers that were told to end have said nothing */
+        ok = cut->items[i].done || ph_err_set(err, PH_INTERRUPTED, "interrupted");
+    return ok;
+}
+
+bool ph_readout_run(const struct ph_readout_opts *opts, const struct ph_readout_rel *rels, int n,
+                    ph_readout_visit visit, void *arg, struct ph_err *err)
+{
+    struct ph_readout_cut cut;
+    bool ok = ph_readout_cut(opts, rels, n, &cut, err) &&
+              ph_readout_go_on(opts, rels, &cut, visit, arg, err);
+    free(cut.items);
     return ok;
 }

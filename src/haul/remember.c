@@ -1,5 +1,6 @@
 /* What a run leaves for `pghaul report` besides its samples: under what settings it ran, what the servers were, how it ended. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -56,11 +57,44 @@ void ph_run_remember_facts(struct ph_run *run)
     free(text);
 }
 
+/* An extract remembers in its directory, from when it holds that. */
+void ph_run_begin_journal(struct ph_run *run)
+{
+    struct ph_err err;
+    struct ph_ledger_wish *kept;
+    int n = 0;
+    run->journal = (struct ph_journal){
+        .dir = run->archive_dir.fd, .shown = run->archive_dir.shown, .begin_s = run->begin_s};
+    json_t *facts = facts_of(run);
+    char *text = facts ? json_dumps(facts, JSON_COMPACT) : NULL;
+    json_decref(facts);
+    if (!ph_journal_begin(&run->journal, (int)getpid(), run->host, text, &err))
+        ph_log(run->opts->log, PH_LOG_INFO, "what happens is not remembered: %s", err.text);
+    free(text);
+    ph_run_begin_control(run);
+    if (ph_journal_wishes(run->journal.dir, run->journal.shown, run->arena, &kept, &n, &err))
+        ph_control_recall(&run->control, kept, n);
+    else
+        ph_log(run->opts->log, PH_LOG_WARN, "what was to be kept cannot be read: %s", err.text);
+}
+
+static void end_journal(struct ph_run *run, bool ok, const struct ph_err *why)
+{
+    struct ph_err err;
+    bool failed = !ok && why->code != PH_INTERRUPTED;
+    if (!ph_journal_end(&run->journal, failed ? why->text : NULL, &err))
+        ph_log(run->opts->log, PH_LOG_DEBUG, "%s", err.text);
+}
+
 void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why)
 {
     struct ph_crew *crew = &run->crew;
-    if (!crew->sight)
+    bool journal = run->journal.shown != NULL;
+    if (!crew->sight) {
+        if (journal)
+            end_journal(run, ok, why);
         return;
+    }
     ph_sight_look(crew, true);
     if (ok)
         ph_sight_event(crew, PH_LOG_INFO, "completed", 0, 0, "job %s is complete",
@@ -71,4 +105,6 @@ void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why)
     else
         ph_sight_event(crew, PH_LOG_INFO, "failed", 0, 0, "%s", why->text);
     ph_sight_write(crew, run->target);
+    if (journal)
+        end_journal(run, ok, why);
 }

@@ -65,7 +65,7 @@ void ph_run_fini(struct ph_run *run)
     if (run->set)
         ph_spill_fini(&run->spill);
     ph_roster_free(run->roster);
-    ph_answers_free(run->answers);
+    ph_testimony_free(run->answers);
     ph_conn_close(run->source);
     ph_conn_close(run->target);
     ph_run_install_drop(run);
@@ -91,17 +91,18 @@ bool ph_run_know_guards(struct ph_run *run, struct ph_err *err)
 void ph_run_begin_control(struct ph_run *run)
 {
     const struct ph_job_opts *opts = run->opts;
-    ph_control_begin(&run->control, &(struct ph_control_opts){
-                                        .job = run->result->job,
-                                        .host = run->host,
-                                        .state_dir = opts->spill.state_dir,
-                                        .state_base = opts->spill.state_base,
-                                        .most_workers = ph_run_most_workers(run),
-                                        .ledger = opts->spec->route != PH_ROUTE_EXTRACT,
-                                        .throttle = &run->throttle,
-                                        .interrupt = opts->interrupt,
-                                        .log = opts->log,
-                                    });
+    ph_control_begin(&run->control,
+                     &(struct ph_control_opts){
+                         .job = run->result->job,
+                         .host = run->host,
+                         .state_dir = opts->spill.state_dir,
+                         .state_base = opts->spill.state_base,
+                         .most_workers = ph_run_most_workers(run),
+                         .journal = opts->spec->route == PH_ROUTE_EXTRACT ? &run->journal : NULL,
+                         .throttle = &run->throttle,
+                         .interrupt = opts->interrupt,
+                         .log = opts->log,
+                     });
 }
 
 bool ph_run_open_control(struct ph_run *run, bool source, struct ph_interrupt *interrupt,

@@ -29,7 +29,7 @@ struct ph_run {
     char host[256];
     int64_t job;
     int mover;
-    struct ph_answers *answers;   /* --create from or into an archive: of the source's catalog */
+    struct ph_testimony *answers; /* --create from or into an archive: of the source's catalog */
     struct ph_creation *creation; /* --create: what was made before the job */
     struct ph_steps steps;        /* of a new job: what there is to do besides rows */
     struct ph_index_cover cover;  /* what of the source's indexes and constraints is among them */
@@ -42,6 +42,7 @@ struct ph_run {
     struct ph_dir archive_dir;
     struct ph_spill spill;
     struct ph_roster *roster;
+    struct ph_journal journal; /* extract */
     struct ph_throttle throttle;
     struct ph_control control;
     struct ph_guards guards;
@@ -120,14 +121,13 @@ void ph_run_leave(struct ph_run *run, const struct ph_err *why);
 bool ph_run_plan(struct ph_run *run, struct ph_err *err);
 void ph_run_name(struct ph_run *run);
 
-/* run.c: who speaks for the source's catalog. */
-struct ph_witness ph_run_witness(const struct ph_run *run);
-
 /* install.c: has the ledger made, where there is none, while the caller plans. begin_writing begins the transaction
  * that writes the job down (on the connection that made the ledger: run->target is another one then); drop changes nothing. */
 void ph_run_install_ahead(struct ph_run *run);
 bool ph_run_begin_writing(struct ph_run *run, struct ph_err *err);
 void ph_run_install_drop(struct ph_run *run);
+/* run.c: who speaks for the source's catalog. */
+struct ph_witness ph_run_witness(const struct ph_run *run);
 
 /* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
@@ -196,6 +196,7 @@ bool ph_run_phases(struct ph_run *run, struct ph_err *err);
  * job. */
 void ph_run_event(struct ph_run *run, enum ph_log_level level, const char *event, const char *text);
 void ph_run_remember_facts(struct ph_run *run);
+void ph_run_begin_journal(struct ph_run *run); /* extract: and it can be steered from now on */
 void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why);
 
 /* recover.c: the snapshot is gone. Does what can be done so that the job may go on under a new one,

@@ -22,6 +22,7 @@ void ph_sight_init(struct ph_sight *sight)
 void ph_sight_fini(struct ph_sight *sight)
 {
     pthread_mutex_destroy(&sight->lock);
+    free(sight->bars);
 }
 
 /* Events. */
@@ -64,6 +65,21 @@ void ph_sight_event(struct ph_crew *crew, enum ph_log_level level, const char *e
     ph_log_event(crew->opts.log, level, &fields, "%s", text);
     if (level <= PH_LOG_INFO)
         remember(crew->sight, &fields, tab, text);
+}
+
+void ph_sight_file(struct ph_crew *crew, const struct ph_history_bar *bar)
+{
+    struct ph_sight *sight = crew->sight;
+    pthread_mutex_lock(&sight->lock);
+    if (sight->n_bars == sight->room_bars) {
+        int room = sight->room_bars ? 2 * sight->room_bars : 256;
+        void *more = realloc(sight->bars, (size_t)room * sizeof *sight->bars);
+        sight->bars = more ? more : sight->bars;
+        sight->room_bars = more ? room : sight->room_bars;
+    }
+    if (sight->n_bars < sight->room_bars)
+        sight->bars[sight->n_bars++] = *bar;
+    pthread_mutex_unlock(&sight->lock);
 }
 
 /* Samples. */
@@ -207,6 +223,8 @@ struct batch {
     struct ph_history_sample samples[PH_SIGHT_SAMPLES];
     struct ph_history_event events[PH_SIGHT_EVENTS];
     int n_samples, n_events;
+    struct ph_history_bar *bars; /* the sight's own array: it gets a new one */
+    int n_bars;
 };
 
 /* No lock is held while the server is asked: what comes meanwhile stays behind what was taken. */
@@ -217,6 +235,10 @@ static void take(struct ph_sight *sight, struct batch *b)
     b->n_events = sight->n_events;
     memcpy(b->samples, sight->samples, (size_t)b->n_samples * sizeof *b->samples);
     memcpy(b->events, sight->events, (size_t)b->n_events * sizeof *b->events);
+    b->bars = sight->bars;
+    b->n_bars = sight->n_bars;
+    sight->bars = NULL;
+    sight->n_bars = sight->room_bars = 0;
     pthread_mutex_unlock(&sight->lock);
 }
 
@@ -236,22 +258,26 @@ void ph_sight_write(struct ph_crew *crew, struct ph_conn *conn)
 {
     struct ph_sight *sight = crew->sight;
     struct ph_err err;
-    if (crew->opts.extract || !ph_conn_ok(conn))
+    const struct ph_journal *journal = crew->opts.journal;
+    if (journal ? journal->dir < 0 : crew->opts.extract || !ph_conn_ok(conn))
         return;
     struct batch *b = malloc(sizeof *b);
     if (!b)
         return;
     take(sight, b);
-    bool ok = ph_history_write(conn, crew->opts.job, crew->opts.mover, b->samples, b->n_samples,
-                               b->events, b->n_events, &err);
+    bool ok = journal ? ph_journal_write(journal, crew->opts.tag, b->samples, b->n_samples,
+                                         b->events, b->n_events, b->bars, b->n_bars, &err)
+                      : ph_history_write(conn, crew->opts.job, crew->opts.mover, b->samples,
+                                         b->n_samples, b->events, b->n_events, &err);
     /* What a server that answers does not want it will not want later either. */
     bool refused = !ok && err.code != PH_CONNECTION && err.code != PH_INTERRUPTED;
     if (refused && !sight->said)
         ph_log(crew->opts.log, PH_LOG_INFO, "what happens is not remembered: %s", err.text);
     sight->said = sight->said || refused;
-    if (refused)
+    if (refused && !journal)
         ph_conn_recover(conn);
     if (ok || refused)
         drop(sight, b);
+    free(b->bars);
     free(b);
 }

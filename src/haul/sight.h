@@ -23,6 +23,9 @@ struct ph_sight {
     int n_samples;
     struct ph_history_event events[PH_SIGHT_EVENTS]; /* likewise; when full, no more are kept */
     int n_events;
+    struct ph_history_bar
+        *bars; /* of an extract, likewise: elsewhere the ledger has them as receipts */
+    int n_bars, room_bars;
     struct ph_sight_wait {
         char event[64];
         unsigned seen;
@@ -42,13 +45,16 @@ void ph_sight_fini(struct ph_sight *sight);
 void ph_sight_event(struct ph_crew *crew, enum ph_log_level level, const char *event, int64_t shard,
                     int tab, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
+/* A file of an extract is whole; times by ph_clock_s(). */
+void ph_sight_file(struct ph_crew *crew, const struct ph_history_bar *bar);
+
 /* Looks at the crew when it is time to; last: now in any case. */
 void ph_sight_look(struct ph_crew *crew, bool last);
 
 /* Asks the target once a second what our backends there wait for. */
 void ph_sight_ask(struct ph_crew *crew, struct ph_conn *conn);
 
-/* Puts what has been remembered into the ledger. Failing is no failure of the job; it is kept for the next time. */
+/* Puts what has been remembered into the ledger, or into the journal of an extract (conn NULL). Failing is no failure of the job; it is kept for the next time. */
 void ph_sight_write(struct ph_crew *crew, struct ph_conn *conn);
 
 /* What the target's backends mostly do, in plain words, into out; "" when that is not known. */

@@ -18,8 +18,8 @@ static const uint64_t rate_shown_ns = 1500000000;
 const char *ph_hold_name(enum ph_hold_kind kind)
 {
     static const char *const names[PH_N_HOLDS] = {
-        "rate", "pause",       "timetable", "lag",   "load", "xact_age", "slot_wal",
-        "free", "checkpoints", "canary",    "query", "file", "url"};
+        "rate", "pause", "timetable",   "lag",    "load",  "xact_age", "slot_wal",
+        "free", "full",  "checkpoints", "canary", "query", "file",     "url"};
     return names[kind];
 }
 
@@ -265,12 +265,16 @@ void ph_throttle_rested(struct ph_throttle *t, uint64_t ns)
 
 void ph_throttle_begin(struct ph_throttle_hop *h, struct ph_throttle *t, unsigned sides)
 {
-    *h = (struct ph_throttle_hop){.throttle = t, .sides = sides};
+    /* what lies between two hops was no work */
+    uint64_t now = ph_clock_ns(), worked = h->last_ns ? h->ended_ns - h->last_ns : 0;
+    *h = (struct ph_throttle_hop){
+        .throttle = t, .sides = sides, .last_ns = atomic_load(&t->active) ? now - worked : 0};
     atomic_fetch_add(&t->busy, 1);
 }
 
 void ph_throttle_end(struct ph_throttle_hop *h)
 {
+    h->ended_ns = ph_clock_ns();
     atomic_fetch_sub(&h->throttle->busy, 1);
 }
 

@@ -38,6 +38,7 @@ enum ph_hold_kind {
     PH_HOLD_XACT_AGE,
     PH_HOLD_SLOT_WAL,
     PH_HOLD_FREE,
+    PH_HOLD_FULL,
     PH_HOLD_CHECKPOINTS,
     PH_HOLD_CANARY,
     PH_HOLD_QUERY,
@@ -121,12 +122,14 @@ bool ph_throttle_reason(struct ph_throttle *throttle, char text[static PH_REASON
 /* Who rested so long because of a hold says so. */
 void ph_throttle_rested(struct ph_throttle *throttle, uint64_t ns);
 
-/* One worker's brake for one hop: which servers it touches. Lives as long as the hop. */
+/* One worker's brake: which servers its hop touches. All zero before the first hop; it lives as long as the worker, for the end of
+ * a hop is work as well, and is rested for in the next one. */
 struct ph_throttle_hop {
     struct ph_throttle *throttle;
     unsigned sides;
-    uint64_t slept_ns; /* so far */
-    uint64_t last_ns;  /* when it was let go last */
+    uint64_t slept_ns; /* so far, of this hop */
+    uint64_t last_ns;  /* when it was let go last; 0: never */
+    uint64_t ended_ns; /* the last hop */
 };
 void ph_throttle_begin(struct ph_throttle_hop *hop, struct ph_throttle *throttle, unsigned sides);
 void ph_throttle_end(struct ph_throttle_hop *hop);

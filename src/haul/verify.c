@@ -36,92 +36,6 @@ const char *ph_difference_kind_name(enum ph_difference_kind kind)
     return names[kind];
 }
 
-/* Snapshots. */
-
-static void add_locks(const struct ph_verify *v, int side, struct ph_buf *sql)
-{
-    const struct ph_plan *plan = v->run.plan;
-    int n = 0;
-    for (int i = 0; i < plan->n_tables; i++) {
-        const struct ph_table *t = &plan->tables[i];
-        bool lockable = side == PH_READ_TARGET || t->source_kind == 'r';
-        if (!lockable)
-            continue;
-        bool only = side == PH_READ_SOURCE;
-        ph_sql_add(sql, "%s%s%I.%I", n++ ? ", " : "LOCK TABLE ", only ? "ONLY " : "",
-                   only ? t->source_schema : t->target_schema,
-                   only ? t->source_name : t->target_name);
-    }
-    if (n)
-        ph_buf_add(sql, " IN ACCESS SHARE MODE;");
-}
-
-bool ph_verify_look(struct ph_verify *v, int side, struct ph_err *err)
-{
-    struct ph_conn *conn = side == PH_READ_SOURCE ? v->run.source : v->run.target;
-    struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
-    if (v->snapshot[side])
-        return true;
-    ph_buf_add(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;");
-    add_locks(v, side, &sql);
-    ph_buf_add(&sql, "SELECT pg_catalog.pg_export_snapshot()");
-    bool ok = ph_conn_query(conn, sql.data, &rows, err);
-    if (ok)
-        v->snapshot[side] = strdup(ph_rows_text(rows, 0, 0));
-    ph_rows_free(rows);
-    ph_buf_fini(&sql);
-    if (!ok)
-        return ph_err_prefix(err, "taking a snapshot of the %s", ph_conn_side(conn));
-    return v->snapshot[side] || ph_err_nomem(err);
-}
-
-void ph_verify_look_away(struct ph_verify *v)
-{
-    struct ph_conn *conn[2] = {v->run.source, v->run.target};
-    for (int side = 0; side < 2; side++) {
-        if (v->snapshot[side])
-            ph_conn_recover(conn[side]);
-        free(v->snapshot[side]);
-        v->snapshot[side] = NULL;
-    }
-}
-
-/* The session's path must come back as it was, which only a savepoint remembers. */
-bool ph_verify_qualify(struct ph_conn *conn, bool on, struct ph_err *err)
-{
-    return ph_conn_exec(conn,
-                        on ? "SAVEPOINT pghaul_q;SET LOCAL search_path = pg_catalog"
-                           : "ROLLBACK TO SAVEPOINT pghaul_q;RELEASE SAVEPOINT pghaul_q",
-                        err);
-}
-
-bool ph_verify_query(struct ph_verify *v, int side, bool qualify, const char *sql,
-                     struct ph_rows **rows, struct ph_err *err)
-{
-    struct ph_conn *conn = side == PH_READ_SOURCE ? v->run.source : v->run.target;
-    return (!qualify || ph_verify_qualify(conn, true, err)) &&
-           ph_conn_query(conn, sql, rows, err) && (!qualify || ph_verify_qualify(conn, false, err));
-}
-
-struct ph_readout_opts ph_verify_readout(struct ph_verify *v)
-{
-    return (struct ph_readout_opts){
-        .dsn = {v->job.source, v->job.target},
-        .snapshot = {v->snapshot[0], v->snapshot[1]},
-        .encoding = v->run.encoding,
-        .tag = v->run.tag,
-        .jobs = v->result->jobs,
-        .gate = &v->run.gate,
-        .interrupt = v->job.interrupt,
-        .rows = &v->rows,
-        .bytes = &v->bytes,
-        .pace = &v->pace,
-        .tick = ph_verify_tick,
-        .tick_arg = v,
-    };
-}
-
 /* Stages. */
 
 static bool connect(struct ph_verify *v, struct ph_err *err)
@@ -198,6 +112,7 @@ static bool mend(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *odds
     uint64_t before = unit->result->repaired;
     if (unit->result->equal)
         return true;
+    ph_note_forget(v, unit);
     if (!ph_verify_repair(v, unit, odds, err))
         return false;
     if (unit->result->repaired > before) {
@@ -214,22 +129,30 @@ static void add_columns_verdict(struct ph_verify_table *r)
 }
 
 /* Down to the row: by receipts where these tell where to look, else by buckets. */
+static bool drill_unit(struct ph_verify *v, struct ph_unit *unit, bool by_receipts, bool mending,
+                       bool *again, struct ph_err *err)
+{
+    struct ph_odds odds = {0};
+    bool done = !by_receipts;
+    bool ok = by_receipts ? ph_verify_shards(v, unit, &odds, &done, err)
+                          : ph_verify_drill(v, unit, &odds, err);
+    ok = ok && (!done ||
+                (conclude(v, unit, &odds, err) && (!mending || mend(v, unit, &odds, again, err))));
+    free(odds.items);
+    return ok;
+}
+
+/* Places of rows are those of a snapshot: after a pause a unit is drilled from its beginning. */
 static bool drill(struct ph_verify *v, bool by_receipts, bool mending, bool *again,
                   struct ph_err *err)
 {
     for (int i = 0; i < v->n_units; i++) {
         struct ph_unit *unit = &v->units[i];
-        struct ph_odds odds = {0};
-        bool done = !by_receipts, ok = true;
         if (unit->settled || (by_receipts && !unit->bad))
             continue;
-        ok = by_receipts ? ph_verify_shards(v, unit, &odds, &done, err)
-                         : ph_verify_drill(v, unit, &odds, err);
-        ok = ok && (!done || (conclude(v, unit, &odds, err) &&
-                              (!mending || mend(v, unit, &odds, again, err))));
-        free(odds.items);
-        if (!ok)
-            return ph_err_prefix(err, "comparing %s", unit->result->source);
+        while (!drill_unit(v, unit, by_receipts, mending, again, err))
+            if (err->code != PH_PAUSED || !ph_verify_rest(v, err))
+                return ph_err_prefix(err, "comparing %s", unit->result->source);
     }
     return true;
 }
@@ -301,21 +224,31 @@ static bool judge(struct ph_verify *v, struct ph_err *err)
 /* The ledger learns what was proven, where we may write to it; a proof is none the worse without.
  * While the verify goes on it notes units, on a connection of its own, since the other one looks. */
 
+static bool note_unit(struct ph_verify *v, struct ph_conn *conn, const struct ph_unit *unit,
+                      struct ph_err *err)
+{
+    char stands[200];
+    bool ok = ph_census_write(v, unit, stands, err);
+    for (int k = 0; ok && *stands && k < unit->n_tables; k++)
+        ok = !unit->loads[k] || ph_ledger_note_proven(conn, unit->loads[k]->job,
+                                                      unit->loads[k]->tab, v->how, stands, err);
+    return ok;
+}
+
 static void note_window(struct ph_verify *v)
 {
     struct ph_err ignored;
     struct ph_conn *conn = NULL;
+    char name[64];
+    snprintf(name, sizeof name, "pghaul/%s/note", v->run.tag);
     const struct ph_conn_opts how = {.dsn = v->job.target,
-                                     .application_name = "pghaul verify",
+                                     .application_name = name,
                                      .interrupt = v->job.interrupt,
                                      .interrupt_level = 1};
-    bool ok = ph_conn_open(&conn, &how, &ignored);
-    for (int i = 0; ok && i < v->n_units; i++) {
-        const struct ph_unit *unit = &v->units[i];
-        for (int k = 0; ok && k < unit->n_tables && unit->result->equal; k++)
-            ok = !unit->loads[k] || ph_ledger_note_proven(conn, unit->loads[k]->job,
-                                                          unit->loads[k]->tab, v->how, &ignored);
-    }
+    bool proven = v->opts->level == PH_VERIFY_READBACK || v->opts->level == PH_VERIFY_SOURCE;
+    bool ok = proven && ph_conn_open(&conn, &how, &ignored);
+    for (int i = 0; ok && i < v->n_units; i++)
+        ok = !v->units[i].result->equal || note_unit(v, conn, &v->units[i], &ignored);
     ph_conn_close(conn);
 }
 
@@ -344,16 +277,45 @@ static int64_t blocks_of(const struct ph_unit *unit)
     return blocks;
 }
 
-/* So many units that what is lost when we are stopped is little, and what is done at once is much. */
+/* So many units that what is lost when we are stopped is little, and what is done at once is much. One
+ * that is as big as that is alone: of what is alone a part is kept, too. */
 static int window_size(const struct ph_unit *units, int n)
 {
     int64_t blocks = 0;
     for (int i = 0; i < n; i++) {
+        if (i > 0 && blocks_of(&units[i]) >= WINDOW_BLOCKS)
+            return i;
         blocks += blocks_of(&units[i]);
         if (blocks >= WINDOW_BLOCKS || PH_FAULT("verify.window"))
             return i + 1;
     }
     return n;
+}
+
+/* The verdict of one unit: nothing is to be gone on with, but it tells what it had. */
+static void end_note(struct ph_verify *v, struct ph_unit *unit)
+{
+    ph_note_forget(v, unit);
+    if (unit->read_before && unit->result->proof)
+        unit->result->proof =
+            ph_arena_printf(v->arena, "%s; %s", unit->result->proof, unit->read_before);
+}
+
+/* What was proven before this verify was stopped is proven if it is the same still. */
+static bool prove_again(struct ph_verify *v, struct ph_err *err)
+{
+    for (int i = 0; i < v->n_units; i++) {
+        struct ph_unit *unit = &v->units[i];
+        bool yes = true;
+        while (unit->stands && !ph_census_stands(v, unit, unit->stands, &yes, err))
+            if (err->code != PH_PAUSED || !ph_verify_rest(v, err))
+                return ph_err_prefix(err, "looking whether %s has changed", unit->result->source);
+        if (!yes) {
+            unit->settled = unit->result->equal = false;
+            unit->result->proof = NULL;
+        }
+    }
+    return true;
 }
 
 static bool judge_all(struct ph_verify *v, struct ph_err *err)
@@ -365,9 +327,14 @@ static bool judge_all(struct ph_verify *v, struct ph_err *err)
         v->n_before = begin;
         v->units = all + begin;
         v->n_units = window_size(v->units, n - begin);
-        ok = count_open(v) == 0 || (ph_verify_look(v, PH_READ_TARGET, err) && judge(v, err));
+        for (int side = 0; side < 2; side++)
+            v->since[side] = v->snapshot[side] ? v->oldest[side] : 0;
+        ok = prove_again(v, err) &&
+             (count_open(v) == 0 || (ph_verify_look(v, PH_READ_TARGET, err) && judge(v, err)));
         if (ok && begin + v->n_units < n)
             note_window(v);
+        if (ok && v->n_units == 1)
+            end_note(v, &v->units[0]);
         if (ok && PH_FAULT("verify.noted"))
             ok = ph_err_set(err, PH_FAILED, "fault point verify.noted");
     }
@@ -396,6 +363,8 @@ static bool run_rows(struct ph_verify *v, struct ph_err *err)
         return true;
     if (!ph_verify_look(v, PH_READ_TARGET, err) || !ph_unit_make(v, err) || !judge_all(v, err))
         return false;
+    if (v->spec.large_objects && !ph_verify_objects(v, &r->tables[r->n_tables++], err))
+        return false;
     ph_verify_look_away(v);
     for (int i = 0; i < r->n_tables; i++) {
         add_columns_verdict(&r->tables[i]);
@@ -415,6 +384,9 @@ static bool run_all(struct ph_verify *v, struct ph_err *err)
     const struct ph_verify_opts *o = v->opts;
     if (!connect(v, err))
         return false;
+    ph_guards_watch(&v->run.guards, "verify");
+    if (!ph_verify_wait(v, err))
+        return false;
     r->equal = true;
     if (o->definitions && !ph_definitions_compare(o, &v->spec, v->run.source, v->run.target,
                                                   v->arena, &r->definitions, err))
@@ -424,6 +396,14 @@ static bool run_all(struct ph_verify *v, struct ph_err *err)
     r->equal = r->equal && (!o->definitions || r->definitions.equal) &&
                (!r->sums.compared || r->sums.equal);
     return true;
+}
+
+static void add_throttled(struct ph_verify *v)
+{
+    for (int i = 0; i < PH_N_HOLDS; i++) {
+        v->result->throttled_by_s[i] = (double)atomic_load(&v->run.throttle.slept_ns[i]) / 1e9;
+        v->result->throttled_s += v->result->throttled_by_s[i];
+    }
 }
 
 static bool say_differs(const struct ph_verify_result *r, struct ph_err *err)
@@ -469,13 +449,15 @@ bool ph_verify_run(const struct ph_verify_opts *opts, struct ph_verify_result *r
                           .job = *opts->job,
                           .begin_s = ph_clock_s()};
     v.pulse.last_s = v.begin_s;
-    ph_pace_init(&v.pace, &opts->job->rates);
     v.spec.verify = true;
     snprintf(v.how, sizeof v.how, "%s%s%s", ph_verify_level_name(opts->level),
              opts->in_server ? ", in server" : "", opts->exact ? ", exact" : "");
     v.run = (struct ph_run){.opts = &v.job, .arena = v.arena, .phase = "verifying"};
-    bool ok = run_all(&v, err);
+    ph_throttle_init(&v.run.throttle, &v.job.rates, v.job.timetable, v.job.interrupt);
+    bool ok = ph_run_know_guards(&v.run, err) && run_all(&v, err);
     ph_verify_look_away(&v);
+    ph_guards_rest(&v.run.guards);
+    add_throttled(&v);
     result->rows = atomic_load(&v.rows);
     result->bytes = atomic_load(&v.bytes);
     result->seconds = ph_clock_s() - v.begin_s;
@@ -489,6 +471,8 @@ bool ph_verify_run(const struct ph_verify_opts *opts, struct ph_verify_result *r
         free(v.units[i].weight);
         free(v.units[i].suspects);
     }
+    ph_guards_fini(&v.run.guards);
+    ph_throttle_fini(&v.run.throttle);
     if (v.run.gate.limit)
         ph_gate_fini(&v.run.gate);
     ph_conn_close(v.run.source);

@@ -63,9 +63,10 @@ struct ph_verify_table {
     const char *source, *target;
     bool equal;
     enum ph_verify_level level; /* of the proof that was given */
-    const char *why;   /* this level and not the one that was asked for; NULL: it is that one */
-    const char *proof; /* in words: what is known now */
-    double coverage;   /* of its rows, 0 to 1 */
+    const char *why;    /* this level and not the one that was asked for; NULL: it is that one */
+    const char *proof;  /* in words: what is known now */
+    double coverage;    /* of its rows, 0 to 1 */
+    double read_before; /* share of it that a verify has read which was stopped, 0 to 1 */
     int64_t source_rows, target_rows; /* -1: not counted */
     int shards, differing_shards;
     const char *const *key; /* names of the key's columns */
@@ -127,6 +128,8 @@ struct ph_verify_result {
     uint64_t rows, bytes;     /* that were read */
     double seconds, cpu_s;
     uint64_t max_rss;
+    double throttled_s; /* of all workers together */
+    double throttled_by_s[PH_N_HOLDS];
     int jobs;
     uint64_t seed;
 };

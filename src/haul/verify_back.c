@@ -2,7 +2,9 @@
  *
  * A shard's rows cannot be found in the target by the range that they had in the source; but they
  * carry the transaction that wrote them. So the target is read once, in ranges of TIDs, xmin in
- * front of each row, and the rows are added up by receipt. Where the sum over all rows is that of
+ * front of each row, and the rows are added up by receipt. What was loaded as text is read as text:
+ * a type that does not write what it has read (or by a rule of its own database) differs then from
+ * its receipt, and both sides are compared, as is done for whatever differs. Where the sum over all rows is that of
  * all receipts, the table is as it was sent, whoever may have touched it without changing it.
  */
 #include <endian.h>
@@ -59,7 +61,7 @@ static bool same_selection(const struct ph_verify *v, const struct ph_table *t,
 }
 
 /* Why receipts alone cannot prove this unit; NULL when they can. */
-static const char *why_not(const struct ph_verify *v, const struct ph_unit *unit)
+static const char *why_not(const struct ph_verify *v, struct ph_unit *unit)
 {
     for (int i = 0; i < unit->n_tables; i++) {
         const struct ph_table *t = unit->tables[i];
@@ -75,9 +77,11 @@ static const char *why_not(const struct ph_verify *v, const struct ph_unit *unit
         if (load->target_oid != t->target_oid || strcmp(load->target_columns, t->target_columns) ||
             strcmp(load->select_list, t->select_list))
             return "other columns were loaded than are compared";
-        if (strcmp(load->format, "binary") != 0)
-            return "it was loaded as text";
-        for (int c = 0; c < t->n_columns; c++)
+        bool text = strcmp(load->format, "binary") != 0;
+        if (i > 0 && text != unit->text)
+            return "some of its parts were loaded as text, some were not";
+        unit->text = text;
+        for (int c = 0; c < t->n_columns && !text; c++)
             if (t->columns[c].by_text && !t->columns[c].generated)
                 return "its types have other bytes in each database";
     }
@@ -175,7 +179,7 @@ struct back {
     struct ph_verify *v;
     struct back_unit *units;
     size_t n_tallies;
-    struct ph_tally *tallies; /* n_tallies for each worker */
+    struct ph_tally *tallies; /* n_tallies of all chunks; then as many of each worker's chunk */
     int *last;                /* for each worker: the receipt that it found last */
 };
 
@@ -200,13 +204,51 @@ static void visit(void *arg, int worker, const struct ph_readout_row *row)
     const struct back_unit *b = &back->units[row->rel->number];
     const struct ph_unit *unit = b->unit;
     uint32_t xid;
-    memcpy(&xid, row->lead + 4, sizeof xid); /* behind its length */
-    xid = be32toh(xid);
+    if (row->rel->text) {
+        xid = (uint32_t)strtoul(row->lead, NULL, 10); /* a tab ends it */
+    } else {
+        memcpy(&xid, row->lead + 4, sizeof xid); /* behind its length */
+        xid = be32toh(xid);
+    }
     int *last = &back->last[worker];
     if (*last >= unit->n_receipts || (uint32_t)unit->receipts[*last].xid != xid ||
         !unit->receipts[*last].landed)
         *last = ph_back_find(unit, xid);
-    add_row(&back->tallies[(size_t)worker * back->n_tallies + b->first + (size_t)*last], row);
+    add_row(&back->tallies[(size_t)(worker + 1) * back->n_tallies + b->first + (size_t)*last], row);
+}
+
+static void ended(void *arg, int worker, const struct ph_readout_rel *rel, bool whole)
+{
+    struct back *back = arg;
+    const struct back_unit *b = &back->units[rel->number];
+    struct ph_tally *sum = back->tallies + b->first;
+    struct ph_tally *part = sum + (size_t)(worker + 1) * back->n_tallies;
+    size_t n = (size_t)b->unit->n_receipts + 1;
+    for (size_t i = 0; whole && i < n; i++)
+        ph_tally_merge(&sum[i], &part[i]);
+    memset(part, 0, n * sizeof *part);
+}
+
+/* What sums of a unit's target are compared with. */
+static void add_receipts(struct ph_buf *out, const struct ph_unit *unit)
+{
+    for (int i = 0; i < unit->n_receipts; i++) {
+        const struct ph_ledger_receipt *r = &unit->receipts[i];
+        const uint64_t all[] = {(uint64_t)r->job, (uint64_t)r->shard, r->xid,
+                                r->tally.rows,    r->tally.hash_lo,   r->tally.hash_hi};
+        ph_buf_addn(out, (const char *)all, sizeof all);
+    }
+}
+
+static uint64_t count_rows(const void *sums, size_t size, int side)
+{
+    struct ph_tally tally;
+    uint64_t rows = 0;
+    for (size_t at = 0; side == PH_READ_TARGET && at < size; at += sizeof tally) {
+        memcpy(&tally, (const char *)sums + at, sizeof tally);
+        rows += tally.rows;
+    }
+    return rows;
 }
 
 static bool read_back(struct ph_verify *v, struct back *back, struct ph_err *err)
@@ -225,20 +267,35 @@ static bool read_back(struct ph_verify *v, struct back *back, struct ph_err *err
                 .select = r->back,
                 .n_lead = 1,
                 .n_columns = r->n_back,
+                .text = v->units[i].text,
+                .qualify = v->units[i].text && r->qualify,
                 .by_tid = r->by_tid,
                 .blocks = r->blocks,
                 .number = i,
             };
         }
-    const struct ph_readout_opts opts = ph_verify_readout(v);
-    size_t jobs = (size_t)opts.jobs;
-    back->tallies = calloc(back->n_tallies * jobs + 1, sizeof *back->tallies);
+    size_t jobs = (size_t)v->result->jobs;
+    struct ph_buf depends = {0};
+    back->tallies = calloc(back->n_tallies * (jobs + 1) + 1, sizeof *back->tallies);
     back->last = calloc(jobs, sizeof *back->last);
-    bool ok = back->tallies && back->last ? ph_readout_run(&opts, rels, n, visit, back, err)
-                                          : ph_err_nomem(err);
-    for (size_t w = 1; ok && w < jobs; w++)
-        for (size_t i = 0; i < back->n_tallies; i++)
-            ph_tally_merge(&back->tallies[i], &back->tallies[w * back->n_tallies + i]);
+    if (v->n_units == 1)
+        add_receipts(&depends, &v->units[0]);
+    const struct ph_reading reading = {
+        .rels = rels,
+        .n = n,
+        .visit = visit,
+        .ended = ended,
+        .arg = back,
+        .unit = v->n_units == 1 ? &v->units[0] : NULL,
+        .stage = PH_READING_BACK,
+        .sums = back->tallies,
+        .sums_size = back->n_tallies * sizeof *back->tallies,
+        .count = count_rows,
+        .depends = depends.data,
+        .depends_size = depends.len,
+    };
+    bool ok = back->tallies && back->last ? ph_verify_read(v, &reading, err) : ph_err_nomem(err);
+    ph_buf_fini(&depends);
     return ok;
 }
 
@@ -258,7 +315,8 @@ static void judge(struct ph_verify *v, struct ph_unit *unit, const struct ph_tal
     }
     r->source_rows = (int64_t)sent.rows;
     r->target_rows = (int64_t)sum.rows;
-    r->proof = "the target's bytes are those that were read from the source";
+    r->proof = unit->text ? "the target's rows are, as text, those that were read from the source"
+                          : "the target's bytes are those that were read from the source";
     if (same_tally(&sum, &sent)) {
         r->differing_shards = 0;
         r->equal = unit->settled = true;

@@ -58,7 +58,7 @@ static void visit(void *arg, int worker, const struct ph_readout_row *row)
     const struct ph_unit *unit = d->unit;
     (void)worker;
     uint64_t key = ph_drill_key(unit, row);
-    int bucket = unit->n_buckets > 1 ? ph_survey_bucket(unit, row->key, row->key_len, key) : 0;
+    int bucket = unit->n_buckets > 1 ? ph_survey_bucket(unit, row->key, 0, key) : 0;
     if (d->in_group[bucket] && (key >> 20) % d->slices == d->slice)
         ph_meeting_add(d->meeting, row->rel->side, key, row->hash_hi ^ row->hash_lo,
                        ph_drill_place(row));

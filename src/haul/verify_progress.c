@@ -32,11 +32,18 @@ void ph_verify_tick(void *arg, double share)
     struct ph_verify *v = arg;
     struct ph_verify_pulse *p = &v->pulse;
     double now_s = ph_clock_s();
+    char why[PH_REASON_TEXT];
+    enum ph_hold_kind kind;
+    bool paused = false;
+    if (share >= 0)
+        p->share = share;
+    ph_verify_attend(v);
     if (!v->job.progress || ph_interrupt_at(v->job.interrupt, 1))
         return;
     measure(p, now_s, atomic_load(&v->rows), atomic_load(&v->bytes));
     enum { WHOLE = 1000 };
     int n = v->result->n_tables, settled = count_settled(v);
+    bool held = ph_throttle_reason(&v->run.throttle, why, &kind, &paused);
     const struct ph_progress_table table = {
         .source = n == 1 ? v->result->tables[0].source
                          : ph_arena_printf(&p->arena, "%d tables, %d proven", n, settled),
@@ -44,10 +51,10 @@ void ph_verify_tick(void *arg, double share)
         .rows = p->rows,
         .bytes = p->bytes,
         .weight = WHOLE,
-        .weight_done = (int64_t)(share * WHOLE),
+        .weight_done = (int64_t)(p->share * WHOLE),
     };
     const struct ph_progress now = {
-        .job = v->result->job,
+        .job = v->result->job ? v->result->job : "verify",
         .seconds = now_s - v->begin_s,
         .tables = &table,
         .n_tables = 1,
@@ -60,7 +67,8 @@ void ph_verify_tick(void *arg, double share)
         .eta_s = -1,
         .workers = v->result->jobs,
         .workers_busy = v->result->jobs,
-        .throttled_by = ph_pace_holds(&v->pace) ? "rate" : NULL,
+        .throttled_by = held ? why : NULL,
+        .paused = paused,
         .phase = v->snapshot[PH_READ_SOURCE] ? "comparing both sides" : "reading back",
     };
     v->job.progress(v->job.arg, &now);

@@ -8,6 +8,7 @@
  * take more with it: changed rows are updated in place then, and extra ones stay, unless --triggers
  * skip goes around the keys.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ struct mend {
     struct ph_odds *odds;
     struct ph_conn *conn; /* of the target: the transaction */
     bool in_place;        /* changed rows are updated */
+    struct ph_throttle_hop hop;
     uint64_t inserted, deleted, updated;
 };
 
@@ -88,6 +90,11 @@ static bool may_mend(struct mend *m, bool *ok, struct ph_err *err)
     if (r->n_only_source > 0)
         return refuse(m, "the target lacks a column: add it, or name the columns by --columns");
     for (int i = 0; i < m->unit->n_tables; i++)
+        if (m->unit->loads[i] && m->unit->loads[i]->open)
+            return refuse(m,
+                          "its job is not complete: copy goes on with it, and would land rows that"
+                          " were mended a second time");
+    for (int i = 0; i < m->unit->n_tables; i++)
         for (int c = 0; c < m->unit->tables[i]->n_columns; c++)
             if (m->unit->tables[i]->columns[c].unfit)
                 return refuse(m, "the types of the two sides do not fit");
@@ -100,6 +107,13 @@ static bool may_mend(struct mend *m, bool *ok, struct ph_err *err)
                       "foreign keys point at the target, and would act on rows that are replaced: "
                       "--triggers skip goes around them");
     return true;
+}
+
+/* A pause takes back what was done so far: it leaves no transaction open. */
+static bool may_go_on(struct mend *m, struct ph_err *err)
+{
+    ph_verify_attend(m->v);
+    return ph_throttle_wait(&m->hop, 0, 0, err);
 }
 
 /* Places, as the text of an array. */
@@ -124,7 +138,7 @@ static bool each_places(struct mend *m, int side, int rel,
                         odd->place[side].offset);
         if (n == 0 || (odd && n < PLACES_AT_ONCE))
             continue;
-        ok = act(m, rel, places.data, n, err);
+        ok = may_go_on(m, err) && act(m, rel, places.data, n, err);
         ph_buf_clear(&places);
         n = 0;
     }
@@ -386,8 +400,9 @@ static bool update_pairs(struct mend *m, int here, int there, struct ph_err *err
         }
         if (waiting == 0 || (!last && waiting < PLACES_AT_ONCE))
             continue;
-        ok = update_places(m, &m->unit->rels[0][here], &m->unit->rels[1][there], places[0].data,
-                           places[1].data, waiting, err);
+        ok =
+            may_go_on(m, err) && update_places(m, &m->unit->rels[0][here], &m->unit->rels[1][there],
+                                               places[0].data, places[1].data, waiting, err);
         ph_buf_clear(&places[0]);
         ph_buf_clear(&places[1]);
         waiting = 0;
@@ -424,8 +439,10 @@ static bool mend_all(struct mend *m, struct ph_err *err)
 
 static bool connect(struct mend *m, struct ph_err *err)
 {
+    char name[64]; /* as all of ours begin, or guards would wait for us */
+    snprintf(name, sizeof name, "pghaul/%s/repair", m->v->run.tag);
     const struct ph_conn_opts how = {.dsn = m->v->job.target,
-                                     .application_name = "pghaul repair",
+                                     .application_name = name,
                                      .encoding = m->v->run.encoding,
                                      .interrupt = m->v->job.interrupt,
                                      .interrupt_level = 1};
@@ -495,14 +512,18 @@ bool ph_verify_repair(struct ph_verify *v, struct ph_unit *unit, struct ph_odds 
                             (unsigned long long)(r->changed + (spared ? 0 : extra)));
         return true;
     }
+    if (!ph_verify_may_go_on(v, err))
+        return false;
+    ph_throttle_begin(&m.hop, &v->run.throttle, PH_AT_BOTH);
     ok = connect(&m, err);
     if (ok && may_mend(&m, &ok, err))
         ok = mend_all(&m, err);
     ph_conn_close(m.conn);
+    ph_throttle_end(&m.hop);
     if (ok) {
         r->repaired += m.updated + (m.deleted > m.inserted ? m.deleted : m.inserted);
         if (!spared && !unit->ignore_extra)
             r->deleted += extra < m.deleted ? extra : m.deleted;
     }
-    return ok || ph_err_prefix(err, "repairing %s", r->target);
+    return ok || err->code == PH_PAUSED ? ok : ph_err_prefix(err, "repairing %s", r->target);
 }

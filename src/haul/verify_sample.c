@@ -212,7 +212,7 @@ static bool sample_side(struct sampling *s, int *chosen, struct ph_err *err)
         const struct ph_unit_rel *r = &s->unit->rels[s->side][rel];
         struct ph_rows *rows = NULL;
         int want = 1 + (int)((double)s->rows * (double)(r->blocks + 1) / (double)blocks);
-        if (!choose(s, r, want, &rows, err))
+        if (!ph_verify_may_go_on(s->v, err) || !choose(s, r, want, &rows, err))
             return false;
         int n = ph_rows_count(rows);
         struct fate *fates = calloc((size_t)n + 1, sizeof *fates);
@@ -228,37 +228,49 @@ static bool sample_side(struct sampling *s, int *chosen, struct ph_err *err)
     return true;
 }
 
+/* One unit; it is sampled anew after a pause, since rows must be looked up where they were chosen. */
+static bool sample_unit(struct ph_verify *v, struct ph_unit *unit, uint64_t seed,
+                        struct ph_err *err)
+{
+    struct ph_verify_table *r = unit->result;
+    struct sampling s = {.v = v,
+                         .unit = unit,
+                         .seed = seed,
+                         .rows = v->opts->sample_rows ? v->opts->sample_rows : DEFAULT_ROWS,
+                         .n_key = unit->first->n_identity,
+                         .n_columns = unit->first->n_columns};
+    int chosen[2] = {0, 0};
+    r->equal = true;
+    r->missing = r->extra = r->changed = 0;
+    r->n_differences = 0;
+    r->differences =
+        ph_arena_calloc(v->arena, (size_t)v->opts->max_differences, sizeof *r->differences);
+    for (s.side = 0; s.side < 2; s.side++)
+        if (!sample_side(&s, &chosen[s.side], err))
+            return false;
+    double rows = unit->first->rows_estimate;
+    r->coverage = rows > chosen[0] ? chosen[0] / rows : 1;
+    r->shards = 0;
+    r->proof = "the rows that were chosen are the same on both sides";
+    unit->settled = true;
+    return true;
+}
+
 bool ph_verify_sample(struct ph_verify *v, struct ph_err *err)
 {
     uint64_t seed = v->opts->sample_seed ? v->opts->sample_seed : ph_clock_ns() % 1000000007 + 1;
     v->result->seed = seed;
     for (int i = 0; i < v->n_units; i++) {
         struct ph_unit *unit = &v->units[i];
-        struct ph_verify_table *r = unit->result;
-        struct sampling s = {.v = v,
-                             .unit = unit,
-                             .seed = seed,
-                             .rows = v->opts->sample_rows ? v->opts->sample_rows : DEFAULT_ROWS,
-                             .n_key = unit->first->n_identity,
-                             .n_columns = unit->first->n_columns};
-        int chosen[2] = {0, 0};
         if (unit->settled)
             continue;
-        if (s.n_key == 0) {
-            r->why = "it has no key by which rows can be found";
+        if (unit->first->n_identity == 0) {
+            unit->result->why = "it has no key by which rows can be found";
             continue;
         }
-        r->equal = true;
-        r->differences =
-            ph_arena_calloc(v->arena, (size_t)v->opts->max_differences, sizeof *r->differences);
-        for (s.side = 0; s.side < 2; s.side++)
-            if (!sample_side(&s, &chosen[s.side], err))
-                return ph_err_prefix(err, "sampling %s", r->source);
-        double rows = unit->first->rows_estimate;
-        r->coverage = rows > chosen[0] ? chosen[0] / rows : 1;
-        r->shards = 0;
-        r->proof = "the rows that were chosen are the same on both sides";
-        unit->settled = true;
+        while (!sample_unit(v, unit, seed, err))
+            if (err->code != PH_PAUSED || !ph_verify_rest(v, err))
+                return ph_err_prefix(err, "sampling %s", unit->result->source);
     }
     return true;
 }

@@ -21,7 +21,7 @@ struct sums {
 };
 
 struct servers {
-    struct sums *sums; /* by worker and side */
+    struct sums *sums; /* by side: of all chunks; then of each worker's chunk */
 };
 
 static const char *const raw_types[] = {"smallint",
@@ -127,9 +127,25 @@ static uint64_t field(const char *p)
 static void visit(void *arg, int worker, const struct ph_readout_row *row)
 {
     struct servers *s = arg;
-    struct sums *sum = &s->sums[worker * 2 + row->rel->side];
+    struct sums *sum = &s->sums[(worker + 1) * 2 + row->rel->side];
     sum->rows += field(row->lead);
     sum->hash += field(row->lead + 12) ^ (uint64_t)1 << 63;
+}
+
+static void ended(void *arg, int worker, const struct ph_readout_rel *rel, bool whole)
+{
+    struct servers *s = arg;
+    struct sums *part = &s->sums[(worker + 1) * 2 + rel->side];
+    s->sums[rel->side].rows += whole ? part->rows : 0;
+    s->sums[rel->side].hash += whole ? part->hash : 0;
+    *part = (struct sums){0};
+}
+
+static uint64_t count_rows(const void *sums, size_t size, int side)
+{
+    struct sums both[2];
+    memcpy(both, sums, size < sizeof both ? size : sizeof both);
+    return both[side].rows;
 }
 
 static bool can(const struct ph_verify *v, const struct ph_unit *unit)
@@ -164,17 +180,20 @@ static bool add_up(struct ph_verify *v, struct ph_unit *unit, struct servers *s,
                 .qualify = r->qualify,
             };
         }
-    const struct ph_readout_opts opts = ph_verify_readout(v);
-    s->sums = calloc((size_t)opts.jobs * 2, sizeof *s->sums);
-    if (!s->sums)
-        return ph_err_nomem(err);
-    if (!ph_readout_run(&opts, rels, n, visit, s, err))
-        return false;
-    for (int i = 2; i < opts.jobs * 2; i++) {
-        s->sums[i % 2].rows += s->sums[i].rows;
-        s->sums[i % 2].hash += s->sums[i].hash;
-    }
-    return true;
+    s->sums = calloc((size_t)(v->result->jobs + 1) * 2, sizeof *s->sums);
+    const struct ph_reading reading = {
+        .rels = rels,
+        .n = n,
+        .visit = visit,
+        .ended = ended,
+        .arg = s,
+        .unit = v->n_units == 1 ? unit : NULL,
+        .stage = PH_READING_SERVERS,
+        .sums = s->sums,
+        .sums_size = 2 * sizeof *s->sums,
+        .count = count_rows,
+    };
+    return s->sums ? ph_verify_read(v, &reading, err) : ph_err_nomem(err);
 }
 
 bool ph_verify_in_server(struct ph_verify *v, struct ph_unit *unit, bool *done, struct ph_err *err)
@@ -195,7 +214,9 @@ bool ph_verify_in_server(struct ph_verify *v, struct ph_unit *unit, bool *done, 
             s.sums[0].rows == s.sums[1].rows && s.sums[0].hash == s.sums[1].hash;
         r->shards = 1;
         r->differing_shards = !r->equal;
-        r->proof = "both servers have the same 64-bit sums of their rows' hashes now";
+        r->proof = v->moment ? "both servers have the same 64-bit sums of their rows' hashes, the"
+                               " source as of the job's snapshot"
+                             : "both servers have the same 64-bit sums of their rows' hashes now";
     }
     free(s.sums);
     return ok;

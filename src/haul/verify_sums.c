@@ -195,7 +195,8 @@ bool ph_verify_add_up(struct ph_verify *v, struct ph_err *err)
     bool ok = ph_verify_look(v, PH_READ_SOURCE, err) && ph_verify_look(v, PH_READ_TARGET, err);
     for (int i = 0; ok && i < v->n_units; i++) {
         struct ph_rows *rows[2] = {NULL, NULL};
-        ok = ask(v, &v->units[i], rows, err);
+        ok = (ph_verify_may_go_on(v, err) || (err->code == PH_PAUSED && ph_verify_rest(v, err))) &&
+             ask(v, &v->units[i], rows, err);
         if (ok)
             take(v, &v->units[i], rows, &room);
         else

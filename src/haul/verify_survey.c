@@ -47,33 +47,45 @@ static uint64_t number_of(const char *p, size_t len)
 }
 
 /* The first field of a key as an unsigned number in the key's order. */
-static uint64_t key_number(const struct ph_unit *unit, const char *key)
+static inline uint64_t key_number(const struct ph_unit *unit, const char *key)
 {
-    size_t len = (size_t)number_of(key, 4);
+    uint64_t eight;
+    uint32_t len, four;
+    memcpy(&len, key, sizeof len);
+    len = be32toh(len);
     if (len == UINT32_MAX)
         return 0; /* null: with the lowest ones */
-    if (unit->order == PH_ORDER_UUID || len == 0 || len > 8)
-        return number_of(key + 4, 8);
-    uint64_t v = number_of(key + 4, len), sign = (uint64_t)1 << (len * 8 - 1);
+    const char *value = key + sizeof len;
+    if (unit->order == PH_ORDER_UUID || len == 0 || len >= 8) {
+        memcpy(&eight, value, sizeof eight);
+        eight = be64toh(eight);
+        return unit->order == PH_ORDER_UUID || len != 8 ? eight : eight ^ (uint64_t)1 << 63;
+    }
+    if (len == 4) {
+        memcpy(&four, value, sizeof four);
+        return (uint64_t)(int64_t)(int32_t)be32toh(four) ^ (uint64_t)1 << 63;
+    }
+    uint64_t v = number_of(value, len), sign = (uint64_t)1 << (len * 8 - 1);
     uint64_t wide = v & sign ? v | ~(sign | (sign - 1)) : v;
     return wide ^ (uint64_t)1 << 63;
 }
 
-int ph_survey_bucket(const struct ph_unit *unit, const char *key, size_t len, uint64_t hash)
+/* Rows that lie together mostly have keys that do: the bucket of the one before is looked at first. The
+ * search has no branch that would have to be guessed. */
+int ph_survey_bucket(const struct ph_unit *unit, const char *key, int near, uint64_t hash)
 {
-    (void)len;
     if (unit->order == PH_ORDER_NONE)
         return (int)(hash & (uint64_t)(unit->n_buckets - 1));
     uint64_t v = key_number(unit, key);
-    int lo = 0, hi = unit->n_buckets - 1;
-    while (lo < hi) {
-        int mid = lo + (hi - lo) / 2;
-        if (unit->bounds[mid] <= v)
-            lo = mid + 1;
-        else
-            hi = mid;
+    const uint64_t *bounds = unit->bounds, *at = bounds;
+    int n = unit->n_buckets - 1;
+    if ((near == 0 || bounds[near - 1] <= v) && (near == n || v < bounds[near]))
+        return near;
+    for (int half; n > 1; n -= half) {
+        half = n / 2;
+        at += at[half - 1] <= v ? half : 0;
     }
-    return lo;
+    return (int)(at - bounds) + (n == 1 && *at <= v);
 }
 
 /* Bounds, from the keys of some of the source's blocks. */
@@ -166,8 +178,15 @@ struct survey {
     int *first;             /* of their buckets */
     int *unit_of;           /* by readout rel's number */
     size_t n_buckets;       /* of all, on one side */
-    struct bucket *buckets; /* by worker, side, bucket */
+    int *near;              /* by worker and side: the bucket of the last row */
+    struct bucket *buckets; /* by side and bucket: of all chunks; then of each worker's chunk */
 };
+
+/* Of one side: who 0 is all chunks, else worker + 1. */
+static struct bucket *buckets_of(const struct survey *s, int who, int side)
+{
+    return s->buckets + ((size_t)who * 2 + (size_t)side) * s->n_buckets;
+}
 
 static void visit(void *arg, int worker, const struct ph_readout_row *row)
 {
@@ -180,10 +199,10 @@ static void visit(void *arg, int worker, const struct ph_readout_row *row)
         uint64_t hash = !hashed            ? 0
                         : row->key_len > 0 ? XXH3_64bits(row->key, row->key_len)
                                            : row->hash_lo;
-        at = ph_survey_bucket(unit, row->key, row->key_len, hash);
+        int *near = &s->near[worker * 2 + row->rel->side];
+        at = *near = ph_survey_bucket(unit, row->key, *near < unit->n_buckets ? *near : 0, hash);
     }
-    struct bucket *b = &s->buckets[((size_t)worker * 2 + (size_t)row->rel->side) * s->n_buckets +
-                                   (size_t)(s->first[u] + at)];
+    struct bucket *b = buckets_of(s, worker + 1, row->rel->side) + s->first[u] + at;
     b->rows++;
     b->hash_lo += row->hash_lo;
     b->hash_hi += row->hash_hi + (b->hash_lo < row->hash_lo);
@@ -198,8 +217,20 @@ static void merge(struct bucket *to, const struct bucket *from, size_t n)
     }
 }
 
+static void ended(void *arg, int worker, const struct ph_readout_rel *rel, bool whole)
+{
+    struct survey *s = arg;
+    int u = s->unit_of[rel->number];
+    size_t n = (size_t)s->units[u].n_buckets;
+    struct bucket *part = buckets_of(s, worker + 1, rel->side) + s->first[u];
+    if (whole)
+        merge(buckets_of(s, 0, rel->side) + s->first[u], part, n);
+    memset(part, 0, n * sizeof *part);
+}
+
 /* What the buckets say of a unit; here[0] are the source's, here[1] the target's. */
-static bool judge(struct ph_unit *unit, const struct bucket *const sides[2], struct ph_err *err)
+static bool judge(struct ph_unit *unit, const struct bucket *const sides[2], bool moment,
+                  struct ph_err *err)
 {
     struct ph_verify_table *r = unit->result;
     size_t n = (size_t)unit->n_buckets;
@@ -222,13 +253,25 @@ static bool judge(struct ph_unit *unit, const struct bucket *const sides[2], str
         r->source_rows += (int64_t)a->rows;
         r->target_rows += (int64_t)b->rows;
     }
-    r->proof = "both sides have the same bytes now";
+    r->proof = moment ? "both sides have the same bytes, the source as of the job's snapshot"
+                      : "both sides have the same bytes now";
     r->equal = r->differing_shards == 0;
     r->missing = r->extra = r->changed = r->extra_ignored = 0;
     r->n_differences = 0;
     unit->settled = r->equal;
     unit->surveyed = true;
     return true;
+}
+
+static uint64_t count_rows(const void *sums, size_t size, int side)
+{
+    struct bucket b;
+    uint64_t rows = 0;
+    for (size_t at = side ? size / 2 : 0, end = side ? size : size / 2; at < end; at += sizeof b) {
+        memcpy(&b, (const char *)sums + at, sizeof b);
+        rows += b.rows;
+    }
+    return rows;
 }
 
 static bool read_both(struct ph_verify *v, struct survey *s, int n_units, struct ph_err *err)
@@ -245,15 +288,26 @@ static bool read_both(struct ph_verify *v, struct survey *s, int n_units, struct
                 rels[n].number = n;
                 s->unit_of[n++] = i;
             }
-    const struct ph_readout_opts opts = ph_verify_readout(v);
-    s->buckets = calloc((size_t)opts.jobs * 2 * s->n_buckets + 1, sizeof *s->buckets);
+    s->buckets = calloc((size_t)(v->result->jobs + 1) * 2 * s->n_buckets + 1, sizeof *s->buckets);
+    s->near = ph_arena_calloc(v->arena, (size_t)v->result->jobs * 2, sizeof *s->near);
     if (!s->buckets)
         return ph_err_nomem(err);
-    if (!ph_readout_run(&opts, rels, n, visit, s, err))
-        return false;
-    for (int w = 1; w < opts.jobs; w++)
-        merge(s->buckets, s->buckets + (size_t)w * 2 * s->n_buckets, 2 * s->n_buckets);
-    return true;
+    const struct ph_unit *unit = &s->units[0];
+    const struct ph_reading reading = {
+        .rels = rels,
+        .n = n,
+        .visit = visit,
+        .ended = ended,
+        .arg = s,
+        .unit = v->n_units == 1 ? s->units : NULL,
+        .stage = PH_READING_SURVEY,
+        .sums = s->buckets,
+        .sums_size = 2 * s->n_buckets * sizeof *s->buckets,
+        .count = count_rows,
+        .depends = unit->bounds, /* how many there are the size of the sums tells */
+        .depends_size = unit->bounds ? (size_t)(unit->n_buckets - 1) * sizeof *unit->bounds : 0,
+    };
+    return ph_verify_read(v, &reading, err);
 }
 
 /* Of many small tables the rows come over sooner than the servers are asked one by one. */
@@ -293,7 +347,7 @@ static bool survey_some(struct ph_verify *v, int begin, int *end, struct ph_err 
         if (first < 0)
             continue;
         const struct bucket *const sides[2] = {s.buckets + first, s.buckets + s.n_buckets + first};
-        ok = judge(&v->units[u], sides, err);
+        ok = judge(&v->units[u], sides, v->moment != NULL, err);
     }
     free(s.buckets);
     return ok;

@@ -258,9 +258,10 @@ static void take_loads(struct ph_verify *v, struct ph_unit *unit,
     const char *proven_at = NULL;
     for (int i = 0; i < unit->n_tables; i++) {
         proven_at = unit->loads[i] ? unit->loads[i]->proven_at : NULL;
-        if (!proven_at)
+        if (!proven_at || strcmp(unit->loads[i]->stands, unit->loads[0]->stands) != 0)
             return;
     }
+    unit->stands = unit->loads[0]->stands;
     unit->settled = unit->result->equal = true;
     unit->result->proof =
         ph_arena_printf(v->arena, "proven at %s UTC, before this verify was stopped", proven_at);
@@ -310,6 +311,27 @@ static void make_unit(struct ph_verify *v, int first, const struct leaf *leaves,
     take_loads(v, unit, loads);
 }
 
+/* Where one job that is not complete loads all of them, its snapshot is the moment to compare with. */
+static bool find_moment(struct ph_verify *v, struct ph_err *err)
+{
+    struct ph_ledger_snapshot *snapshot = NULL;
+    int64_t job = 0;
+    for (int i = 0; i < v->n_units; i++)
+        for (int k = 0; k < v->units[i].n_tables; k++) {
+            const struct ph_ledger_load *load = v->units[i].loads[k];
+            if (!load || !load->open || (job && load->job != job))
+                return true;
+            job = load->job;
+        }
+    if (!job)
+        return true;
+    if (!ph_ledger_snapshot(v->run.target, v->arena, job, &snapshot, err))
+        return false;
+    if (snapshot && !snapshot->released)
+        v->moment = snapshot->id;
+    return true;
+}
+
 bool ph_unit_make(struct ph_verify *v, struct ph_err *err)
 {
     struct ph_plan *plan = v->run.plan;
@@ -324,7 +346,7 @@ bool ph_unit_make(struct ph_verify *v, struct ph_err *err)
     size_t n = (size_t)plan->n_tables;
     bool *taken = ph_arena_calloc(v->arena, n, sizeof *taken);
     v->units = ph_arena_calloc(v->arena, n, sizeof *v->units);
-    v->result->tables = ph_arena_calloc(v->arena, n, sizeof *v->result->tables);
+    v->result->tables = ph_arena_calloc(v->arena, n + 1, sizeof *v->result->tables);
     for (int i = 0; i < plan->n_tables; i++)
         if (!taken[i])
             make_unit(v, i, leaves, n_leaves, taken, &loads);
@@ -335,7 +357,7 @@ bool ph_unit_make(struct ph_verify *v, struct ph_err *err)
             if (unit->loads[k])
                 v->result->job = unit->loads[k]->name;
     }
-    return true;
+    return find_moment(v, err);
 }
 
 struct ph_readout_rel ph_unit_readout(struct ph_verify *v, const struct ph_unit *unit, int side,

@@ -244,16 +244,31 @@ static void count_file_landed(struct ph_worker *w, const struct ph_shard *shard)
     ph_spill_landed(crew->opts.spill, shard->file);
 }
 
+/* For the history of an extract. */
+static void note_file(struct ph_worker *w, const struct ph_shard *shard,
+                      const struct ph_tally *tally)
+{
+    ph_sight_file(w->crew, &(struct ph_history_bar){.slot = w->slot,
+                                                    .from = w->begun_s,
+                                                    .to = ph_clock_s(),
+                                                    .shard = shard->id,
+                                                    .tab = shard->tab,
+                                                    .rows = tally->rows,
+                                                    .bytes = tally->bytes,
+                                                    .attempt = shard->attempt});
+}
+
 static void count_sealed(struct ph_worker *w, const struct ph_shard *shard,
                          const struct ph_tally *tally)
 {
     struct ph_crew *crew = w->crew;
-    if (crew->opts.extract)
+    if (crew->opts.extract) {
         count_landing(w, shard, tally);
-    else
+        note_file(w, shard, tally);
+    } else {
         atomic_fetch_add(&crew->tabs[shard->tab - 1].weight_spilled, shard->weight);
-    if (!crew->opts.extract)
         say_done(w, "spilled", shard, tally);
+    }
     w->failures = 0;
 }
 
@@ -285,18 +300,17 @@ static bool run_way(struct ph_worker *w, enum ph_way way, const struct ph_shard 
                     struct ph_tally *tally, struct ph_err *err)
 {
     struct ph_crew *crew = w->crew;
-    struct ph_throttle_hop throttle;
-    const struct ph_brake brake = {ph_throttle_wait, &throttle};
+    const struct ph_brake brake = {ph_throttle_wait, &w->brake};
     if (way != PH_WAY_DIRECT && !ph_worker_files(w, err))
         return false;
-    ph_throttle_begin(&throttle, crew->opts.throttle,
+    ph_throttle_begin(&w->brake, crew->opts.throttle,
                       (way != PH_WAY_LOAD ? PH_AT_SOURCE : 0) |
                           (way != PH_WAY_SPILL ? PH_AT_TARGET : 0));
     w->gauge.flow = way == PH_WAY_SPILL ? &crew->to_files : &crew->to_target;
     bool ok = ph_hop_run(way == PH_WAY_LOAD ? w->file_source : w->source,
                          way == PH_WAY_SPILL ? w->file_sink : w->sink, shard, tally, &w->gauge,
                          &brake, err);
-    ph_throttle_end(&throttle);
+    ph_throttle_end(&w->brake);
     return ok;
 }
 
@@ -306,6 +320,7 @@ static bool hop(struct ph_worker *w, enum ph_way way, const struct ph_shard *sha
     struct ph_crew *crew = w->crew;
     uint64_t begin = ph_clock_ns(), none = 0;
     atomic_compare_exchange_strong(&crew->tabs[shard->tab - 1].first_ns, &none, begin);
+    w->begun_s = (double)begin / 1e9;
     atomic_store(&w->weight, shard->weight);
     atomic_store(&w->way, way);
     atomic_store(&w->tab, shard->tab);

@@ -75,6 +75,11 @@ bool ph_file_replace(int dir, const char *dir_shown, const char *name, const voi
 bool ph_file_read(int dir, const char *dir_shown, const char *name, size_t max, char **data,
                   size_t *len, struct ph_err *err);
 
+/* Puts whole lines behind what a file of lines has, and makes it when there is none; durable: it waits for the medium. The head
+ * of a line that a killed writer has left is a line of its own then. */
+bool ph_file_append(int dir, const char *dir_shown, const char *name, const void *data, size_t len,
+                    bool durable, struct ph_err *err);
+
 /* Unlinks; an absent file is fine. Durable only after ph_dir_sync. */
 bool ph_file_remove(int dir, const char *dir_shown, const char *name, struct ph_err *err);
 bool ph_dir_sync(int dir, const char *dir_shown, struct ph_err *err);

@@ -268,9 +268,23 @@ CREATE TABLE pghaul.verified (
     job         bigint NOT NULL,
     tab         int NOT NULL,
     how         text NOT NULL, -- level and ways
+    stands      text NOT NULL, -- files, transactions and rows that show that nothing has changed since
     verified_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (job, tab),
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
+);
+
+-- What both sides have answered to queries of the user's (verify --queries), round by round.
+CREATE TABLE pghaul.answer (
+    job         bigint REFERENCES pghaul.job ON DELETE CASCADE, -- NULL: it was asked of none
+    at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    query       text NOT NULL,
+    verdict     text NOT NULL, -- equal, differs, failed
+    text        text,          -- in words, without a row's value
+    source_s    float8 NOT NULL,
+    target_s    float8 NOT NULL,
+    source_rows bigint NOT NULL,
+    target_rows bigint NOT NULL
 );
 
 CREATE VIEW pghaul.all_receipts AS
@@ -298,6 +312,13 @@ CREATE TYPE pghaul.claimed AS (
     file text, snapshot int, rows bigint, bytes bigint, hash text -- of a spilled one
 );
 
+-- Whether a back-off is over. None takes a minute: one that seems to is of a clock that has been set back since.
+-- Without a search_path of its own it becomes a part of the queries that ask it.
+CREATE FUNCTION pghaul.is_over(a_until timestamptz) RETURNS boolean LANGUAGE sql AS $$
+    SELECT a_until IS NULL OR a_until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()
+        OR a_until OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 minute')
+$$;
+
 -- Chooses the next shard for a worker, locked: the heaviest free one of the kind.
 CREATE FUNCTION pghaul.next_free(a_job bigint, a_spilled boolean, a_holder text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -307,12 +328,12 @@ BEGIN
     IF a_spilled THEN
         SELECT s.id INTO chosen FROM pghaul.shard s
          WHERE s.job = a_job AND s.state = 'spilled' AND s.mover IS NULL AND s.holder = a_holder
-           AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
+           AND pghaul.is_over(s.not_before)
          ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
     ELSE
         SELECT s.id INTO chosen FROM pghaul.shard s
          WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL
-           AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
+           AND pghaul.is_over(s.not_before)
          ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
     END IF;
     RETURN chosen;
@@ -687,7 +708,7 @@ CREATE FUNCTION pghaul.step_next(a_job bigint) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
     SELECT s.id FROM pghaul.step s
      WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
-       AND (s.not_before IS NULL OR s.not_before <= clock_timestamp())
+       AND pghaul.is_over(s.not_before)
        AND NOT (s.alone IS NOT NULL AND EXISTS (
                SELECT FROM pghaul.step o WHERE o.job = a_job AND o.state = 'planned' AND o.mover IS NOT NULL
                   AND o.alone = s.alone))

@@ -378,13 +378,14 @@ bool ph_status_read(struct ph_status **out, struct ph_conn *target, const char *
         return false;
     struct ph_status *s = calloc(1, sizeof *s);
     /* one snapshot for all, so that the parts agree */
-    bool ok = (s || ph_err_nomem(err)) &&
-              ph_conn_exec(target, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) &&
-              read_job(s, target, name, err) && read_tables(s, target, err) &&
-              read_workers(s, target, err) && read_spills(s, target, err) &&
-              read_pace(s, target, err) && read_snapshot(s, target, err) &&
-              read_steps(s, target, err) && (!shards || read_shards(s, target, show_data, err)) &&
-              ph_conn_exec(target, "COMMIT", err);
+    bool ok =
+        (s || ph_err_nomem(err)) &&
+        ph_conn_exec(target, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) &&
+        read_job(s, target, name, err) && read_tables(s, target, err) &&
+        read_workers(s, target, err) && read_spills(s, target, err) && read_pace(s, target, err) &&
+        read_snapshot(s, target, err) && read_steps(s, target, err) &&
+        ph_answers_read(target, &s->arena, s->job_id, &s->answers, &s->n_answers, err) &&
+        (!shards || read_shards(s, target, show_data, err)) && ph_conn_exec(target, "COMMIT", err);
     free(name);
     if (!ok) {
         ph_status_free(s);
@@ -425,7 +426,7 @@ bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err)
                " pghaul.forget_spill, pghaul.step_look, pghaul.step_next, pghaul.step_claim,"
                " pghaul.step_done, pghaul.step_fail;"
                "DROP FUNCTION IF EXISTS pghaul.land_objects, pghaul.set_aside;"
-               "DROP TABLE IF EXISTS pghaul.reject;"
+               "DROP TABLE IF EXISTS pghaul.reject, pghaul.answer;"
                "DROP TYPE pghaul.claimed, pghaul.step_claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
                "DROP TABLE pghaul.creation, pghaul.step, pghaul.verified, pghaul.receipt, "

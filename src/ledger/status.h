@@ -7,6 +7,7 @@
 #define PH_LEDGER_STATUS_H
 
 #include "base/arena.h"
+#include "ledger/answer.h"
 #include "pg/conn.h"
 
 struct ph_status_table {
@@ -73,6 +74,8 @@ struct ph_status {
     int steps_planned, steps_done, steps_failed; /* planned: those in hand included */
     struct ph_status_step *steps;                /* in hand, then failed; up to 20 */
     int n_steps;
+    struct ph_answers *answers; /* to queries of the user's */
+    int n_answers;
     uint64_t rows, bytes;
     const char *held_by;     /* what holds a live run back, or NULL */
     double eta_seconds;      /* < 0: unknown */

@@ -42,6 +42,8 @@ static void take_load(struct ph_arena *arena, const struct ph_rows *rows, int i,
         .select_list = ph_arena_strdup(arena, ph_rows_text(rows, i, 10)),
         .target_columns = ph_arena_strdup(arena, ph_rows_text(rows, i, 11)),
         .proven_at = ph_arena_strdup(arena, ph_rows_get(rows, i, 12)),
+        .open = ph_rows_bool(rows, i, 14),
+        .stands = ph_arena_strdup(arena, ph_rows_text(rows, i, 13)),
     };
 }
 
@@ -86,7 +88,8 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
                "SELECT DISTINCT ON (t.source_oid, t.target_oid) j.id, j.name, j.mode, j.nonempty,"
                " pghaul.same_target(j.id, t.id), t.id, t.source_oid, t.source_filenode,"
                " t.target_oid, t.format, t.select_list, t.target_columns,"
-               " pg_catalog.to_char(p.verified_at, 'YYYY-MM-DD HH24:MI:SS') FROM pghaul.tab t"
+               " pg_catalog.to_char(p.verified_at, 'YYYY-MM-DD HH24:MI:SS'), p.stands,"
+               " j.state OPERATOR(pg_catalog.<>) 'completed' FROM pghaul.tab t"
                " JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) t.job LEFT JOIN pghaul.verified p"
                " ON p.job OPERATOR(pg_catalog.=) t.job AND p.tab OPERATOR(pg_catalog.=) t.id"
                " AND p.how OPERATOR(pg_catalog.=) %L AND p.verified_at OPERATOR(pg_catalog.>)"
@@ -162,14 +165,15 @@ bool ph_ledger_mark_verified(struct ph_conn *conn, int64_t job, int tab, struct 
 }
 
 bool ph_ledger_note_proven(struct ph_conn *conn, int64_t job, int tab, const char *how,
-                           struct ph_err *err)
+                           const char *stands, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     ph_sql_add(&sql,
-               "INSERT INTO pghaul.verified (job, tab, how) VALUES (%D, %d, %L)"
+               "INSERT INTO pghaul.verified (job, tab, how, stands) VALUES (%D, %d, %L, %L)"
                " ON CONFLICT (job, tab) DO UPDATE SET how = excluded.how,"
+               " stands = excluded.stands,"
                " verified_at = pg_catalog.clock_timestamp()",
-               job, tab, how);
+               job, tab, how, stands);
     return ph_ledger_query(conn, &sql, NULL, err);
 }
 

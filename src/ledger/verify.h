@@ -16,11 +16,12 @@ struct ph_ledger_load {
     const char *name, *mode;
     bool nonempty;    /* into a target that may have had rows of its own */
     bool same_target; /* which is still the same file */
+    bool open;        /* the job is not complete */
     int tab;
     uint32_t source_oid, source_filenode, target_oid;
     const char *format, *select_list, *target_columns;
     const char *definition; /* of the job */
-    const char
+    const char *stands,     /* what that proof stands upon */
         *proven_at; /* when a verify in the same way that has not ended proved it; else NULL */
 };
 
@@ -34,10 +35,10 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
                      uint64_t source_system, uint32_t source_database, const char *how,
                      struct ph_ledger_loads *out, struct ph_err *err);
 
-/* Notes that a table of a job is proven, in this way, by a verify that goes on; or, when it has
- * ended, forgets what it had noted. */
+/* Notes that a table of a job is proven, in this way, by a verify that goes on, and what shows that it
+ * is still; or, when it has ended, forgets what it had noted. */
 bool ph_ledger_note_proven(struct ph_conn *conn, int64_t job, int tab, const char *how,
-                           struct ph_err *err);
+                           const char *stands, struct ph_err *err);
 bool ph_ledger_forget_proven(struct ph_conn *conn, int64_t job, int tab, struct ph_err *err);
 
 /* The shards of one table of a job, and their receipts where they have landed. */

@@ -12,17 +12,17 @@ struct answer {
     PGresult *result;
 };
 
-struct ph_answers {
+struct ph_testimony {
     struct answer *items;
     int n, room;
 };
 
-struct ph_answers *ph_answers_new(void)
+struct ph_testimony *ph_testimony_new(void)
 {
-    return calloc(1, sizeof(struct ph_answers));
+    return calloc(1, sizeof(struct ph_testimony));
 }
 
-void ph_answers_free(struct ph_answers *answers)
+void ph_testimony_free(struct ph_testimony *answers)
 {
     if (!answers)
         return;
@@ -34,7 +34,7 @@ void ph_answers_free(struct ph_answers *answers)
     free(answers);
 }
 
-static struct answer *find(const struct ph_answers *answers, const char *question)
+static struct answer *find(const struct ph_testimony *answers, const char *question)
 {
     for (int i = 0; answers && i < answers->n; i++)
         if (!strcmp(answers->items[i].question, question))
@@ -43,7 +43,7 @@ static struct answer *find(const struct ph_answers *answers, const char *questio
 }
 
 /* Takes the result over, whatever happens; who asks twice keeps the second answer. */
-static bool keep(struct ph_answers *answers, const char *question, PGresult *result,
+static bool keep(struct ph_testimony *answers, const char *question, PGresult *result,
                  struct ph_err *err)
 {
     struct answer *known = find(answers, question);
@@ -68,7 +68,7 @@ static bool keep(struct ph_answers *answers, const char *question, PGresult *res
     return true;
 }
 
-static bool recall(const struct ph_answers *answers, const char *question, struct ph_rows **rows,
+static bool recall(const struct ph_testimony *answers, const char *question, struct ph_rows **rows,
                    struct ph_err *err)
 {
     const struct answer *known = find(answers, question);
@@ -138,7 +138,7 @@ static json_t *rows_json(const PGresult *result, struct ph_texts *texts)
     return rows;
 }
 
-static char *format(const struct ph_answers *answers, struct ph_texts *texts)
+static char *format(const struct ph_testimony *answers, struct ph_texts *texts)
 {
     json_t *json = json_object(), *list = json_array();
     json_object_set_new(json, "format", json_string("pghaul schema facts"));
@@ -158,7 +158,7 @@ static char *format(const struct ph_answers *answers, struct ph_texts *texts)
     return text;
 }
 
-bool ph_answers_text(const struct ph_answers *answers, struct ph_buf *out, struct ph_err *err)
+bool ph_testimony_text(const struct ph_testimony *answers, struct ph_buf *out, struct ph_err *err)
 {
     struct ph_texts texts = {0};
     char *text = format(answers, &texts);
@@ -212,7 +212,7 @@ static bool fill(PGresult *result, int columns, struct ph_fields *f, const json_
     return !f->failed;
 }
 
-static bool read_one(struct ph_answers *answers, struct ph_fields *f)
+static bool read_one(struct ph_testimony *answers, struct ph_fields *f)
 {
     const char *question = ph_fields_name(f, "question");
     int columns = (int)ph_fields_int(f, "columns", 1, COLUMNS_MAX);
@@ -226,7 +226,7 @@ static bool read_one(struct ph_answers *answers, struct ph_fields *f)
     return false;
 }
 
-static bool read_all(struct ph_answers *answers, const json_t *json, struct ph_arena *arena,
+static bool read_all(struct ph_testimony *answers, const json_t *json, struct ph_arena *arena,
                      struct ph_err *err)
 {
     static const char *const kind[] = {"pghaul schema facts"};
@@ -247,11 +247,11 @@ static bool read_all(struct ph_answers *answers, const json_t *json, struct ph_a
     return ph_fields_end(&f);
 }
 
-bool ph_answers_read(struct ph_answers **out, const char *data, size_t len, struct ph_err *err)
+bool ph_testimony_read(struct ph_testimony **out, const char *data, size_t len, struct ph_err *err)
 {
     struct ph_arena arena = {0};
     json_t *json = ph_fields_load(data, len, err);
-    struct ph_answers *answers = json ? ph_answers_new() : NULL;
+    struct ph_testimony *answers = json ? ph_testimony_new() : NULL;
     *out = NULL;
     if (json && !answers)
         ph_err_nomem(err);
@@ -261,6 +261,6 @@ bool ph_answers_read(struct ph_answers **out, const char *data, size_t len, stru
     if (ok)
         *out = answers;
     else
-        ph_answers_free(answers);
+        ph_testimony_free(answers);
     return ok;
 }

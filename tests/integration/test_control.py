@@ -184,7 +184,6 @@ def an_extract_is_steered_by_its_socket_under_a_path_that_is_too_long_for_one(t)
         files = sorted(os.listdir(t.directory + "/archive"))
         time.sleep(0.5)
         assert sorted(os.listdir(t.directory + "/archive")) == files, "it goes on though it is paused"
-        control(t, "j", "pause", "--keep", env=env).expect(2, "extract")
         control(t, "j", "rate=off", "resume", env=env).expect(0)
         run.wait().expect(0)
     t.run("load", "-s", "archive:" + t.directory + "/archive", "-d", t.target.dsn).expect(0)

@@ -3,12 +3,13 @@
 import http.server
 import os
 import signal
+import subprocess
 import threading
 import time
 
 import data
-from cluster import wait_for
-from story import story
+from cluster import run_as_ordinary, wait_for
+from story import Skip, story
 
 SLOW = ("--spill", "never", "--shard-size", "512kB", "--max-rate", "1MiB", "--job", "j", "-t", "blob", "-j", 2)
 IN_TRANSACTION = "xact_start is not null and application_name ~ '/[0-9]+/[0-9]+$'"
@@ -46,10 +47,11 @@ def lag_of_a_standby_pauses_and_so_does_one_that_vanishes(t):
     data.blob(t, 8)
     standby = t.target_cluster.standby(t.directory + "/standby")
     try:
-        with t.start_copy(*SLOW, "--max-lag", "1s") as run:
+        (name,) = wait_for(lambda: t.target.query("select application_name from pg_stat_replication"), "the standby", 20)[0]
+        with t.start_copy(*SLOW, "--max-lag", "1s", "--lag-of", name) as run:
             t.when_landed(1, run)
             standby.psql("postgres", "select pg_wal_replay_pause()")
-            held_by(t, "lag: standby ")
+            held_by(t, "lag: standby %s " % name)
             status = t.status()
             assert status["state"] == "paused" and " behind, limit 1" in status["throttled_by"], status
             nothing_moves(t)
@@ -62,6 +64,11 @@ def lag_of_a_standby_pauses_and_so_does_one_that_vanishes(t):
             goes_on(t)
             finish(t, run, "paused: lag: standby", "has vanished", "it goes on")
         t.copy(*SLOW, "--lag-of", "nobody").expect(2, "--max-lag")
+        t.target.query("truncate blob")
+        with t.start_copy(*SLOW, "--again", "--max-lag", "1s", "--lag-of", "nobody") as run:
+            held_by(t, "standby nobody is on none of the servers")
+            t.run("control", "j", "stop").expect(0)
+            run.wait().expect(130)
     finally:
         standby.stop("immediate")
 
@@ -110,6 +117,37 @@ def a_query_a_file_and_a_slot_pause_while_they_say_so(t):
         goes_on(t)
         result = finish(t, run, "paused: query", "paused: slot_wal")
     assert "its signal is lost" not in result.err, result
+
+
+@story(own=True, campaign=True)
+def what_will_soon_be_full_pauses_a_file_system_and_a_slot_s_wal(t):
+    """The table stands in a tablespace on a small file system; needs the right to mount."""
+    small = t.directory + "/small"
+    os.mkdir(small)
+    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m,mode=0777", "none", small],
+                                          capture_output=True).returncode:
+        raise Skip("no right to mount a small file system")
+    try:
+        data.blob(t, 24)
+        run_as_ordinary(["mkdir", small + "/space"], check=True)
+        t.target.query("create tablespace small location '%s/space'" % small)
+        t.target.query("alter table blob set tablespace small, alter body set storage plain")
+        t.target.query("alter system set max_slot_wal_keep_size = '64MB'")
+        t.target.query("select pg_reload_conf()")
+        with t.start_copy(*SLOW, "--full-in", "10m") as run:
+            t.when_landed(1, run)
+            held_by(t, "full: %s/space is full on the target in " % small, timeout=15)
+            nothing_moves(t)
+            assert subprocess.run(["mount", "-o", "remount,size=60g", small]).returncode == 0
+            goes_on(t, 15)
+            t.target.query("select pg_create_physical_replication_slot('forgotten', true)")
+            held_by(t, "full: slot forgotten loses its WAL on the target in ", timeout=15)
+            t.target.query("select pg_drop_replication_slot('forgotten')")
+            goes_on(t, 15)
+            finish(t, run, "paused: full: ")
+    finally:
+        t.target_cluster.stop("immediate")
+        subprocess.run(["umount", "-l", small])
 
 
 class Oracle(http.server.ThreadingHTTPServer):
@@ -195,9 +233,12 @@ def others_load_and_a_slow_canary_take_workers_away(t):
         run.wait().expect(130)
     for s in sleepers:
         s.close()
-    with t.start_copy(*SLOW, "--canary", "select pg_sleep(s) from slow", "--canary-limit", "3", "--json") as run:
+    with t.start_copy(*SLOW, "--canary", "commit", "--canary", "select pg_sleep(s) from slow",
+                      "--canary-limit", "3", "--json") as run:
         wait_for(lambda: t.target.query("select held from pghaul.live"), "the run")
         t.when_landed(t.landed() + 1, run)
+        for server in t.source, t.target:  # of commits there is one for each
+            assert server.backends("application_name like '%/guard' and query like '%emit_message(true%'"), server
         t.target.query("update slow set s = 0.1")
         held_by(t, "canary: p99 is ", "running", 15)
         t.target.query("update slow set s = 0.002")

@@ -53,6 +53,32 @@ def same_objects(t, role):
             assert a == b, (a, b)
 
 
+def objects_that_differ_are_named(t, job):
+    """Leaves all as it was."""
+    def look(*args, rc=0):
+        table = t.run("verify", *t.ends(), "--json", *args).expect(rc).json["tables"][-1]
+        assert table["source"] == "large objects" and table["equal"] == (rc == 0) and table["level"] == "source", table
+        return {d["key"]["oid"]: d.get("columns", d["kind"]) for d in table["differences"]}, table
+    owners = look("--job", job, "--definitions", rc=3)[0]
+    assert sorted(x for v in owners.values() for x in v) == ["grants", "owner"], "roles that the target lacks: %s" % owners
+    assert look("--large-objects")[1]["source_rows"] == t.source.int("select count(*) from pg_largeobject_metadata")
+    oid = [int(x) for x in t.target.column("select oid from pg_largeobject_metadata where length(lo_get(oid)) > 10 order by 1")]
+    long = t.target.int("select oid from pg_largeobject_metadata where length(lo_get(oid)) = 131072 order by 1 limit 1")
+    t.target.query("create table kept as select lo_get(%d) as cut, lo_get(%d) as gone" % (long, oid[7]))
+    t.target.query("select lo_put(%d, 3, '!'); comment on large object %d is 'other'; select lo_unlink(%d)" % (oid[5], oid[6], oid[7]))
+    t.target.query("begin; select lo_open(%d, 393216); select lo_truncate(0, 131071); commit; select lo_create(4000000)" % long)
+    expected = {oid[5]: ["content"], oid[6]: ["comment"], oid[7]: "missing", long: ["content"]}
+    seen, table = look("--job", job, rc=3)
+    assert seen == expected and table["extra_ignored"] == 1 and table["changed"] == 3, table
+    assert look("--job", job, "--exact", "--no-comments", "-j", 1, rc=3)[0] == {**{k: v for k, v in expected.items() if v != ["comment"]}, 4000000: "extra"}
+    refused = t.run("verify", *t.ends(), "--large-objects", "--repair").expect(3, "not mended")
+    assert "content" in refused.out, refused
+    t.target.query("select lo_put(%d, 131071, substr(cut, 131072)) from kept; select lo_put(%d, 0, lo_get) from (values (''::bytea)) x(lo_get); select lo_unlink(4000000)" % (long, oid[6]))
+    t.target.query("comment on large object %d is null; select lo_from_bytea(%d, gone) from kept; drop table kept" % (oid[6], oid[7]))
+    t.target.query("select lo_put(%d, 3, substr('\\x%s'::bytea, 4, 1))" % (oid[5], t.source.one("select encode(lo_get(%d), 'hex')" % oid[5])))
+    assert look("--large-objects")[0] == {}
+
+
 @story()
 def large_objects_arrive_with_their_oids_owners_grants_and_comments(t):
     role = make(t)
@@ -70,7 +96,8 @@ def large_objects_arrive_with_their_oids_owners_grants_and_comments(t):
         t.whole("doc")
         t.copy("-t", "doc", "--large-objects", "--shard-size", "32kB").expect(0, "nothing")
         told = t.run("verify", *t.ends(), "--job", done["job"], "--json").expect(0).json
-        assert [x["target"] for x in told["tables"]] == ["public.doc"], told
+        assert [x["target"] for x in told["tables"]] == ["public.doc", "large objects"], told
+        objects_that_differ_are_named(t, done["job"])
         t.copy("-t", "doc", "--large-objects", "--again", "--mode", "replace", "--job", "other").expect(2, "already", "hint")
         same_objects(t, role)
     finally:

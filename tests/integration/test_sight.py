@@ -10,7 +10,7 @@ import urllib.request
 
 import data
 from cluster import wait_for
-from story import story
+from story import Skip, story
 
 STAGES = {"source_wait", "source_read", "fingerprint", "compress", "spill_write", "spill_read", "target_write",
           "target_wait", "commit_wait", "throttled"}
@@ -160,6 +160,35 @@ def metrics_that_cannot_be_written_are_a_warning_and_no_failure(t):
         assert ended.err.count("metrics file") == 1, ended.err
 
 
+@story(campaign=True)
+def metrics_are_whole_or_old_while_their_directory_is_full_and_new_when_it_is_not(t):
+    data.narrow(t, 20000)
+    small = os.path.join(t.directory, "small")
+    os.mkdir(small)
+    if os.getuid() != 0 or os.system("mount -t tmpfs -o size=32k,mode=0777 none %s 2>/dev/null" % small):
+        raise Skip("no right to mount a small file system")
+    try:
+        path, filler = os.path.join(small, "run.prom"), os.path.join(small, "filler")
+        with open(path, "w") as f:
+            f.write("old\n")
+        with open(filler, "wb", 0) as f:
+            f.write(b"x" * 28672)
+        with t.start_copy("-t", "narrow", "--job", "m", "-j", 2, *SMALL, "--max-rate", "50kB/s", "--metrics-file", path) as running:
+            wait_for(lambda: "metrics file" in running.stderr_so_far(), "a warning", 10)
+            with open(path) as f:
+                assert f.read() == "old\n"
+            os.unlink(filler)
+            wait_for(lambda: "pghaul_up" in open(path).read() or not running.alive(), "metrics when there is room", 10)
+            t.run("control", "m", "rate=off").expect(0)
+            ended = running.wait().expect(0)
+        assert ended.err.count("metrics file") == 1, ended.err
+        with open(path) as f:
+            assert parse(f.read())['pghaul_job_state{job="m",state="completed"}'] == 1
+        assert os.listdir(small) == ["run.prom"], os.listdir(small)
+    finally:
+        os.system("umount -l " + small)
+
+
 # Logs -----------------------------------------------------------------------------------------------------------
 
 
@@ -236,9 +265,9 @@ class Page(html.parser.HTMLParser):
         return "\n".join(self.words)
 
 
-def report(t, job, expect):
+def report(t, job, expect, ledger=None):
     path = os.path.join(t.directory, job + ".html")
-    t.run("report", job, "-d", t.target.dsn, "-o", path).expect(0, path)
+    t.run("report", job, "-d", ledger or t.target.dsn, "-o", path).expect(0, path)
     with open(path, encoding="utf-8") as f:
         text = f.read()
     assert "http:" not in text and "https:" not in text and "@import" not in text and "url(" not in text
@@ -307,6 +336,52 @@ def a_pause_is_told_with_who_asked_for_it(t):
     assert [e[0] for e in kept] == ["paused", "resumed"] and kept[0][1].startswith("pause by "), kept
     page, text = report(t, "z", "completed")
     assert "<rect class=paused" in text and kept[0][1] in page.text, kept
+
+
+@story()
+def an_extract_that_died_is_told_and_what_was_to_be_kept_is_kept_in_its_directory(t):
+    tables = odd_tables(t)
+    directory = os.path.join(t.directory, "archive")
+    archive, journal = "archive:" + directory, os.path.join(directory, "journal.jsonl")
+    args = ("extract", "-s", t.source.dsn, "-d", archive, *tables, "--job", "x")
+
+    def files():
+        return len([f for f in os.listdir(directory) if f.endswith(".lz4")]) if os.path.isdir(directory) else 0
+
+    with t.mover.start(*args, "--max-rate", "150kB/s") as running:
+        wait_for(lambda: files() > 1 or not running.alive(), "files")
+        report(t, "x", "running", archive)
+        t.run("control", "x", "rate=60kB/s", "rows=9k/s", "--keep").expect(0)
+        wait_for(lambda: '"file"' in open(journal).read(), "a file in the journal", 5)
+        running.kill9()
+    dead = files()
+    page, text = report(t, "x", "died", archive)
+    assert ODD in page.text or ODD.replace('"', '""') in page.text, page.text[:2000]
+    assert len(re.findall(r"<title>shard \d+ of [^<]*: [\d,]+ rows", text)) > 0
+
+    with open(journal, "a") as f:  # it died in the middle of a line
+        f.write('{"sample": {"at": 7')
+    t.run("control", "x", "rate=70kB/s", "-d", archive).expect(2, "--keep")
+    t.run("control", "y", "rate=70kB/s", "-d", archive, "--keep").expect(2, "of job x")
+    t.run("control", "x", "rate=ever", "-d", archive, "--keep").expect(2)
+    t.run("control", "x", "rate=70kB/s", "-d", archive, "--keep").expect(0, "kept for later runs")
+    with t.mover.start(*args) as running:
+        wait_for(lambda: t.run("control", "x", "status").rc == 0 or not running.alive(), "an answer")
+        status = t.run("control", "x", "status", "--json").expect(0).json["settings"]
+        assert (status["source_rate"], status["source_rows"]) == (70000, 9000), status  # the last of each kind
+        t.run("control", "x", "rate=off", "rows=off").expect(0)
+        running.wait().expect(0, "control: rate=70kB/s, by ")
+    page, text = report(t, "x", "completed", archive)
+    for words in ("28,000", "completed", "Throughput", "Shards by worker", "shared_buffers", "2 runs", "What workers' time went into"):
+        assert words in page.text, words
+    shards, bars = files(), len(re.findall(r"<title>shard \d+ of [^<]*: [\d,]+ rows", text))
+    assert shards - dead <= bars <= shards and bars > dead / 2, (dead, bars, shards)
+    assert '"error":null' in open(journal).read().splitlines()[-1]
+    t.run("archive", "verify", directory).expect(0)
+    os.unlink(journal)  # it is nobody's business but people's
+    report(t, "x", "completed", archive)
+    t.run(*args).expect(0)
+    t.run("report", "z", "-d", archive, "-o", "-").expect(2, "of job x")
 
 
 @story()

@@ -115,7 +115,7 @@ def every_kind_of_value_is_told_from_its_neighbour(t):
     t.copy("-t", "v").expect(0)
     agrees(t, "-t", "v")
     table = verify(t, "-t", "v")
-    assert table["level"] == "source" and table["why"], "arrays of enums have no portable bytes, and that is said: %s" % table
+    assert table["level"] == "readback" and "as text" in table["proof"], "arrays of enums have no portable bytes, and that is said: %s" % table
     assert verify(t, "-t", "v", "--level", "source", "--in-server")["equal"]
     for i, v in enumerate(VALUES):
         t.target.query("update v set c%d = %s::%s where id = %d" % (i, v[2], v[0], i + 1))
@@ -500,6 +500,17 @@ def a_verify_that_was_stopped_goes_on_and_one_that_ended_starts_anew(t):
     assert sorted(found(x).get(7, "") for x in parts) == ["", "", "", "changed"], parts
     parts = verify(t, *args, rc=3)
     assert not any("before this verify was stopped" in x["proof"] for x in parts), parts
+    # what has changed since it was proven is not proven, on either side
+    for side, level in ((t.target, "readback"), (t.source, "source")):
+        t.run("verify", *t.ends(), *args, "--level", level, fault="verify.window:*:error,verify.noted:3:kill").expect(-signal.SIGKILL)
+        side.query("; ".join("delete from %s where id = 8" % name for name in tables))
+        parts = verify(t, *args, "--level", level, rc=3)
+        kind = "missing" if side is t.target else None
+        assert [found(x).get(8) for x in parts] == [kind] * 4 and not any("before this verify was stopped" in (x["proof"] or "") for x in parts), parts
+    t.run("verify", *t.ends(), *args, "--level", "source", "--repair").expect(0)
+    t.run("verify", *t.ends(), *args, "--level", "source", "--in-server", fault="verify.window:*:error,verify.noted:3:kill").expect(-signal.SIGKILL)
+    parts = verify(t, *args, "--level", "source", "--in-server")
+    assert sum("before this verify was stopped" in x["proof"] for x in parts) == 3, parts
 
 
 @story()
@@ -543,3 +554,22 @@ def a_verify_keeps_to_its_rates_and_tells_how_far_it_is(t):
     # the source's rate is none of the target's
     assert t.run("verify", *t.ends(), "-t", "narrow", "--json", "--source-max-rate", "1kB/s").expect(0).json["seconds"] < 30
     t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--in-server", "--max-rate", "1MiB/s").expect(2)
+
+
+@story()
+def while_a_job_holds_its_snapshot_the_source_is_compared_as_it_was_then(t):
+    data.narrow(t, 60000)
+    with t.start_copy("-t", "narrow", "-j", 1, "--shard-size", "256kB", "--max-rate", "1MiB/s", "--spill", "never") as run:
+        t.when_landed(3, run)
+        run.kill9()
+    t.source.query("update narrow set b = -1 where id % 100 = 0; delete from narrow where id < 50")
+    for args in ((), ("--in-server",)):
+        table = verify(t, "-t", "narrow", "--level", "source", *args, rc=3)
+        assert table["missing"] > 0 and table["changed"] == table["extra"] == 0, "only what has not landed: %s" % table
+        assert table["missing"] == 60000 - t.target.int("select count(*) from narrow"), table
+    refused = t.run("verify", *t.ends(), "-t", "narrow", "--repair").expect(3, "not complete")
+    assert t.target.int("select count(*) from narrow") == table["target_rows"], refused
+    t.copy("-t", "narrow").expect(0)
+    assert verify(t, "-t", "narrow")["level"] == "readback"
+    table = verify(t, "-t", "narrow", "--level", "source", rc=3)
+    assert (table["missing"], table["changed"], table["extra"]) == (0, 600, 49), "now it is the source of now: %s" % table

@@ -62,7 +62,7 @@ def queries_that_fail_write_or_last_too_long_are_verdicts_and_leave_nothing(t):
 
 
 @story()
-def rounds_of_queries_leave_a_history_in_the_log(t):
+def rounds_of_queries_leave_a_history_in_log_and_ledger(t):
     data.narrow(t, 100)
     t.copy("-t", "narrow").expect(0)
     log = os.path.join(t.directory, "history")
@@ -74,3 +74,19 @@ def rounds_of_queries_leave_a_history_in_the_log(t):
     lines = [x for x in lines if x["event"] == "query"]
     assert result["queries"]["rounds"] == len(lines) >= 3, (result, lines)
     assert 0 < result["queries"]["pairs"][0]["differing"] <= len(lines) and "differs" in lines[-1]["message"], lines
+    # the ledger has them for whoever asks it, of this job or of none
+    t.run("verify", *t.ends(), "--queries", f, "-t", "narrow", "--show-data", "--json").expect(3)
+    t.run("verify", *t.ends(), "--queries", f, "-t", "narrow", "--dry-run", "--json").expect(3)
+    t.target.query("set role none; create role looker2 login; grant select on narrow to looker2")
+    try:
+        t.run("verify", "-s", t.source.dsn, "-d", t.target.dsn.replace("user=tester", "user=looker2"), "--queries", f).expect(3)
+    finally:
+        t.target.query("drop owned by looker2; drop role looker2")
+    history = t.status()["queries"]
+    assert len(history) == 1 and history[0]["rounds"] == len(lines) + 1 and history[0]["last_verdict"] == "differs", history
+    assert history[0]["differing"] == result["queries"]["pairs"][0]["differing"] + 1 and history[0]["trouble"].endswith("-1 %"), history
+    assert "rows" in t.run("status", "-d", t.target.dsn).expect(0, "not equal").out
+    page = t.run("report", "-d", t.target.dsn, "-o", "-").expect(0).out
+    assert "<h2>Queries</h2>" in page and "by -1 %" in page and "100, 99" not in page, page
+    t.run("clean", "-d", t.target.dsn, "--yes").expect(0)
+    assert t.target.one("select to_regnamespace('pghaul') is null") == "t"

@@ -127,7 +127,7 @@ def rows_that_somebody_changes_meanwhile_stop_the_repair(t):
     with t.mover.start("verify", *t.ends(), "-t", "narrow", "--repair", "--json", fault="repair.begin:1:slow") as run:
         time.sleep(0.15)
         for _ in range(40):
-            if t.target.one("select count(*) from pg_stat_activity where application_name = 'pghaul repair'") != "0":
+            if t.target.one("select count(*) from pg_stat_activity where application_name like 'pghaul/%/repair'") != "0":
                 t.target.query("update narrow set b = 99 where id = 6")
                 break
             time.sleep(0.01)

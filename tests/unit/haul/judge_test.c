@@ -70,7 +70,7 @@ TEST(a_canary_knows_its_baseline_and_forgives_one_slow_answer)
         assert_true(j.base_s <= 0);
         ph_judge_canary_note(&j, 0.010 + i * 0.0001);
     }
-    assert_true(j.base_s > 0.0129 && j.base_s < 0.0131);
+    assert_true(j.base_s > 0.0137 && j.base_s < 0.0139);
     for (int i = 0; i < PH_CANARY_WINDOW; i++)
         ph_judge_canary_note(&j, i == 7 ? 5 : 0.011);
     assert_true(ph_judge_canary_p99(&j) == 0.011);
@@ -85,6 +85,93 @@ TEST(a_baseline_of_microseconds_is_taken_for_a_millisecond)
     for (int i = 0; i < PH_CANARY_BASE; i++)
         ph_judge_canary_note(&j, 0.00001);
     assert_true(j.base_s == 0.001);
+}
+
+/* So many answers, one every pace. Returns the share in the end. */
+static double answers(struct ph_judge_canary *j, int n, double seconds, double *now_s)
+{
+    for (int i = 0; i < n; i++, *now_s += 0.05)
+        ph_judge_canary(j, seconds, 0.010, 0.05, *now_s);
+    return j->share;
+}
+
+static struct ph_judge_canary with_baseline(void)
+{
+    struct ph_judge_canary j = {0};
+    for (int i = 0; i < PH_CANARY_BASE; i++)
+        ph_judge_canary_note(&j, 0.005);
+    return j;
+}
+
+TEST(a_canary_lets_little_begin_and_more_while_all_is_well)
+{
+    struct ph_judge_canary j = with_baseline();
+    double now = 0;
+    assert_true(j.share == 0.02);
+    assert_true(answers(&j, 19, 0.005, &now) == 0.02);
+    assert_true(answers(&j, 1, 0.005, &now) == 0.04);
+    assert_true(answers(&j, 20, 0.005, &now) == 0.08);
+    assert_true(answers(&j, 20 * 10, 0.005, &now) == 1);
+}
+
+TEST(two_slow_answers_halve_the_share_and_it_comes_back_to_well_below)
+{
+    struct ph_judge_canary j = with_baseline();
+    double now = 100;
+    answers(&j, 20 * 5, 0.005, &now);
+    assert_true(j.share > 0.639 && j.share < 0.641);
+    answers(&j, 1, 0.011, &now);
+    assert_true(answers(&j, 10, 0.005, &now) > 0.6); /* one may be chance */
+    assert_true(answers(&j, 1, 0.011, &now) < 0.33);
+    assert_true(answers(&j, 20, 0.005, &now) < 0.39); /* 0.6 times what was too much */
+    double was = j.share;
+    assert_true(answers(&j, 20, 0.005, &now) < was * 1.06 && j.share > was);
+}
+
+TEST(one_slow_answer_delays_the_next_step_and_no_more)
+{
+    struct ph_judge_canary j = with_baseline();
+    double now = 0;
+    answers(&j, 1, 0.011, &now);
+    assert_true(answers(&j, 58, 0.005, &now) == 0.02);
+    assert_true(answers(&j, 1, 0.005, &now) == 0.04);
+}
+
+TEST(an_answer_that_took_as_long_as_several_is_enough)
+{
+    struct ph_judge_canary j = with_baseline();
+    double now = 0;
+    answers(&j, 40, 0.005, &now);
+    assert_true(answers(&j, 1, 0.2, &now) == 0.04);
+}
+
+TEST(one_trouble_is_remembered_by_where_it_began_and_leaves_something)
+{
+    struct ph_judge_canary j = with_baseline();
+    double now = 100;
+    answers(&j, 20 * 5, 0.005, &now);
+    double ceiling = j.share;
+    assert_true(answers(&j, 40, 0.5, &now) == PH_CANARY_LEAST);
+    assert_true(j.ceiling == ceiling);
+    assert_true(answers(&j, 20 * 7, 0.005, &now) > ceiling * 0.59); /* it is back soon */
+    assert_true(j.share < ceiling * 0.65);
+}
+
+TEST(what_fills_is_full_when_the_last_half_minute_says_so)
+{
+    struct ph_judge_fill j = {0};
+    for (int i = 0; i < 6; i++) /* nothing is known of less than three seconds */
+        assert_true(ph_judge_fill(&j, 1000 - i * 50, i * 0.5) == PH_FILL_NEVER);
+    double s = ph_judge_fill(&j, 700, 3); /* 100 a second */
+    assert_true(s > 6.99 && s < 7.01);
+    for (int i = 7; i < 67; i++) /* it stands still */
+        s = ph_judge_fill(&j, 700, i * 0.5);
+    assert_true(s > 100 && s < PH_FILL_NEVER); /* 150 within the window */
+    for (int i = 67; i < 80; i++)
+        s = ph_judge_fill(&j, 700, i * 0.5);
+    assert_true(s == PH_FILL_NEVER);
+    assert_true(ph_judge_fill(&j, 900, 40) == PH_FILL_NEVER); /* somebody has made room */
+    assert_true(ph_judge_fill(&j, 0, 40.5) == 0);
 }
 
 TEST(what_a_counter_grew_by_counts_for_as_long_as_its_window)
@@ -103,7 +190,13 @@ TEST(what_a_counter_grew_by_counts_for_as_long_as_its_window)
 
 int main(void)
 {
-    return RUN(cmocka_unit_test(a_hard_guard_holds_at_once_and_lets_go_after_a_while_well_below),
+    return RUN(cmocka_unit_test(what_fills_is_full_when_the_last_half_minute_says_so),
+               cmocka_unit_test(a_canary_lets_little_begin_and_more_while_all_is_well),
+               cmocka_unit_test(two_slow_answers_halve_the_share_and_it_comes_back_to_well_below),
+               cmocka_unit_test(one_slow_answer_delays_the_next_step_and_no_more),
+               cmocka_unit_test(an_answer_that_took_as_long_as_several_is_enough),
+               cmocka_unit_test(one_trouble_is_remembered_by_where_it_began_and_leaves_something),
+               cmocka_unit_test(a_hard_guard_holds_at_once_and_lets_go_after_a_while_well_below),
                cmocka_unit_test(a_value_around_its_limit_pauses_once),
                cmocka_unit_test(a_share_is_halved_at_once_and_grows_by_a_tenth_a_second),
                cmocka_unit_test(a_standby_is_as_far_behind_as_the_wal_is_old_that_it_lacks),

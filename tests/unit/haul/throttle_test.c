@@ -22,7 +22,7 @@ static void end(struct ph_throttle *t)
 TEST(a_hop_is_let_pass_at_once_when_nothing_holds_it_back)
 {
     struct ph_throttle t;
-    struct ph_throttle_hop hop;
+    struct ph_throttle_hop hop = {0};
     struct ph_err err;
     begin(&t, &(struct ph_rates){0});
     ph_throttle_begin(&hop, &t, PH_AT_BOTH);
@@ -35,7 +35,7 @@ TEST(a_hop_is_let_pass_at_once_when_nothing_holds_it_back)
 TEST(a_hop_waits_for_the_servers_that_it_touches_only)
 {
     struct ph_throttle t;
-    struct ph_throttle_hop load, read;
+    struct ph_throttle_hop load = {0}, read = {0};
     struct ph_err err;
     begin(&t, &(struct ph_rates){.source_bytes = 1000});
     ph_throttle_begin(&load, &t, PH_AT_TARGET);
@@ -64,7 +64,7 @@ TEST(movers_divide_the_rate_and_none_gets_nothing)
 TEST(a_held_side_gives_a_hop_a_moment_and_then_gives_it_up)
 {
     struct ph_throttle t;
-    struct ph_throttle_hop hop, other;
+    struct ph_throttle_hop hop = {0}, other = {0};
     struct ph_err err;
     struct ph_hold lag = {.kind = PH_HOLD_LAG, .share = 1};
     begin(&t, &(struct ph_rates){0});
@@ -85,7 +85,7 @@ TEST(a_held_side_gives_a_hop_a_moment_and_then_gives_it_up)
 TEST(who_waits_for_a_rate_is_given_up_too_when_its_server_is_held)
 {
     struct ph_throttle t;
-    struct ph_throttle_hop hop;
+    struct ph_throttle_hop hop = {0};
     struct ph_err err;
     begin(&t, &(struct ph_rates){.target_bytes = 1});
     ph_throttle_begin(&hop, &t, PH_AT_TARGET);
@@ -127,7 +127,7 @@ TEST(the_first_hard_reason_is_shown_then_the_first_soft_one)
 TEST(a_share_lays_workers_off_and_slows_the_last_one_down)
 {
     struct ph_throttle t;
-    struct ph_throttle_hop hop;
+    struct ph_throttle_hop hop = {0};
     struct ph_err err;
     struct ph_hold load = {.kind = PH_HOLD_LOAD, .share = 1};
     begin(&t, &(struct ph_rates){0});
@@ -144,9 +144,30 @@ TEST(a_share_lays_workers_off_and_slows_the_last_one_down)
     end(&t);
 }
 
+TEST(a_shard_of_one_piece_is_rested_for_in_the_next_one)
+{
+    struct ph_throttle t;
+    struct ph_throttle_hop hop = {0};
+    struct ph_err err;
+    struct ph_hold canary = {.kind = PH_HOLD_CANARY, .share = 1};
+    begin(&t, &(struct ph_rates){0});
+    ph_throttle_hold(&t, &canary, 0, 0.05, "canary"); /* a fifth of one worker */
+    ph_throttle_begin(&hop, &t, PH_AT_BOTH);
+    assert_true(ph_throttle_wait(&hop, 1, 1, &err));
+    ph_interrupt_sleep(&interrupt, 1, 0.03); /* its commit */
+    ph_throttle_end(&hop);
+    ph_interrupt_sleep(&interrupt, 1, 0.1); /* nothing to do meanwhile */
+    ph_throttle_begin(&hop, &t, PH_AT_BOTH);
+    assert_true(ph_throttle_wait(&hop, 1, 1, &err));
+    assert_in_range(hop.slept_ns, 100000000, 300000000);
+    ph_throttle_end(&hop);
+    end(&t);
+}
+
 int main(void)
 {
-    return RUN(cmocka_unit_test(a_hop_is_let_pass_at_once_when_nothing_holds_it_back),
+    return RUN(cmocka_unit_test(a_shard_of_one_piece_is_rested_for_in_the_next_one),
+               cmocka_unit_test(a_hop_is_let_pass_at_once_when_nothing_holds_it_back),
                cmocka_unit_test(a_hop_waits_for_the_servers_that_it_touches_only),
                cmocka_unit_test(movers_divide_the_rate_and_none_gets_nothing),
                cmocka_unit_test(a_held_side_gives_a_hop_a_moment_and_then_gives_it_up),

@@ -20,9 +20,13 @@ static struct key integer(int64_t value, size_t size)
     return key;
 }
 
+/* Wherever the row before was. */
 static int bucket(const struct ph_unit *unit, struct key key)
 {
-    return ph_survey_bucket(unit, key.bytes, key.len, 0);
+    int at = ph_survey_bucket(unit, key.bytes, 0, 0);
+    for (int near = 1; near < unit->n_buckets; near++)
+        assert_int_equal(ph_survey_bucket(unit, key.bytes, near, 0), at);
+    return at;
 }
 
 static const uint64_t sign = (uint64_t)1 << 63;
@@ -43,6 +47,21 @@ TEST(integers_of_every_width_are_put_in_one_order)
     }
     assert_int_equal(bucket(&unit, integer(INT64_MIN, 8)), 0);
     assert_int_equal(bucket(&unit, integer(INT64_MAX, 8)), 3);
+}
+
+TEST(a_bucket_is_found_however_many_there_are)
+{
+    enum { MOST = 70 };
+    uint64_t bounds[MOST];
+    for (int i = 0; i < MOST; i++)
+        bounds[i] = (uint64_t)(i * 10) ^ sign;
+    for (int n = 2; n <= MOST + 1; n++) {
+        const struct ph_unit unit = {.order = PH_ORDER_INTEGER, .bounds = bounds, .n_buckets = n};
+        for (int64_t v = -5; v < MOST * 10 + 5; v++) {
+            int64_t at = v < 0 ? 0 : v / 10 + 1;
+            assert_int_equal(bucket(&unit, integer(v, 8)), at < n ? at : n - 1);
+        }
+    }
 }
 
 TEST(a_null_key_is_in_the_first_bucket)
@@ -72,6 +91,7 @@ TEST(keys_without_an_order_go_by_their_hash)
 int main(void)
 {
     return RUN(cmocka_unit_test(integers_of_every_width_are_put_in_one_order),
+               cmocka_unit_test(a_bucket_is_found_however_many_there_are),
                cmocka_unit_test(a_null_key_is_in_the_first_bucket),
                cmocka_unit_test(uuids_are_ordered_by_their_first_bytes),
                cmocka_unit_test(keys_without_an_order_go_by_their_hash));

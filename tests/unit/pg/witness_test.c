@@ -12,16 +12,16 @@ static const char document[] =
     "{\"question\":\"sequences\",\"columns\":3,\"rows\":[[\"s\",null,\"\"],[\"t\",\"-7\",\"t\"]]},"
     "{\"question\":\"nothing\",\"columns\":2,\"rows\":[]}]}\n";
 
-static struct ph_answers *read_text(const char *text)
+static struct ph_testimony *read_text(const char *text)
 {
-    struct ph_answers *answers;
+    struct ph_testimony *answers;
     struct ph_err err;
-    if (!ph_answers_read(&answers, text, strlen(text), &err))
+    if (!ph_testimony_read(&answers, text, strlen(text), &err))
         fail_msg("%s", err.text);
     return answers;
 }
 
-static struct ph_rows *ask(struct ph_answers *answers, const char *question)
+static struct ph_rows *ask(struct ph_testimony *answers, const char *question)
 {
     const struct ph_witness witness = {.answers = answers};
     struct ph_rows *rows = NULL;
@@ -33,7 +33,7 @@ static struct ph_rows *ask(struct ph_answers *answers, const char *question)
 
 TEST(answers_come_back_with_their_nulls_and_their_empty_texts)
 {
-    struct ph_answers *answers = read_text(document);
+    struct ph_testimony *answers = read_text(document);
     struct ph_rows *rows = ask(answers, "sequences");
     assert_int_equal(ph_rows_count(rows), 2);
     assert_int_equal(ph_rows_columns(rows), 3);
@@ -48,12 +48,12 @@ TEST(answers_come_back_with_their_nulls_and_their_empty_texts)
     rows = ask(answers, "nothing");
     assert_int_equal(ph_rows_count(rows), 0);
     ph_rows_free(rows);
-    ph_answers_free(answers);
+    ph_testimony_free(answers);
 }
 
 TEST(a_question_that_was_never_asked_is_an_error)
 {
-    struct ph_answers *answers = read_text(document);
+    struct ph_testimony *answers = read_text(document);
     const struct ph_witness witness = {.answers = answers}, nobody = {0};
     struct ph_rows *rows = NULL;
     struct ph_err err;
@@ -62,18 +62,18 @@ TEST(a_question_that_was_never_asked_is_an_error)
     assert_null(rows);
     assert_false(ph_witness_query(&nobody, "roles", "SELECT 1", &rows, &err));
     assert_string_equal(ph_witness_shown(&witness), "archive");
-    ph_answers_free(answers);
+    ph_testimony_free(answers);
 }
 
 TEST(what_is_written_is_what_was_read)
 {
-    struct ph_answers *answers = read_text(document);
+    struct ph_testimony *answers = read_text(document);
     struct ph_buf text = {0};
     struct ph_err err;
-    assert_true(ph_answers_text(answers, &text, &err));
+    assert_true(ph_testimony_text(answers, &text, &err));
     assert_string_equal(text.data, document);
     ph_buf_fini(&text);
-    ph_answers_free(answers);
+    ph_testimony_free(answers);
 }
 
 TEST(names_that_are_no_utf8_come_back_byte_for_byte)
@@ -81,16 +81,16 @@ TEST(names_that_are_no_utf8_come_back_byte_for_byte)
     static const char latin1[] =
         "{\"format\":\"pghaul schema facts\",\"version\":1,\"texts\":\"bytes\",\"answers\":["
         "{\"question\":\"roles\",\"columns\":1,\"rows\":[[\"J\xc3\xbcrgen\"]]}]}\n";
-    struct ph_answers *answers = read_text(latin1);
+    struct ph_testimony *answers = read_text(latin1);
     struct ph_rows *rows = ask(answers, "roles");
     assert_string_equal(ph_rows_get(rows, 0, 0), "J\xfcrgen");
     ph_rows_free(rows);
     struct ph_buf text = {0};
     struct ph_err err;
-    assert_true(ph_answers_text(answers, &text, &err));
+    assert_true(ph_testimony_text(answers, &text, &err));
     assert_string_equal(text.data, latin1);
     ph_buf_fini(&text);
-    ph_answers_free(answers);
+    ph_testimony_free(answers);
 }
 
 /* The first `from` of the document is another word. */
@@ -100,12 +100,12 @@ static bool reads_with(const char *from, const char *to)
     const char *at = strstr(document, from);
     assert_non_null(at);
     snprintf(text, sizeof text, "%.*s%s%s", (int)(at - document), document, to, at + strlen(from));
-    struct ph_answers *answers = NULL;
+    struct ph_testimony *answers = NULL;
     struct ph_err err;
-    bool ok = ph_answers_read(&answers, text, strlen(text), &err);
+    bool ok = ph_testimony_read(&answers, text, strlen(text), &err);
     assert_true(ok || err.code == PH_FAILED);
     assert_true(ok == (answers != NULL));
-    ph_answers_free(answers);
+    ph_testimony_free(answers);
     return ok;
 }
 
