@@ -4,11 +4,13 @@
  *     hop       both, buffer by buffer, as a hop does it       batcher   edges out of bytes that come in pieces of 8 kB
  *     decode    binary rows into COPY text           frame     into LZ4 frames, and out again
  *     ring      one way through a file (see ring.c for all of them)
+ *     survey    what verify does of each row: apart, fingerprint, bucket of its key
  *     bucket    a turn at a rate's bucket, by one thread; a unit is a turn, not a row
  *
  *     paths                prints markdown, ns a row and GB/s; the best of several passes, as what disturbs only makes it longer
  *     paths count [FILE]   for callgrind: each path once over little, the counters dumped by name (see gate.py)
  */
+#include <endian.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -18,6 +20,8 @@
 #include "base/clock.h"
 #include "copy/batcher.h"
 #include "copy/decode.h"
+#include "haul/readout_row.h"
+#include "haul/verify_run.h"
 #include "io/file.h"
 #include "io/frame.h"
 #include "pghaul/tally.h"
@@ -34,7 +38,14 @@
 #define PATHS_BUILD "somebody"
 #endif
 
-enum { BUFFER = 64 * 1024, PASSES = 7, BIG = 32 << 20, LITTLE = 1 << 20, TURNS = 100000 };
+enum {
+    BUFFER = 64 * 1024,
+    PASSES = 7,
+    BIG = 32 << 20,
+    LITTLE = 1 << 20,
+    TURNS = 100000,
+    MOST_BOUNDS = 4095
+};
 
 static struct ph_err err;
 
@@ -104,6 +115,55 @@ static size_t tally(const struct stream *s)
         must(ph_tally_add(&sum, &batch), "tally");
     }
     must(sum.rows == s->rows && sum.bytes == s->len, "rows have got lost");
+    return s->rows;
+}
+
+struct survey {
+    struct ph_unit unit;
+    uint64_t bounds[MOST_BOUNDS], sums[MOST_BOUNDS + 1], rows;
+    int near;
+};
+
+static void see(void *arg, int worker, const struct ph_readout_row *row)
+{
+    struct survey *s = arg;
+    (void)worker;
+    s->near = ph_survey_bucket(&s->unit, row->key, s->near, 0);
+    s->sums[s->near] += row->hash_lo;
+    s->rows++;
+}
+
+/* The first column of narrow rows is a bigint; as most keys do, it rises here from row to row. */
+static void number_rows(const struct stream *s)
+{
+    size_t row = s->len / s->rows;
+    for (uint64_t i = 0; i < s->rows; i++) {
+        uint64_t key = htobe64(i);
+        memcpy(s->data + i * row + 2 + 4, &key, sizeof key);
+    }
+}
+
+static size_t survey(const struct stream *s)
+{
+    static uint32_t edge[BUFFER / 2];
+    static struct survey sum;
+    const struct ph_readout_rel rel = {.lead = "", .n_columns = s->shape->fields, .n_key = 1};
+    struct ph_row_taker taker = {.visit = see, .arg = &sum, .rel = &rel};
+    size_t row = s->len / s->rows, fit = BUFFER / row;
+    sum = (struct survey){
+        .unit = {.order = PH_ORDER_INTEGER, .bounds = sum.bounds, .n_buckets = MOST_BOUNDS + 1}};
+    if (s->data[6]) /* not yet: the dice's first */
+        number_rows(s);
+    for (size_t i = 0; i < MOST_BOUNDS; i++)
+        sum.bounds[i] = (i * s->rows / MOST_BOUNDS) ^ (uint64_t)1 << 63;
+    for (size_t i = 0; i < fit; i++)
+        edge[i] = (uint32_t)((i + 1) * row);
+    for (size_t done = 0, n; done < s->rows; done += n) {
+        n = s->rows - done < fit ? s->rows - done : fit;
+        must(ph_row_taker_rows(&taker, s->data + done * row, edge, n, &err), "survey");
+    }
+    ph_row_taker_fini(&taker);
+    must(sum.rows == s->rows, "rows have got lost");
     return s->rows;
 }
 
@@ -238,7 +298,7 @@ static const struct path {
     {"tally", tally, 7, false},     {"hop", hop, 7, false},
     {"batcher", batcher, 7, false}, {"decode", decode, 1, false},
     {"frame", frame, 3, false},     {"ring", ring, 1, false},
-    {"bucket", bucket, 1, false},
+    {"survey", survey, 1, false},   {"bucket", bucket, 1, false},
 };
 
 static void count(const struct path *path, const struct stream *s)

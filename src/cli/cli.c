@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/names.h"
+#include "haul/verify.h"
 
 static const char letters_safe_in_shells[] =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:,@%+";
@@ -242,6 +243,7 @@ void ph_cli_clean_spill(const struct ph_cli *cli, const char *job, const char *t
                                        .dir = cli->settings->spill_dir,
                                        .state_base = ph_cli_state_base(cli)};
     struct ph_err ignored;
+    ph_verify_clean(&opts, job);
     if (*tag && ph_spill_init(&spill, &opts, "", job, tag, "", cli->log, &ignored)) {
         ph_spill_end(&spill);
         ph_spill_fini(&spill);

@@ -8,6 +8,7 @@
 
 #include "base/num.h"
 #include "haul/tune.h"
+#include "ledger/creation.h"
 #include "ledger/pg.h"
 #include "ledger/scratch.h"
 #include "ledger/status.h"
@@ -23,17 +24,22 @@ static bool is_agreed(void)
     return !strcasecmp(answer, "y") || !strcasecmp(answer, "yes");
 }
 
+static bool can_ask(const char *what, const char *name, struct ph_err *err)
+{
+    if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO))
+        return true;
+    ph_err_set(err, PH_WRONG,
+               "clean asks before it removes %s%s, and there is no terminal to ask on", what, name);
+    return ph_err_hint(err, "--yes removes it without asking");
+}
+
 static bool ask(struct ph_cli *cli, const struct ph_status *status, struct ph_err *err)
 {
     char rows[PH_NUM_TEXT];
     if (cli->settings->yes)
         return true;
-    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-        ph_err_set(err, PH_WRONG,
-                   "clean asks before it removes job %s, and there is no terminal to ask on",
-                   status->job);
-        return ph_err_hint(err, "--yes removes it without asking");
-    }
+    if (!can_ask("job ", status->job, err))
+        return false;
     fprintf(
         stderr,
         "Job %s is %s: %d tables, %s rows landed. Its ledger is removed from the target, and its "
@@ -83,6 +89,47 @@ static bool sweep(struct ph_cli *cli, struct ph_conn *conn, bool *done, struct p
     return true;
 }
 
+/* What copy --create has begun, where it came to no job. *done: that was all there was to do. */
+static bool forget_creation(struct ph_cli *cli, struct ph_conn *conn, bool *done,
+                            struct ph_err *err)
+{
+    const struct ph_settings *s = cli->settings;
+    struct ph_creation_left left = {0};
+    char **jobs = NULL;
+    int n = 0;
+    if (!ph_status_jobs(conn, &jobs, &n, err))
+        return false;
+    ph_status_jobs_free(jobs, n);
+    if (s->job || n > 0)
+        return true;
+    if (!ph_creation_left(conn, &left, err))
+        return false;
+    if (left.n == 0)
+        return true;
+    *done = true;
+    if (!s->dry_run && !s->yes) {
+        if (!can_ask("what --create has written down", "", err))
+            return false;
+        fprintf(stderr,
+                "A schema is in the making: %d of %d parts. What is made stays, and stands in the "
+                "way of the next --create.\nForget it? [y/N] ",
+                left.done, left.parts);
+        if (!is_agreed())
+            return ph_err_set(err, PH_FAILED, "nothing was removed");
+    }
+    if (!s->dry_run && !ph_creation_forget(conn, err))
+        return false;
+    if (s->json)
+        cli->json = json_pack("{s:n, s:s, s:b, s:b}", "job", "state", "pending", "removed",
+                              !s->dry_run, "dry_run", s->dry_run);
+    else if (!s->quiet)
+        ph_buf_addf(&cli->out,
+                    "a schema in the making %s forgotten; the %d of %d parts that are "
+                    "there stay\n",
+                    s->dry_run ? "would be" : "is", left.done, left.parts);
+    return true;
+}
+
 bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err)
 {
     struct ph_conn *conn = NULL;
@@ -91,13 +138,14 @@ bool ph_cmd_clean(struct ph_cli *cli, struct ph_err *err)
     int restored = 0;
     if (!ph_cli_connect(cli, &conn, err))
         return false;
-    if (!sweep(cli, conn, &done, err) || done) {
+    bool ok = sweep(cli, conn, &done, err) && (done || forget_creation(cli, conn, &done, err));
+    if (!ok || done) {
         ph_conn_close(conn);
-        return done;
+        return ok;
     }
-    bool ok = ph_status_read(&status, conn, cli->settings->job, false, false, err) &&
-              (dry || ask(cli, status, err)) &&
-              (dry || ph_ledger_clean(conn, status->job, &restored, err));
+    ok = ph_status_read(&status, conn, cli->settings->job, false, false, err) &&
+         (dry || ask(cli, status, err)) &&
+         (dry || ph_ledger_clean(conn, status->job, &restored, err));
     if (!ok && err->code == PH_HELD)
         ph_err_hint(err, "it has to end first: pghaul control %s stop", status->job);
     if (ok && !dry)

@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "cli/grid.h"
 #include "cli/render.h"
+#include "ledger/creation.h"
 
 static bool interrupted(struct ph_err *err)
 {
@@ -145,6 +146,30 @@ static bool list_several(struct ph_cli *cli, struct ph_conn *conn, int *n, struc
     return ok;
 }
 
+/* While copy --create makes a schema there is no job yet. *told: that was all there was to tell. */
+static bool tell_creation(struct ph_cli *cli, struct ph_conn *conn, bool *told, struct ph_err *err)
+{
+    struct ph_creation_left left = {0};
+    char **jobs = NULL;
+    int n = 0;
+    if (cli->settings->job || !ph_status_jobs(conn, &jobs, &n, err))
+        return cli->settings->job != NULL;
+    ph_status_jobs_free(jobs, n);
+    if (n == 0 && !ph_creation_left(conn, &left, err))
+        return false;
+    *told = left.n > 0;
+    if (*told && cli->settings->json)
+        cli->json = json_pack("{s:n, s:s, s:s, s:i, s:i}", "job", "state",
+                              left.live ? "running" : "pending", "phase", "creating the schema",
+                              "parts", left.parts, "parts_done", left.done);
+    else if (*told)
+        ph_buf_addf(&cli->out,
+                    "no job yet: its schema is in the making, %d of %d parts are there%s\n",
+                    left.done, left.parts,
+                    left.live ? "" : "; nobody is at it: the same copy --create goes on");
+    return true;
+}
+
 bool ph_cmd_status(struct ph_cli *cli, struct ph_err *err)
 {
     const struct ph_settings *s = cli->settings;
@@ -154,12 +179,13 @@ bool ph_cmd_status(struct ph_cli *cli, struct ph_err *err)
     int jobs = 0;
     if (!ph_cli_connect(cli, &conn, err))
         return false;
-    bool listed = list_several(cli, conn, &jobs, err);
-    if (!listed || jobs > 1) {
+    bool told = false;
+    bool ok = tell_creation(cli, conn, &told, err) && (told || list_several(cli, conn, &jobs, err));
+    if (!ok || told || jobs > 1) {
         ph_conn_close(conn);
-        return listed;
+        return ok;
     }
-    bool ok = ph_status_read(&status, conn, s->job, s->shards, s->show_data, err);
+    ok = ph_status_read(&status, conn, s->job, s->shards, s->show_data, err);
     if (ok && s->watch)
         ok = watch(cli, conn, &status, err);
     if (status && s->json)

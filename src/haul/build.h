@@ -56,6 +56,7 @@ struct ph_build {
     _Atomic int running;               /* builders that have not ended */
     _Atomic int places;                /* taken, of those that builders may have now */
     _Atomic int building;              /* builders with a step in hand */
+    _Atomic int analyzing;             /* those of them whose step is statistics */
     _Atomic int planned, done, failed; /* steps of the job, as far as this mover knows */
     _Atomic uint64_t first_ns;         /* when this run's first step began; 0: none has */
     _Atomic uint64_t last_ns;          /* when its last one ended */

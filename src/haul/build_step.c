@@ -31,12 +31,24 @@ static int companions(const struct ph_builder *b)
     return b->claim.running + b->claim.ready + atomic_load(&b->build->opts.throttle->busy);
 }
 
+/* One that is more than a core's part of all that is left would be alone at the end, with one core: it gets more at once. */
+static int workers_by_weight(const struct ph_builder *b, int jobs)
+{
+    double weight = 0, others = (double)b->claim.others;
+    for (int i = 0; i < b->claim.n; i++)
+        weight += (double)b->claim.steps[i].weight;
+    double cores = weight > 0 ? (double)jobs * weight / (weight + others) : 1;
+    return cores > 1.1 ? (int)(cores + 0.9) - 1 : 0;
+}
+
 /* Each has its part of the memory. Where fewer are left than there are jobs, they have parallel workers, rather too many than
  * too few: which of them ends last is not known, and it should not be alone with one core. */
 static void add_settings(const struct ph_builder *b, struct ph_buf *sql, bool local)
 {
     int jobs = b->build->opts.jobs, sharing = 1 + companions(b);
     int workers = (2 * jobs + sharing - 1) / sharing - 1;
+    int heavy = workers_by_weight(b, jobs);
+    workers = workers > heavy ? workers : heavy;
     workers = workers < jobs - 1 ? workers : jobs - 1;
     int parts = atomic_load(&b->build->crew->running) == 0 && sharing < jobs ? sharing : jobs;
     uint64_t memory = all_memory(b) / (uint64_t)parts;
@@ -102,12 +114,10 @@ static bool do_together(struct ph_builder *b, int first, int last, struct ph_ste
     struct ph_buf sql = {0};
     ph_buf_add(&sql, "BEGIN;");
     add_settings(b, &sql, true);
-    for (int i = first; i <= last; i++) {
+    for (int i = first; i <= last; i++)
         ph_sql_add(&sql, "%s\n;\n", b->claim.steps[i].sql);
-        ph_step_sql_done(&sql, o->job, o->mover, &b->claim.steps[i]);
-        ph_buf_addc(&sql, ';');
-    }
-    ph_buf_add(&sql, "COMMIT");
+    ph_step_sql_done(&sql, o->job, o->mover, &b->claim.steps[first], last - first + 1);
+    ph_buf_add(&sql, ";COMMIT");
     if (next) {
         ph_buf_addc(&sql, ';');
         ph_step_sql_claim(&sql, o->job, o->mover, b->slot, false);
@@ -130,7 +140,7 @@ static bool do_outside(struct ph_builder *b, const struct ph_claimed_step *step,
     add_settings(b, &sql, false);
     bool ok = ph_conn_exec(b->conn, sql.data, err) && ph_conn_exec(b->conn, step->sql, err);
     ph_buf_clear(&sql);
-    ph_step_sql_done(&sql, o->job, o->mover, step);
+    ph_step_sql_done(&sql, o->job, o->mover, step, 1);
     ok = ok && ph_conn_exec(b->conn, sql.data, err);
     ph_buf_fini(&sql);
     return ok;
@@ -222,7 +232,10 @@ bool ph_builder_work(struct ph_builder *b)
     uint64_t none = 0;
     int n = b->claim.n;
     atomic_compare_exchange_strong(&b->build->first_ns, &none, ph_clock_ns());
+    bool statistics = n > 0 && (!strcmp(b->claim.steps[0].kind, "analyze") ||
+                                !strcmp(b->claim.steps[0].kind, "vacuum"));
     atomic_fetch_add(&b->build->building, 1);
+    atomic_fetch_add(&b->build->analyzing, statistics);
     if (PH_FAULT("build.claimed"))
         ph_builder_disconnect(b);
     bool together = n > 1 && b->conn && do_together(b, 0, n - 1, &next, &err);
@@ -238,6 +251,7 @@ bool ph_builder_work(struct ph_builder *b)
         go_on = do_one(b, i, i + 1 == n ? &next : NULL);
     if (PH_FAULT("build.done"))
         ph_builder_disconnect(b);
+    atomic_fetch_sub(&b->build->analyzing, statistics);
     atomic_fetch_sub(&b->build->building, 1);
     ph_step_claim_fini(&b->claim);
     b->claim = next;

@@ -362,24 +362,75 @@ static bool skip_present(struct ph_run *run, struct ph_create_look *look, bool *
     return true;
 }
 
+/* Foreign keys of what is made that refer to what is not: name, schema and table, referred. */
+static bool ask_references(struct ph_run *run, const struct ph_create_look *look,
+                           struct ph_rows **rows, struct ph_err *err)
+{
+    const struct ph_witness source = ph_run_witness(run);
+    struct ph_buf sql = {0}, made = {0};
+    for (int i = 0; i < look->pre.n; i++)
+        if (look->pre.items[i].catalog == PH_CATALOG_CLASS)
+            ph_buf_addf(&made, "%s%u", made.len ? "," : "", look->pre.items[i].oid);
+    ph_sql_add(
+        &sql,
+        "SELECT k.conname, n.nspname, c.relname, format('%%I.%%I', m.nspname, o.relname)"
+        " FROM pg_constraint k"
+        " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_class o ON o.oid = k.confrelid JOIN pg_namespace m ON m.oid = o.relnamespace"
+        " WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY ('{%s}'::oid[])"
+        " AND k.confrelid <> ALL ('{%s}'::oid[]) ORDER BY 2, 3, 1",
+        ph_buf_text(&made), ph_buf_text(&made));
+    bool ok = ph_witness_catalog(&source, "references", sql.data, rows, err);
+    ph_buf_fini(&made);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+/* A selection may leave out what a foreign key points at. It cannot come then, unless that is there already. */
+static bool check_references(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
+{
+    struct names others = {.run = run}, absent = {.run = run};
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    bool ok = ask_references(run, look, &rows, err);
+    for (int i = 0; i < ph_rows_count(rows); i++)
+        add(&others, ph_rows_text(rows, i, 3));
+    ph_buf_add(&sql, "SELECT x FROM unnest(");
+    add_array(&sql, &others);
+    ph_buf_add(&sql, ") x WHERE to_regclass(x) IS NULL");
+    ok = ok && ask_target(run, &sql, &absent, err);
+    for (int i = 0; ok && i < ph_rows_count(rows); i++)
+        if (has(&absent, ph_rows_text(rows, i, 3)))
+            ph_plan_warn(
+                look->plan, "foreign key %s of %s is left out, as is %s, which it refers to",
+                ph_rows_text(rows, i, 0),
+                ph_plan_name(look->plan, ph_rows_text(rows, i, 1), ph_rows_text(rows, i, 2)),
+                ph_rows_text(rows, i, 3));
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
 bool ph_create_check(struct ph_run *run, struct ph_create_look *look, bool *skip,
                      struct ph_err *err)
 {
     return check_extensions(run, look, err) && check_roles(run, look, err) &&
            check_tablespaces(run, look, err) && check_present(run, look, err) &&
-           skip_present(run, look, skip, err);
+           check_references(run, look, err) && skip_present(run, look, skip, err);
 }
 
 /* Of "schemas" and "roles" ph_create_list has asked. */
 bool ph_create_ask(struct ph_run *run, const struct ph_create_look *look, struct ph_err *err)
 {
     struct names ignored = {.run = run};
-    struct ph_rows *rows = NULL;
+    struct ph_rows *rows = NULL, *references = NULL;
     bool ok = ask_extensions(run, look, &ignored, &ignored, err) &&
               ask_roles(run, look, "a", &ignored, err) &&
               ask_roles(run, look, "r", &ignored, err) &&
-              ask_tablespaces(run, look, &ignored, err) && ask_identities(run, look, &rows, err);
+              ask_tablespaces(run, look, &ignored, err) && ask_identities(run, look, &rows, err) &&
+              ask_references(run, look, &references, err);
     ph_rows_free(rows);
+    ph_rows_free(references);
     return ok;
 }
 

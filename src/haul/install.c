@@ -20,6 +20,8 @@ void ph_run_install_ahead(struct ph_run *run)
 
 void ph_run_install_drop(struct ph_run *run)
 {
+    if (run->installer)
+        ph_conn_recover(run->installer); /* or the server would go on with it for a moment */
     ph_conn_close(run->installer);
     run->installer = NULL;
 }

@@ -146,9 +146,11 @@ static const char *phase(const struct ph_run *run)
         return "paused";
     if (atomic_load(&crew->outage))
         return "waiting for a server";
-    return atomic_load(&crew->running) == 0 && atomic_load(&run->build.running) > 0
-               ? "building indexes"
-               : run->phase;
+    if (atomic_load(&crew->running) > 0 || atomic_load(&run->build.running) == 0)
+        return run->phase;
+    int analyzing = atomic_load(&run->build.analyzing);
+    return analyzing > 0 && analyzing == atomic_load(&run->build.building) ? "analyzing"
+                                                                           : "building indexes";
 }
 
 static void tell(struct watch *watch)

@@ -53,13 +53,14 @@ struct reader {
 static uint64_t chunk_size(const struct ph_readout_opts *opts, const struct ph_readout_rel *rels,
                            int n)
 {
-    uint64_t total = 0;
+    uint64_t total = 0, most = most_chunk, least = least_chunk;
     for (int i = 0; i < n; i++)
         total += rels[i].blocks > 0 ? (uint64_t)rels[i].blocks * BLOCK : 0;
-    uint64_t size = opts->chunk ? opts->chunk : total / ((uint64_t)opts->jobs * 8);
-    if (opts->chunk)
-        return size;
-    return size < least_chunk ? least_chunk : size > most_chunk ? most_chunk : size;
+    if (opts->chunk && opts->chunk < most)
+        most = opts->chunk;
+    least = least < most ? least : most;
+    uint64_t size = total / ((uint64_t)opts->jobs * 8);
+    return size < least ? least : size > most ? most : size;
 }
 
 static int count_chunks(const struct ph_readout_rel *rel, int64_t blocks)

@@ -65,7 +65,7 @@ struct ph_readout_opts {
     const char *encoding;
     const char *tag; /* for application_name */
     int jobs;
-    uint64_t chunk; /* bytes of a range of TIDs, at most; 0: chosen */
+    uint64_t chunk; /* bytes of a range of TIDs, at most; 0: as many as are good */
     struct ph_gate *gate;
     struct ph_interrupt *interrupt;
     _Atomic uint64_t *rows, *bytes;        /* of both sides, as they come; may be NULL */

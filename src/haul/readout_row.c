@@ -15,7 +15,7 @@ enum { COUNT = 2 /* bytes of a field count */ };
 
 /* Taking apart. */
 
-static size_t field_size(const char *p)
+static inline size_t field_size(const char *p)
 {
     uint32_t size;
     memcpy(&size, p, sizeof size);
@@ -24,7 +24,7 @@ static size_t field_size(const char *p)
 }
 
 /* Skips n fields within len bytes; 0 when they are not all there. */
-static size_t skip_fields(const char *p, size_t len, int n)
+static inline size_t skip_fields(const char *p, size_t len, int n)
 {
     size_t at = 0;
     for (; n > 0; n--) {
@@ -82,23 +82,23 @@ static bool too_short(struct ph_err *err)
 
 /* Whole rows. */
 
-static void show(const struct ph_row_taker *self, struct ph_readout_row *row, const char *data,
-                 size_t len)
-{
-    XXH128_hash_t hash = XXH3_128bits(data, len);
-    row->bytes = len;
-    row->hash_lo = hash.low64;
-    row->hash_hi = hash.high64;
-    self->visit(self->arg, self->worker, row);
-}
-
 /* Nothing is in front: the row is hashed as it came. */
-static bool take_plain(const struct ph_row_taker *self, char *row, size_t len, struct ph_err *err)
+static inline bool take_plain(const struct ph_row_taker *self, char *row, size_t len,
+                              struct ph_err *err)
 {
-    struct ph_readout_row seen;
-    if (dissect(self->rel, row, len, &seen) == 0)
+    const struct ph_readout_rel *rel = self->rel;
+    size_t key = skip_fields(row + COUNT, len - COUNT, rel->n_key);
+    if (rel->n_key > 0 && key == 0)
         return too_short(err);
-    show(self, &seen, row, len);
+    XXH128_hash_t hash = XXH3_128bits(row, len);
+    const struct ph_readout_row seen = {.rel = rel,
+                                        .lead = row + COUNT,
+                                        .key = row + COUNT,
+                                        .key_len = key,
+                                        .hash_lo = hash.low64,
+                                        .hash_hi = hash.high64,
+                                        .bytes = len};
+    self->visit(self->arg, self->worker, &seen);
     return true;
 }
 
@@ -129,7 +129,11 @@ static bool take_line(const struct ph_row_taker *self, char *row, size_t len, st
     size_t body = dissect_line(self->rel, row, len, &seen);
     if (body == 0)
         return too_short(err);
-    show(self, &seen, row + body, len - body);
+    XXH128_hash_t hash = XXH3_128bits(row + body, len - body);
+    seen.hash_lo = hash.low64;
+    seen.hash_hi = hash.high64;
+    seen.bytes = len - body;
+    self->visit(self->arg, self->worker, &seen);
     return true;
 }
 

@@ -412,7 +412,8 @@ static bool recover_alone(struct ph_run *run, struct ph_err *err)
     struct recovery rec = {.run = run, .fresh = {.keeper_fd = -1}};
     ph_run_event(run, PH_LOG_WARN, "snapshot_gone",
                  "the job's snapshot is gone; looking whether what has landed still stands");
-    if (!fence(run, err) || !ph_run_start_keeper(run, &rec.fresh, err))
+    if (!fence(run, err) || !ph_spill_forget_missing(&run->spill, run->target, run->job, err) ||
+        !ph_run_start_keeper(run, &rec.fresh, err))
         return false;
     bool ok = ph_snapshot_import(run->source, rec.fresh.id, rec.fresh.pg_snapshot, err) &&
               check_relations(run, err) && ph_run_await_flush(run, &rec.fresh, err);

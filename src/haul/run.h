@@ -121,13 +121,14 @@ void ph_run_leave(struct ph_run *run, const struct ph_err *why);
 bool ph_run_plan(struct ph_run *run, struct ph_err *err);
 void ph_run_name(struct ph_run *run);
 
+/* run.c: who speaks for the source's catalog. */
+struct ph_witness ph_run_witness(const struct ph_run *run);
+
 /* install.c: has the ledger made, where there is none, while the caller plans. begin_writing begins the transaction
  * that writes the job down (on the connection that made the ledger: run->target is another one then); drop changes nothing. */
 void ph_run_install_ahead(struct ph_run *run);
 bool ph_run_begin_writing(struct ph_run *run, struct ph_err *err);
 void ph_run_install_drop(struct ph_run *run);
-/* run.c: who speaks for the source's catalog. */
-struct ph_witness ph_run_witness(const struct ph_run *run);
 
 /* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);

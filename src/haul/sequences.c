@@ -1,7 +1,9 @@
 /* Where sequences stand after the rows: those that columns of the job own.
  *
  * Sequences are not part of any snapshot, so they are read now, and set ahead of both the source's
- * present value and what was copied. What an archive knows of its source's was set before. An ascending one never goes back; a descending one never forth.
+ * present value and what was copied. An ascending one never goes back; a descending one never forth.
+ * An archive knows of them all where they stood behind its snapshot (create_rest.c has set that), and of no
+ * columns: those are set ahead of what was loaded.
  * Many at a time: a question for each would take longer than a thousand small tables do.
  */
 #include <stdlib.h>
@@ -94,11 +96,11 @@ static const struct owner *sequence_of(const struct owners *owners, uint32_t tab
 struct pair {
     const struct ph_table *table;
     const char *column, *source,
-        *target; /* column of the target; sequences; without a source NULL */
+        *target; /* column of the target; sequences; source NULL: an archive */
     bool descends;
 };
 
-/* Pairs that are to be set; source is NULL where there is none. *room of the arena's grows with them. */
+/* Pairs that are to be set; *room of the arena's grows with them. source NULL: there is none to ask. */
 static void add_pairs(struct ph_run *run, const struct ph_table *t, const struct owners *source,
                       const struct owners *target, struct pair **pairs, int *n, int *room)
 {
@@ -139,21 +141,27 @@ static void add_setting(struct ph_buf *sql, const struct pair *p, const char *va
                p->table->target_schema, p->table->target_name);
 }
 
+/* Where the source's stand, in the order of the pairs. */
+static bool ask_source(struct ph_run *run, const struct pair *pairs, int n, struct ph_rows **rows,
+                       struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    for (int i = 0; i < n; i++)
+        ph_sql_add(&sql, "%sSELECT %d AS nr, last_value, is_called FROM %s", i ? " UNION ALL " : "",
+                   i, pairs[i].source);
+    ph_sql_add(&sql, " ORDER BY nr");
+    bool ok = ph_conn_query(run->source, sql.data, rows, err);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
 static bool set_some(struct ph_run *run, const struct pair *pairs, int n, struct ph_err *err)
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    bool ok = true;
-    if (run->source) {
-        for (int i = 0; i < n; i++)
-            ph_sql_add(&sql, "%sSELECT %d AS nr, last_value, is_called FROM %s",
-                       i ? " UNION ALL " : "", i, pairs[i].source);
-        ph_sql_add(&sql, " ORDER BY nr");
-        ok = ph_conn_query(run->source, sql.data, &rows, err);
-        ph_buf_clear(&sql);
-    }
-    for (int i = 0; ok && i < n; i++)
-        add_setting(&sql, &pairs[i], rows ? ph_rows_text(rows, i, 1) : "NULL",
+    bool ok = !run->source || ask_source(run, pairs, n, &rows, err);
+    for (int i = 0; i < n && ok; i++)
+        add_setting(&sql, &pairs[i], rows ? ph_rows_text(rows, i, 1) : "NULL::pg_catalog.int8",
                     rows && ph_rows_bool(rows, i, 2));
     ok = ok && ph_conn_exec(run->target, sql.data, err);
     ph_rows_free(rows);
@@ -167,13 +175,14 @@ bool ph_run_set_sequences(struct ph_run *run, struct ph_err *err)
     struct owners source = {0}, target = {0};
     struct pair *pairs = NULL;
     int n = 0, room = 0;
-    if ((run->opts->source && !ph_run_reach(run, true, err)) ||
+    bool archive = !run->opts->source;
+    if ((!archive && !ph_run_reach(run, true, err)) ||
         (run->creation && !ph_create_sequences(run, err)) ||
         !find_owners(run, run->target, &target, err) ||
-        (target.n && run->source && !find_owners(run, run->source, &source, err)))
+        (!archive && target.n && !find_owners(run, run->source, &source, err)))
         return false;
-    for (int i = 0; i < run->n_tabs && target.n; i++)
-        add_pairs(run, run->tables[i], run->source ? &source : NULL, &target, &pairs, &n, &room);
+    for (int i = 0; i < run->n_tabs && (archive ? target.n : source.n); i++)
+        add_pairs(run, run->tables[i], archive ? NULL : &source, &target, &pairs, &n, &room);
     for (int i = 0; i < n; i += AT_ONCE)
         if (!set_some(run, &pairs[i], n - i < AT_ONCE ? n - i : AT_ONCE, err))
             return false;

@@ -112,6 +112,11 @@ bool ph_spill_note(struct ph_spill *spill, struct ph_roster *roster, struct ph_c
 bool ph_spill_adopt(struct ph_spill *spill, struct ph_conn *target, int64_t job, int mover,
                     struct ph_err *err);
 
+/* Shards whose files are not there, or too short, are planned again, all at once: found one by one by who loads them, each might
+ * need a snapshot of its own, since the last one is let go when everything has been read. */
+bool ph_spill_forget_missing(struct ph_spill *spill, struct ph_conn *target, int64_t job,
+                             struct ph_err *err);
+
 /* The target was lost and is back. What it has forgotten has not landed: files of such shards stay, and the roster has them as
  * planned. To be done before anything is taken for flushed by the new connection. */
 bool ph_spill_recheck(struct ph_spill *spill, struct ph_roster *roster, struct ph_conn *target,

@@ -1,8 +1,11 @@
 /* Spill files and the ledger: what it has not heard of, and what a crash made it forget. */
 #include "haul/spill.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -148,4 +151,73 @@ bool ph_spill_recheck(struct ph_spill *spill, struct ph_roster *roster, struct p
     }
     ph_rows_free(rows);
     return ok || ph_err_prefix(err, "looking what a crash of the target has taken back");
+}
+
+/* By name and length: whether it is damaged is found when it is read. What cannot be seen is not taken for missing. */
+static bool is_missing(const struct ph_spill *spill, const char *file, int64_t stored)
+{
+    struct ph_buf path = {0};
+    struct stat st;
+    ph_buf_addf(&path, "%s/%s", spill->path, file);
+    bool seen = fstatat(AT_FDCWD, path.data, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    bool missing = seen ? st.st_size != stored : errno == ENOENT;
+    ph_buf_fini(&path);
+    return missing;
+}
+
+/* Those of them that nobody has touched since they were looked at are planned again. */
+static bool plan_missing(struct ph_conn *target, int64_t job, const char *shards, int64_t *planned,
+                         struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    ph_buf_addf(&sql,
+                "WITH gone AS (UPDATE pghaul.shard s SET state = 'planned', holder = NULL,"
+                " attempt = s.attempt OPERATOR(pg_catalog.+) 1 FROM (VALUES %s) v(id, attempt)"
+                " WHERE s.id OPERATOR(pg_catalog.=) v.id"
+                " AND s.attempt OPERATOR(pg_catalog.=) v.attempt",
+                shards);
+    ph_sql_add(&sql,
+               " AND s.job OPERATOR(pg_catalog.=) %D AND s.state OPERATOR(pg_catalog.=) 'spilled'"
+               " AND s.mover IS NULL RETURNING s.id), files AS (DELETE FROM pghaul.spill p"
+               " USING gone WHERE p.job OPERATOR(pg_catalog.=) %D"
+               " AND p.shard OPERATOR(pg_catalog.=) gone.id)"
+               " SELECT pg_catalog.count(*) FROM gone",
+               job, job);
+    bool ok = ph_conn_query(target, sql.data, &rows, err);
+    *planned = ph_rows_int(rows, 0, 0);
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    return ok;
+}
+
+bool ph_spill_forget_missing(struct ph_spill *spill, struct ph_conn *target, int64_t job,
+                             struct ph_err *err)
+{
+    struct ph_buf sql = {0}, shards = {0};
+    struct ph_rows *rows = NULL;
+    int64_t planned = 0;
+    if (!spill->path)
+        return true;
+    ph_sql_add(&sql,
+               "SELECT s.id, s.attempt, p.file, p.stored FROM pghaul.shard s JOIN pghaul.spill p"
+               " ON p.job OPERATOR(pg_catalog.=) s.job AND p.shard OPERATOR(pg_catalog.=) s.id"
+               " WHERE s.job OPERATOR(pg_catalog.=) %D AND s.holder OPERATOR(pg_catalog.=) %L"
+               " AND s.state OPERATOR(pg_catalog.=) 'spilled' AND s.mover IS NULL",
+               job, spill->holder);
+    bool ok = ph_conn_query(target, sql.data, &rows, err);
+    for (int i = 0; ok && i < ph_rows_count(rows); i++)
+        if (is_missing(spill, ph_rows_text(rows, i, 2), ph_rows_int(rows, i, 3)))
+            ph_sql_add(&shards, "%s(%D, %d)", shards.len ? ", " : "", ph_rows_int(rows, i, 0),
+                       (int)ph_rows_int(rows, i, 1));
+    ok = ok && (!shards.len || plan_missing(target, job, shards.data, &planned, err));
+    if (ok && planned > 0)
+        ph_log(spill->log, PH_LOG_WARN,
+               "%lld files in %s are missing or too short: their shards are read from the source"
+               " again",
+               (long long)planned, spill->path);
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    ph_buf_fini(&shards);
+    return ok || ph_err_prefix(err, "looking whether all spill files are there");
 }

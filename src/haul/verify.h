@@ -139,6 +139,9 @@ struct ph_verify_result {
 bool ph_verify_run(const struct ph_verify_opts *opts, struct ph_verify_result *result,
                    struct ph_err *err);
 
+/* Takes away what verifies of a job have left that were stopped, in its state directory. */
+void ph_verify_clean(const struct ph_spill_opts *opts, const char *job);
+
 void ph_verify_result_free(struct ph_verify_result *result);
 
 #endif

@@ -4,7 +4,8 @@
  * gives it another file. Rows within a file cannot change, come or move but by a transaction that
  * leaves its number in them, and can only become fewer otherwise. So where no transaction has begun
  * on a server since, nothing is looked at; else the server counts: as many rows as there were, and
- * none of a transaction that was not over then.
+ * none of a transaction that was not over then. (An unlogged table may lose its rows without one, when
+ * its server crashes: so that server must not have been started since.)
  */
 #include <endian.h>
 #include <inttypes.h>
@@ -28,14 +29,16 @@ bool ph_census_files(struct ph_verify *v, const struct ph_unit *unit, int side, 
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_buf_add(&sql, "SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', c.oid,"
-                     " pg_catalog.pg_relation_filenode(c.oid), (SELECT pg_catalog.string_agg("
-                     "pg_catalog.concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod), ' '"
-                     " ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid"
-                     " OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0"
-                     " AND NOT a.attisdropped)), ' ' ORDER BY c.oid),"
-                     " pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm'))"
-                     " FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ANY ('{");
+    ph_buf_add(
+        &sql, "SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', c.oid,"
+              " pg_catalog.pg_relation_filenode(c.oid), (SELECT pg_catalog.string_agg("
+              "pg_catalog.concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod), ' '"
+              " ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid"
+              " OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0"
+              " AND NOT a.attisdropped), CASE WHEN c.relpersistence OPERATOR(pg_catalog.=) 'u' THEN"
+              " pg_catalog.pg_postmaster_start_time() END), ' ' ORDER BY c.oid),"
+              " pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm'))"
+              " FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ANY ('{");
     for (int i = 0; i < unit->n_rels[side]; i++)
         ph_sql_add(&sql, "%s%u", i ? "," : "", unit->rels[side][i].oid);
     ph_buf_add(&sql, "}'::pg_catalog.oid[])");
@@ -107,6 +110,21 @@ static bool needs(const struct ph_unit *unit, int side)
     return side == PH_READ_TARGET || unit->result->level != PH_VERIFY_READBACK || unit->result->why;
 }
 
+/* What was asked of the unit: the same rows and columns? */
+static uint64_t question(struct ph_verify *v, const struct ph_unit *unit)
+{
+    struct ph_buf text = {0};
+    for (int side = 0; side < 2; side++)
+        for (int i = 0; i < unit->n_rels[side]; i++) {
+            const struct ph_readout_rel rel = ph_unit_readout(v, unit, side, i, false);
+            ph_buf_addf(&text, "\n%d|%s|%s|%s", side, rel.from, rel.where ? rel.where : "",
+                        rel.select);
+        }
+    uint64_t hash = XXH3_64bits(text.data, text.len);
+    ph_buf_fini(&text);
+    return hash;
+}
+
 bool ph_census_write(struct ph_verify *v, const struct ph_unit *unit, char text[static 200],
                      struct ph_err *err)
 {
@@ -120,8 +138,10 @@ bool ph_census_write(struct ph_verify *v, const struct ph_unit *unit, char text[
             if (!files[side])
                 return true;
         }
-    snprintf(text, 200, "%" PRIx64 " %" PRIu64 " %" PRId64 " %" PRIx64 " %" PRIu64 " %" PRId64,
-             files[0], v->since[0], r->source_rows, files[1], v->since[1], r->target_rows);
+    snprintf(text, 200,
+             "%" PRIx64 " %" PRIx64 " %" PRIu64 " %" PRId64 " %" PRIx64 " %" PRIu64 " %" PRId64,
+             question(v, unit), files[0], v->since[0], r->source_rows, files[1], v->since[1],
+             r->target_rows);
     return true;
 }
 
@@ -141,6 +161,7 @@ static bool same_rows(struct ph_verify *v, const struct ph_unit *unit, int side,
     struct ph_census census = {0};
     struct ph_readout_cut cut = {0};
     int n = unit->n_rels[side];
+    *yes = *yes && oldest <= v->next[side];
     if (!*yes || oldest == v->next[side])
         return true;
     struct ph_readout_rel *rels = ph_arena_calloc(v->arena, (size_t)n, sizeof *rels);
@@ -160,10 +181,13 @@ static bool same_rows(struct ph_verify *v, const struct ph_unit *unit, int side,
 bool ph_census_stands(struct ph_verify *v, const struct ph_unit *unit, const char *text, bool *yes,
                       struct ph_err *err)
 {
-    uint64_t files[2], oldest[2];
+    uint64_t asked, files[2], oldest[2];
     int64_t rows[2];
-    *yes = sscanf(text, "%" SCNx64 " %" SCNu64 " %" SCNd64 " %" SCNx64 " %" SCNu64 " %" SCNd64,
-                  &files[0], &oldest[0], &rows[0], &files[1], &oldest[1], &rows[1]) == 6;
+    *yes =
+        sscanf(text,
+               "%" SCNx64 " %" SCNx64 " %" SCNu64 " %" SCNd64 " %" SCNx64 " %" SCNu64 " %" SCNd64,
+               &asked, &files[0], &oldest[0], &rows[0], &files[1], &oldest[1], &rows[1]) == 7 &&
+        asked == question(v, unit);
     for (int side = 0; *yes && side < 2; side++)
         if (files[side] && (!same_files(v, unit, side, files[side], yes, err) ||
                             !same_rows(v, unit, side, oldest[side], rows[side], yes, err)))

@@ -13,6 +13,7 @@
 #include "pg/sql.h"
 
 static const double nap_s = 0.1;
+static const uint64_t smallest_chunk = (uint64_t)1 << 20, chunk_s = 8;
 static const uint64_t silence_ns = 1000000000;
 
 /* Snapshots. */
@@ -107,6 +108,15 @@ bool ph_verify_query(struct ph_verify *v, int side, bool qualify, const char *sq
            ph_conn_query(conn, sql, rows, err) && (!qualify || ph_verify_qualify(conn, false, err));
 }
 
+/* With a rate, what a pause makes be read again must stay little. */
+static uint64_t largest_chunk(const struct ph_rates *rates)
+{
+    uint64_t rate = rates->source_bytes;
+    if (rates->target_bytes && (!rate || rates->target_bytes < rate))
+        rate = rates->target_bytes;
+    return rate && rate < smallest_chunk / chunk_s ? smallest_chunk : rate * chunk_s;
+}
+
 struct ph_readout_opts ph_verify_readout(struct ph_verify *v)
 {
     return (struct ph_readout_opts){
@@ -119,6 +129,7 @@ struct ph_readout_opts ph_verify_readout(struct ph_verify *v)
         .interrupt = v->job.interrupt,
         .rows = &v->rows,
         .bytes = &v->bytes,
+        .chunk = largest_chunk(&v->job.rates),
         .throttle = &v->run.throttle,
         .tick = ph_verify_tick,
         .tick_arg = v,

@@ -45,19 +45,26 @@ struct head {
 
 /* The directory and the name. */
 
-static bool open_directory(const struct ph_verify *v, struct ph_dir *dir, bool make)
+static bool open_directory(const struct ph_spill_opts *o, const char *job, struct ph_dir *dir,
+                           bool make)
 {
-    const struct ph_spill_opts *o = &v->job.spill;
     struct ph_err ignored;
     struct ph_buf path = {0};
     if (o->state_dir)
         ph_buf_add(&path, o->state_dir);
     else if (o->state_base)
-        ph_buf_addf(&path, "%s/%s", o->state_base, v->run.plan->job_name);
+        ph_buf_addf(&path, "%s/%s", o->state_base, job);
     enum ph_dir_make how = !make ? PH_DIR_EXISTS : o->state_dir ? PH_DIR_MAKE : PH_DIR_MAKE_ALL;
     bool ok = path.len > 0 && ph_dir_open(dir, path.data, how, &ignored);
     ph_buf_fini(&path);
     return ok;
+}
+
+static void close_directory(const struct ph_spill_opts *o, struct ph_dir *dir)
+{
+    if (!o->state_dir)
+        rmdir(dir->shown); /* it was made for the job: it goes when nothing is in it */
+    ph_dir_close(dir);
 }
 
 static void name_of(const struct ph_verify *v, const struct ph_unit *unit, const char *stage,
@@ -113,7 +120,7 @@ static void write_note(struct ph_note *note)
     add_raw(&out, r->sums, r->sums_size);
     uint64_t hash = XXH3_64bits(out.data, out.len);
     add_raw(&out, &hash, sizeof hash);
-    if (open_directory(v, &dir, true)) {
+    if (open_directory(&v->job.spill, v->run.plan->job_name, &dir, true)) {
         ph_file_replace(dir.fd, dir.shown, note->name, out.data, out.len, &ignored);
         ph_dir_close(&dir);
     }
@@ -137,6 +144,14 @@ void ph_note_ended(void *arg, int worker, const struct ph_readout_rel *rel, bool
 
 /* Reading. */
 
+/* A snapshot of the job's may be older than what was seen of the side before. */
+static bool is_older(const struct ph_note *note, const struct head *head)
+{
+    const struct ph_verify *v = note->v;
+    return (v->snapshot[0] && v->next[0] < head->oldest[0]) ||
+           (v->snapshot[1] && v->next[1] < head->oldest[1]);
+}
+
 static bool is_sound(const struct ph_note *note, const char *data, size_t len, struct head *head)
 {
     const struct ph_reading *r = note->reading;
@@ -149,7 +164,7 @@ static bool is_sound(const struct ph_note *note, const char *data, size_t len, s
            len == sizeof *head + head->n_chunks * sizeof *note->cut->items + r->sums_size +
                       sizeof hash &&
            hash == XXH3_64bits(data, len - sizeof hash) && head->question[0] == note->question[0] &&
-           head->question[1] == note->question[1];
+           head->question[1] == note->question[1] && !is_older(note, head);
 }
 
 /* Blocks of a chunk, for the share of the whole that was read. */
@@ -302,7 +317,7 @@ bool ph_note_open(struct ph_note *note, struct ph_verify *v, const struct ph_rea
         return false;
     if (!note->of_use)
         return true;
-    if (!open_directory(v, &dir, false)) {
+    if (!open_directory(&v->job.spill, v->run.plan->job_name, &dir, false)) {
         r->unit->stages_read |= 1u << r->stage;
         return true;
     }
@@ -328,13 +343,29 @@ void ph_note_forget(const struct ph_verify *v, const struct ph_unit *unit)
     struct ph_dir dir = {.fd = -1, .lock = -1};
     struct ph_err ignored;
     char name[64];
-    if (!open_directory(v, &dir, false))
+    if (!open_directory(&v->job.spill, v->run.plan->job_name, &dir, false))
         return;
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
         name_of(v, unit, stages[i], name);
         ph_file_remove(dir.fd, dir.shown, name, &ignored);
     }
-    if (!v->job.spill.state_dir)
-        rmdir(dir.shown); /* it was made for the job: it goes when nothing is in it */
-    ph_dir_close(&dir);
+    close_directory(&v->job.spill, &dir);
+}
+
+static bool remove_ours(void *arg, const char *name, uint64_t size, struct ph_err *err)
+{
+    const struct ph_dir *dir = arg;
+    (void)size;
+    return strncmp(name, "verify.", 7) != 0 || ph_file_remove(dir->fd, dir->shown, name, err);
+}
+
+void ph_verify_clean(const struct ph_spill_opts *opts, const char *job)
+{
+    struct ph_dir dir = {.fd = -1, .lock = -1};
+    struct ph_err ignored;
+    if (!open_directory(opts, job, &dir, false))
+        return;
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+        ph_dir_list(&dir, stages[i], remove_ours, &dir, &ignored);
+    close_directory(opts, &dir);
 }

@@ -45,8 +45,9 @@ void ph_verify_tick(void *arg, double share)
     int n = v->result->n_tables, settled = count_settled(v);
     bool held = ph_throttle_reason(&v->run.throttle, why, &kind, &paused);
     const struct ph_progress_table table = {
-        .source = n == 1 ? v->result->tables[0].source
-                         : ph_arena_printf(&p->arena, "%d tables, %d proven", n, settled),
+        .source = n == 0   ? "planning"
+                  : n == 1 ? v->result->tables[0].source
+                           : ph_arena_printf(&p->arena, "%d tables, %d proven", n, settled),
         .target = "",
         .rows = p->rows,
         .bytes = p->bytes,

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/pg.h"
 #include "ledger/query.h"
+#include "ledger/status.h"
 #include "pg/sql.h"
 
 /* Keys of the advisory lock's class: who creates; whoever makes chunks for him, shared. */
@@ -189,4 +191,50 @@ bool ph_creation_adopt(struct ph_conn *conn, int64_t id, int64_t job, struct ph_
                " AND job IS NULL",
                job, id);
     return ph_ledger_query(conn, &sql, NULL, err);
+}
+
+bool ph_creation_left(struct ph_conn *conn, struct ph_creation_left *out, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    bool present = false;
+    *out = (struct ph_creation_left){0};
+    if (!ph_ledger_present(conn, &present, err) || !present)
+        return !present;
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.count(*), pg_catalog.sum(pg_catalog.cardinality(chunks)),"
+               " pg_catalog.sum(pg_catalog.cardinality(done)),"
+               " EXISTS (SELECT FROM pg_catalog.pg_locks l"
+               " JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) l.database"
+               " WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted"
+               " AND l.classid OPERATOR(pg_catalog.=) %d::pg_catalog.oid"
+               " AND l.objid OPERATOR(pg_catalog.=) %d::pg_catalog.oid"
+               " AND l.objsubid OPERATOR(pg_catalog.=) 2::pg_catalog.int2"
+               " AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())"
+               " FROM pghaul.creation WHERE job IS NULL",
+               CLASS, CREATOR);
+    if (!ph_ledger_query(conn, &sql, &rows, err))
+        return false;
+    out->n = (int)ph_rows_int(rows, 0, 0);
+    out->parts = (int)ph_rows_int(rows, 0, 1);
+    out->done = (int)ph_rows_int(rows, 0, 2);
+    out->live = ph_rows_bool(rows, 0, 3);
+    ph_rows_free(rows);
+    return true;
+}
+
+bool ph_creation_forget(struct ph_conn *conn, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    bool taken = false;
+    if (!ph_creation_lock(conn, &taken, err))
+        return false;
+    if (!taken)
+        return ph_err_set(err, PH_HELD, "a live run is creating a schema in the target");
+    ph_buf_add(&sql, "DELETE FROM pghaul.creation WHERE job IS NULL");
+    bool ok = ph_ledger_begin(conn, false, err) && ph_ledger_query(conn, &sql, NULL, err) &&
+              ph_ledger_end_if_unused(conn, err) && ph_ledger_commit(conn, err);
+    if (!ok)
+        ph_conn_recover(conn);
+    return ok;
 }

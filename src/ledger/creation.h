@@ -48,6 +48,18 @@ bool ph_creation_dump(struct ph_conn *conn, int64_t id, struct ph_buf *dump, str
 bool ph_creation_mark(struct ph_conn *conn, const struct ph_creation *creation, int chunk,
                       struct ph_err *err);
 
+/* What has been begun and has no job yet; n 0: nothing, or there is no ledger. */
+struct ph_creation_left {
+    int n;           /* creations */
+    int parts, done; /* chunks of all of them */
+    bool live;       /* a mover is at it */
+};
+bool ph_creation_left(struct ph_conn *conn, struct ph_creation_left *out, struct ph_err *err);
+
+/* Forgets them, and takes the ledger away if nothing else is written down in it. What was made stays. PH_HELD when a
+ * mover is at it. */
+bool ph_creation_forget(struct ph_conn *conn, struct ph_err *err);
+
 /* [tx] It is that job's. */
 bool ph_creation_adopt(struct ph_conn *conn, int64_t id, int64_t job, struct ph_err *err);
 

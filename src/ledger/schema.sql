@@ -699,6 +699,7 @@ END $$;
 CREATE TYPE pghaul.step_claimed AS (
     step bigint, attempt int, kind text, object text, sql text, outside boolean, weight bigint,
     ready bigint,   -- others that could begin now, up to 100
+    others bigint,  -- weight of those, and of what is running
     running bigint, -- in the hands of movers, the claimed ones not counted
     undone bigint   -- when step is NULL: all that are planned
 );
@@ -722,6 +723,7 @@ CREATE FUNCTION pghaul.step_claim(a_job bigint, a_mover int, a_slot int, a_look 
 RETURNS SETOF pghaul.step_claimed LANGUAGE plpgsql SET search_path = pg_catalog
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
+    soon CONSTANT bigint := 1::bigint << 61; -- short, but the first that should be done
     chosen bigint[];
     first bigint;
     f pghaul.step;
@@ -751,13 +753,14 @@ BEGIN
                 SELECT s.id FROM pghaul.step s
                  WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready AND s.failures = 0
                    AND s.alone IS NOT DISTINCT FROM f.alone AND NOT s.outside AND s.weight <= 65536 AND s.id <> first
-                 ORDER BY s.weight DESC, s.id LIMIT 15 FOR UPDATE SKIP LOCKED);
+                 ORDER BY s.weight DESC, s.id LIMIT 31 FOR UPDATE SKIP LOCKED);
         END IF;
     END IF;
-    SELECT count(*) INTO c.ready FROM (
-        SELECT FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
-           AND s.id <> ALL (chosen) LIMIT 100) r;
-    SELECT count(*) INTO c.running FROM pghaul.step s
+    SELECT count(*), coalesce(sum(r.weight) FILTER (WHERE r.weight < soon), 0) INTO c.ready, c.others FROM (
+        SELECT s.weight FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL AND s.ready
+           AND s.id <> ALL (chosen) ORDER BY s.weight DESC, s.id LIMIT 100) r;
+    SELECT count(*), c.others + coalesce(sum(s.weight) FILTER (WHERE s.weight < soon), 0) INTO c.running, c.others
+      FROM pghaul.step s
      WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NOT NULL AND s.id <> ALL (chosen);
     IF chosen = '{}' THEN
         SELECT count(*) INTO c.undone FROM pghaul.step s WHERE s.job = a_job AND s.state = 'planned';
@@ -775,14 +778,18 @@ BEGIN
     END LOOP;
 END $$;
 
--- The mark, last in a step's transaction. SQLSTATE PH001: fenced, a newer attempt owns the step.
-CREATE FUNCTION pghaul.step_done(a_job bigint, a_step bigint, a_attempt int, a_mover int) RETURNS void
+-- The marks, last in the transaction of one step or of several. SQLSTATE PH001: fenced, a newer attempt owns one of them.
+CREATE FUNCTION pghaul.step_done(a_job bigint, a_steps bigint[], a_attempts int[], a_mover int) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    marked int;
 BEGIN
     UPDATE pghaul.step s SET state = 'done', mover = NULL, slot = NULL, error = NULL, done_at = clock_timestamp()
-     WHERE s.job = a_job AND s.id = a_step AND s.attempt = a_attempt AND s.mover = a_mover AND s.state = 'planned';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'a newer attempt owns step %', a_step USING ERRCODE = 'PH001';
+      FROM unnest(a_steps, a_attempts) d(id, attempt)
+     WHERE s.job = a_job AND s.id = d.id AND s.attempt = d.attempt AND s.mover = a_mover AND s.state = 'planned';
+    GET DIAGNOSTICS marked = ROW_COUNT;
+    IF marked <> cardinality(a_steps) THEN
+        RAISE EXCEPTION 'a newer attempt owns step % or one behind it', a_steps[1] USING ERRCODE = 'PH001';
     END IF;
 END $$;
 

@@ -7,6 +7,7 @@
 
 #include <xxhash.h>
 
+#include "ledger/creation.h"
 #include "ledger/pg.h"
 #include "ledger/query.h"
 #include "pg/sql.h"
@@ -54,6 +55,23 @@ static void hint_jobs(char *const *names, int n, struct ph_err *err)
     ph_buf_fini(&list);
 }
 
+/* Before there is a job there may be a schema in the making for one. */
+static void say_none(struct ph_conn *target, struct ph_err *err)
+{
+    struct ph_creation_left left;
+    struct ph_err ignored;
+    if (!ph_creation_left(target, &left, &ignored) || left.n == 0) {
+        ph_err_set(err, PH_WRONG, "the target has no pghaul job");
+        ph_err_hint(err, "the ledger is where the data lands: is this the right target?");
+        return;
+    }
+    ph_err_set(err, PH_WRONG,
+               "the target has no pghaul job yet: its schema is in the making, %d of %d parts are "
+               "there",
+               left.done, left.parts);
+    ph_err_hint(err, "the same copy --create goes on with it; pghaul clean forgets it");
+}
+
 /* Settles which job is meant: *job is malloc'ed. */
 static bool choose_job(struct ph_conn *target, const char *asked, char **job, struct ph_err *err)
 {
@@ -69,15 +87,13 @@ static bool choose_job(struct ph_conn *target, const char *asked, char **job, st
         *job = strdup(names[0]);
     if (!*job) {
         if (n == 0)
-            ph_err_set(err, PH_WRONG, "the target has no pghaul job");
+            say_none(target, err);
         else if (asked)
             ph_err_set(err, PH_WRONG, "no job %s in the target's ledger", asked);
         else
             ph_err_set(err, PH_WRONG, "the target's ledger has %d jobs: say which", n);
         if (n > 0)
             hint_jobs(names, n, err);
-        else
-            ph_err_hint(err, "the ledger is where the data lands: is this the right target?");
     }
     ph_status_jobs_free(names, n);
     return *job != NULL;
@@ -412,6 +428,7 @@ bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err)
     struct ph_rows *rows = NULL;
     if (!ph_conn_query(target,
                        "SELECT EXISTS (SELECT FROM pghaul.job) OR"
+                       " EXISTS (SELECT FROM pghaul.creation) OR"
                        " pg_catalog.to_regclass('pghaul.scratch') IS NOT NULL",
                        &rows, err))
         return ph_err_prefix(err, "ledger");
@@ -423,7 +440,8 @@ bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err)
                target,
                "DROP FUNCTION pghaul.claim, pghaul.next_free, pghaul.land, pghaul.same_target,"
                " pghaul.fail, pghaul.reopen_lost, pghaul.spilled, pghaul.adopt, pghaul.unspill,"
-               " pghaul.forget_spill, pghaul.step_look, pghaul.step_next, pghaul.step_claim,"
+               " pghaul.forget_spill, pghaul.is_over, pghaul.step_look, pghaul.step_next, "
+               "pghaul.step_claim,"
                " pghaul.step_done, pghaul.step_fail;"
                "DROP FUNCTION IF EXISTS pghaul.land_objects, pghaul.set_aside;"
                "DROP TABLE IF EXISTS pghaul.reject, pghaul.answer;"

@@ -106,7 +106,7 @@ void ph_status_jobs_free(char **names, int n);
  * first; *restored counts that. An error leaves the job, and what could be made. */
 bool ph_ledger_clean(struct ph_conn *target, const char *job, int *restored, struct ph_err *err);
 
-/* [tx] Takes the schema away if no job and no scratch table (ledger/scratch.h) is written down in it. */
+/* [tx] Takes the schema away if no job, no creation and no scratch table (ledger/scratch.h) is written down in it. */
 bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err);
 
 #endif

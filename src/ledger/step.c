@@ -146,7 +146,8 @@ bool ph_ledger_steps_reopen(struct ph_conn *conn, int64_t job, struct ph_err *er
 void ph_step_sql_claim(struct ph_buf *sql, int64_t job, int mover, int slot, bool look)
 {
     ph_sql_add(sql,
-               "SELECT step, attempt, kind, object, sql, outside, weight, ready, running, undone"
+               "SELECT step, attempt, kind, object, sql, outside, weight, ready, running, undone,"
+               " others"
                " FROM pghaul.step_claim(%D, %d, %d, %s)",
                job, mover, slot, look ? "true" : "false");
 }
@@ -158,6 +159,7 @@ void ph_step_take(struct ph_step_claim *out, const struct ph_rows *rows)
         .ready = (int)ph_rows_int(rows, 0, 7),
         .running = (int)ph_rows_int(rows, 0, 8),
         .undone = (int)ph_rows_int(rows, 0, 9),
+        .others = ph_rows_int(rows, 0, 10),
     };
     for (int i = 0; i < n && out->n < PH_STEP_BUNDLE && ph_rows_get(rows, i, 0); i++)
         out->steps[out->n++] = (struct ph_claimed_step){
@@ -195,9 +197,15 @@ void ph_step_claim_fini(struct ph_step_claim *claim)
 }
 
 void ph_step_sql_done(struct ph_buf *sql, int64_t job, int mover,
-                      const struct ph_claimed_step *step)
+                      const struct ph_claimed_step *steps, int n)
 {
-    ph_sql_add(sql, "SELECT pghaul.step_done(%D, %D, %d, %d)", job, step->id, step->attempt, mover);
+    ph_sql_add(sql, "SELECT pghaul.step_done(%D, '{", job);
+    for (int i = 0; i < n; i++)
+        ph_sql_add(sql, "%s%D", i ? "," : "", steps[i].id);
+    ph_buf_add(sql, "}', '{");
+    for (int i = 0; i < n; i++)
+        ph_sql_add(sql, "%s%d", i ? "," : "", steps[i].attempt);
+    ph_sql_add(sql, "}', %d)", mover);
 }
 
 bool ph_step_fail(struct ph_conn *conn, int64_t job, int mover, const struct ph_claimed_step *step,

@@ -33,7 +33,7 @@ struct ph_step {
     bool restores;  /* the job has dropped it, so it must come back */
 };
 
-enum { PH_STEP_TINY = 65536, PH_STEP_BUNDLE = 16 };
+enum { PH_STEP_TINY = 65536, PH_STEP_BUNDLE = 32 };
 
 /* A growing list in an arena. */
 struct ph_steps {
@@ -80,9 +80,10 @@ struct ph_step_claim {
         bool outside;
         int64_t weight;
     } steps[PH_STEP_BUNDLE];
-    int ready;   /* others that could begin now, up to 100 */
-    int running; /* others in somebody's hands */
-    int undone;  /* n == 0: all that are planned */
+    int ready;      /* others that could begin now, up to 100 */
+    int64_t others; /* weight of these and of those that are running */
+    int running;    /* others in somebody's hands */
+    int undone;     /* n == 0: all that are planned */
 };
 
 /* Asks for steps. look: find out what can begin, even though something can. Free what came with
@@ -95,9 +96,9 @@ void ph_step_claim_fini(struct ph_step_claim *claim);
 void ph_step_sql_claim(struct ph_buf *sql, int64_t job, int mover, int slot, bool look);
 void ph_step_take(struct ph_step_claim *out, const struct ph_rows *rows);
 
-/* Appends the mark; the transaction fails with SQLSTATE PH001 when a newer attempt owns the step. */
+/* Appends the marks of n steps; the transaction fails with SQLSTATE PH001 when a newer attempt owns one of them. */
 void ph_step_sql_done(struct ph_buf *sql, int64_t job, int mover,
-                      const struct ph_claimed_step *step);
+                      const struct ph_claimed_step *steps, int n);
 
 /* Gives a step back. counted: the failure was its own, the fifth is the last; final: it would fail for
  * ever. *failed says whether it is given up now. */

@@ -112,7 +112,9 @@ static const char indexes_sql[] =
     " (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, true), ', ' ORDER BY k)"
     "  FROM generate_series(1, i.indnkeyatts) k),"
     " a.amname, coalesce(s.spcname, ''), i.indisunique, i.indisvalid, i.indisclustered,"
-    " i.indisreplident, i.indexprs IS NOT NULL, i.indnkeyatts,"
+    " i.indisreplident, i.indexprs IS NOT NULL,"
+    " (SELECT sum(CASE WHEN t.attbyval THEN 1 WHEN t.attlen > 0 THEN 1.5 ELSE 4 END)"
+    "  FROM pg_attribute t WHERE t.attrelid = i.indexrelid AND t.attnum <= i.indnkeyatts),"
     " nullif(concat_ws(';', (SELECT string_agg(format('ALTER INDEX %I.%I ALTER COLUMN %s SET"
     "  STATISTICS %s', xn.nspname, x.relname, t.attnum, t.attstattarget), ';' ORDER BY t.attnum)"
     "  FROM pg_attribute t WHERE t.attrelid = i.indexrelid AND t.attstattarget >= 0),"
@@ -152,7 +154,7 @@ static void take_index(struct ph_index_set *set, const struct ph_rows *rows, int
         .clustered = ph_rows_bool(rows, i, 12),
         .identity = ph_rows_bool(rows, i, 13),
         .expression = ph_rows_bool(rows, i, 14),
-        .n_keys = (int)ph_rows_int(rows, i, 15),
+        .key_cost = ph_rows_double(rows, i, 15),
         .extras = text(set, rows, i, 16),
         .comment = text(set, rows, i, 17),
         .constraint = letter(rows, i, 18),

@@ -27,7 +27,7 @@ struct ph_index_def {
     const char *shown_keys;     /* "a, lower(b)" */
     const char *method, *space; /* space "": the database's */
     bool unique, valid, clustered, identity, expression;
-    int n_keys;
+    double key_cost;     /* of sorting: 1 for each key that is a number, 4 for one of any length */
     const char *extras;  /* statistics targets, extensions that it depends on: SQL, or NULL */
     const char *comment; /* or NULL */
     char constraint;     /* p, u, x; '\0': none */

@@ -93,7 +93,7 @@ static int64_t weight_of(const struct ph_index_def *x)
         const char *method;
         double times;
     } methods[] = {{"gin", 8}, {"gist", 8}, {"spgist", 5}, {"hash", 2}, {"brin", 0.3}};
-    double weight = (double)x->table->bytes * (1 + 0.2 * x->n_keys) * (x->expression ? 1.5 : 1);
+    double weight = (double)x->table->bytes * (0.7 + 0.5 * x->key_cost) * (x->expression ? 1.5 : 1);
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (!strcmp(x->method, methods[i].method))
             weight *= methods[i].times;

@@ -158,3 +158,21 @@ def a_file_that_another_mover_lands_while_one_recovers_is_looked_at_again(t):
         run.signal(signal.SIGCONT)
         run.wait().expect(0)
     t.whole("narrow")
+
+
+@story()
+def a_row_that_somebody_is_changing_stops_a_repair(t):
+    """Its deletion waits for the other transaction, and must not take what that has made of the row."""
+    data.narrow(t, 3000)
+    t.copy("-t", "narrow").expect(0)
+    for triggers in ((), ("--triggers", "skip")):
+        t.target.query("update narrow set c = -1 where id = 5")
+        with t.target.session() as s:
+            s.query("begin; update narrow set b = 77 where id = 5")
+            with t.mover.start("verify", *t.ends(), "-t", "narrow", "--level", "source", "--repair", *triggers) as run:
+                wait_for(lambda: not run.alive() or t.target.int("select count(*) from pg_locks where not granted"), "the repair to wait")
+                s.query("commit")
+                run.wait().expect(1, "changed while they were to be mended")
+        assert t.target.one("select b from narrow where id = 5") == "77", "somebody's change is gone"
+    t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--repair").expect(0)
+    t.same("narrow")

@@ -308,6 +308,34 @@ def a_schema_alone_has_no_rows_and_exclusions_stay_out(t):
     t.nothing_left()
 
 
+@story()
+def what_a_selection_leaves_out_is_said_and_a_schema_in_the_making_can_be_looked_at(t):
+    t.source.query("create schema s; create table s.a (id int primary key); create table s.b (id int references s.a);"
+                   "create table s.there (id int primary key); create table s.c (id int references s.there)")
+    t.target.query("create schema s; create table s.there (id int primary key)")
+    args = ("-t", "s.b", "-t", "s.c", "--create")
+    said = "foreign key b_id_fkey of s.b is left out"
+    assert t.copy(*args, fault="create.chunk.done:1:kill").rc == -9
+    at = ("-d", t.target.dsn)
+    t.run("status", *at).expect(0, "1 of 1 parts", "nobody is at it")
+    seen = t.run("status", *at, "--json").expect(0).json
+    assert seen["job"] is None and seen["state"] == "pending" and seen["parts_done"] == 1, seen
+    t.run("report", *at, "-o", "/dev/null").expect(2, "in the making", "copy --create")
+    busy = t.target.session()
+    busy.query("select pg_advisory_lock(1885825122, 0)")
+    assert t.run("status", *at, "--json").expect(0).json["state"] == "running"
+    t.run("clean", *at, "--yes").expect(4, "creating")
+    busy.close()
+    t.run("clean", *at, "--yes", "--dry-run").expect(0, "would be forgotten")
+    t.run("clean", *at, "--yes").expect(0, "forgotten")
+    assert t.target.one("select to_regnamespace('pghaul')") is None, "the ledger is there"
+    t.target.query("drop table s.b, s.c")
+    t.run("plan", *t.ends(), *args).expect(0, said)
+    t.copy(*args).expect(0, said)
+    assert t.target.column("select conname from pg_constraint where contype = 'f' and connamespace = 's'::regnamespace") \
+        == ["c_id_fkey"]
+
+
 @story(tcp=True)
 def the_password_is_in_no_argument_of_pg_dump(t):
     t.source.query("create role hauler superuser login password 'Tr0ub4dor&3'; create table a (id int)")

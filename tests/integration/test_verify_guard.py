@@ -7,6 +7,7 @@ import data
 from cluster import wait_for
 from story import story
 from test_verify import copied, found
+from test_verify_repair import mutate
 
 OURS = "xact_start is not null and application_name like 'pghaul/%' and application_name not like '%/guard'"
 
@@ -105,6 +106,10 @@ def stopped(t, level, args, parts, *extra, expect=0):
     return t.run("verify", *t.ends(), "--level", level, *args, "--json").expect(expect).json
 
 
+def kept(t):
+    return [f for _, _, names in os.walk(t.mover.home + "/state") for f in names if f.startswith("verify.")]
+
+
 @story()
 def a_verify_goes_on_within_a_table(t):
     copied(t, rows=300000)
@@ -120,7 +125,11 @@ def a_verify_goes_on_within_a_table(t):
     ends = t.target.column("select id from narrow where ctid in ((select min(ctid) from narrow), (select max(ctid) from narrow))")
     part = stopped(t, "readback", ("-t", "narrow", "-j", 1), 2, "update narrow set b = b - 1 where id in (%s)" % ", ".join(ends), expect=3)
     assert found(part["tables"][0]) == {int(i): "changed" for i in ends} and part["tables"][0]["read_before"] == 0, part
-    assert not [f for _, _, names in os.walk(t.mover.home + "/state") for f in names if f.startswith("verify.")]
+    assert not kept(t)
+    t.run("verify", *t.ends(), *args, fault="verify.part:*:error,verify.part_noted:2:kill").expect(-9)
+    assert len(kept(t)) == 1
+    t.run("clean", "-d", t.target.dsn, "--yes").expect(0)
+    assert not kept(t)
 
 
 @story(campaign=True)
@@ -149,4 +158,27 @@ def a_verify_goes_on_within_a_table_unless_somebody_has_written_to_it(t):
     part = stopped(t, "readback", ("-t", "narrow", "-j", 1), 3, "delete from narrow where id = %d" % first, expect=3)
     assert found(part["tables"][0]) == {**differing, first: "missing"} and part["tables"][0]["read_before"] == 0, part
     t.run("verify", *t.ends(), "-t", "narrow", "--repair").expect(0)
-    assert not [f for _, _, names in os.walk(t.mover.home + "/state") for f in names if f.startswith("verify.")]
+    assert not kept(t)
+
+
+@story(campaign=True, dice=True, timeout=600)
+def random_mutations_around_a_kill_are_named_exactly(t):
+    """Whatever is done before and after it was stopped, and wherever that was: never a row too few, never one too many."""
+    r, rows = t.random, 60000
+    data.mixed(t, rows)
+    t.copy("-t", "mixed", "-j", 2).expect(0)
+    for n in range(4):
+        keys = r.sample(range(1 + n * 10000, (n + 1) * 10000), r.choice((0, 1, 3)) + r.choice((0, 1, 3)))
+        cut = r.randint(0, len(keys))
+        args = r.choice((("--level", "readback"), ("--level", "source"), ("--level", "source", "--in-server")))
+        args = ("verify", *t.ends(), "-t", "mixed", "-j", r.randint(1, 3), *args)
+        expected = mutate(t, keys[:cut])
+        t.run(*args, fault="verify.part:*:error,verify.part_noted:%d:kill" % r.randint(1, 12))
+        expected.update(mutate(t, keys[cut:]))
+        if r.random() < 0.5:
+            t.target.query("vacuum mixed")
+        t.note("%s, %d before, %s" % (args[8:], cut, expected))
+        table = t.run(*args, "--json").expect(3 if expected else 0).json["tables"][0]
+        assert found(table) == expected, (args, found(table), expected)
+        t.run("verify", *t.ends(), "-t", "mixed", "--repair", "--max-delete", 10).expect(0)
+    t.same("mixed")

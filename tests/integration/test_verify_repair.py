@@ -162,8 +162,19 @@ def mutate_and_verify(t, rows):
     data.mixed(t, rows)
     split = r.choice(("auto", "block", "key", "hash"))
     t.copy("-t", "mixed", "--split", split, "--shard-size", r.choice(("64kB", "256kB", "10MB")), "-j", r.randint(1, 3)).expect(0)
-    keys = r.sample(range(1, rows + 1), r.choice((0, 1, 2, 5, 40)))
-    expected = {}
+    expected = mutate(t, r.sample(range(1, rows + 1), r.choice((0, 1, 2, 5, 40))))
+    t.note("%s, %s" % (split, expected))
+    for args in (["--level", "readback"], ["--level", "source"], ["--level", "source", "--in-server"]):
+        table = verify(t, "-t", "mixed", "-j", r.randint(1, 3), *args, rc=3 if expected else 0)
+        assert found(table) == expected, (args, found(table))
+    verify(t, "-t", "mixed", "--repair", "--max-delete", len(expected))
+    t.same("mixed")
+    agrees(t, "-t", "mixed")
+
+
+def mutate(t, keys):
+    """Does something to each of these rows of the target; what a verify is to say of them."""
+    r, expected = t.random, {}
     for key in keys:
         what = r.choice(("delete", "insert", "change", "change", "change", "rekey"))
         if what == "delete":
@@ -179,13 +190,7 @@ def mutate_and_verify(t, rows):
             column, value = r.choice(CHANGES)
             t.target.query("update mixed set %s = %s where id = %d" % (column, value, key))
             expected[key] = "changed"
-    t.note("%s, %s" % (split, expected))
-    for args in (["--level", "readback"], ["--level", "source"], ["--level", "source", "--in-server"]):
-        table = verify(t, "-t", "mixed", "-j", r.randint(1, 3), *args, rc=3 if expected else 0)
-        assert found(table) == expected, (args, found(table))
-    verify(t, "-t", "mixed", "--repair", "--max-delete", len(expected))
-    t.same("mixed")
-    agrees(t, "-t", "mixed")
+    return expected
 
 
 @story(heavy=True, timeout=600)

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-import ledger
+from cluster import chown_to_ordinary
 from pgwire import ConnectionLost, PgError
 
 
@@ -228,14 +228,11 @@ class Tiny:
     def __init__(self, path, size):
         os.makedirs(path, exist_ok=True)
         self.path = path
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0777,size=%s" % size, "none", path], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700,size=%s" % size, "none", path], check=True)
+        chown_to_ordinary(path)
 
     def grow(self, size):
         subprocess.run(["mount", "-o", "remount,size=%s" % size, self.path], check=True)
 
     def close(self):
         subprocess.run(["umount", "-l", self.path], check=False)
-
-
-def landed(t):
-    return ledger.landed(t.target)

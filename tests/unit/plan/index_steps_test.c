@@ -54,7 +54,7 @@ static struct ph_index_def *add(struct bench *b, int table, const char *name, ch
                                .space = "",
                                .valid = true,
                                .wanted = true,
-                               .n_keys = 1,
+                               .key_cost = 1,
                                .constraint = constraint,
                                .constraint_def = constraint == 'p'   ? "PRIMARY KEY (k)"
                                                  : constraint == 'u' ? "UNIQUE (k)"
