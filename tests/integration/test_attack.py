@@ -176,3 +176,16 @@ def a_row_that_somebody_is_changing_stops_a_repair(t):
         assert t.target.one("select b from narrow where id = 5") == "77", "somebody's change is gone"
     t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--repair").expect(0)
     t.same("narrow")
+
+
+@story()
+def a_clean_that_cannot_restore_a_foreign_key_leaves_none_in_the_jobs_way(t):
+    data.narrow(t, 12000)
+    t.both("create table kid (id int primary key, ref bigint references narrow, f text)")
+    t.source.query("insert into kid select i, i, repeat('x', 300) from generate_series(1, 12000) i")
+    args = ("--schema", "public", "-j", 1, "--split", "key", "--shard-rows", 2000, "--defer-indexes")
+    t.copy(*args, fault="worker.landed:3:kill").expect(-9)
+    assert t.rows("kid") and not t.rows("narrow"), "kid is not the first any more: this story proves nothing"
+    t.run("clean", "-d", t.target.dsn, "--yes").expect(1, "kid_ref_fkey", "finish the job")
+    t.copy(*args).expect(0)
+    t.whole("narrow", "kid")
