@@ -424,7 +424,7 @@ bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err)
                " pghaul.fail, pghaul.reopen_lost, pghaul.spilled, pghaul.adopt, pghaul.unspill,"
                " pghaul.forget_spill, pghaul.step_look, pghaul.step_next, pghaul.step_claim,"
                " pghaul.step_done, pghaul.step_fail;"
-               "DROP FUNCTION IF EXISTS pghaul.land_objects, pghaul.set_aside;"
+               "DROP FUNCTION IF EXISTS pghaul.land_objects, pghaul.set_aside, pghaul.is_over;"
                "DROP TABLE IF EXISTS pghaul.reject;"
                "DROP TYPE pghaul.claimed, pghaul.step_claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"
