@@ -255,8 +255,10 @@ static void add_run(struct ph_buf *out, const struct ph_status *st, const struct
     const char *end = m->ended ? "ended" : m->live ? "running" : "died";
     char time[PH_NUM_TEXT];
     int shards = 0;
+    /* an extract ends in files */
+    int last = !strcmp(st->mode, "extract") ? PH_BAR_SPILLED : PH_BAR_LANDED;
     for (int k = 0; k < h->n_bars; k++)
-        shards += h->bars[k].mover == i && h->bars[k].kind == PH_BAR_LANDED;
+        shards += h->bars[k].mover == i && h->bars[k].kind == last;
     for (int k = 0; k < h->n_moments; k++) {
         const char *event = h->moments[k].event;
         if (h->moments[k].mover == i && (!strcmp(event, "completed") ||

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/cli.h"
 #include "haul/archive_check.h"
@@ -45,6 +46,26 @@ static void fill_tables(struct ph_status *st, const struct ph_archive *a)
     }
 }
 
+static double seconds_of(const char *calendar)
+{
+    struct tm tm = {0};
+    return calendar && strptime(calendar, "%Y-%m-%dT%H:%M:%S", &tm) ? (double)timegm(&tm) : 0;
+}
+
+/* From when it was taken to the seal, or to now: whether somebody still holds it only the source knows. */
+static void fill_snapshot(struct ph_status *st, const struct ph_archive *a)
+{
+    if (a->n_snapshots == 0)
+        return;
+    const struct ph_archive_snapshot *s = &a->snapshots[a->n_snapshots - 1];
+    double from = seconds_of(s->taken_at),
+           to = a->sealed_at ? seconds_of(a->sealed_at) : (double)time(NULL);
+    st->snapshot_id = s->id;
+    st->snapshot_lsn = s->lsn;
+    st->snapshot_held_seconds = from > 0 && to > from ? to - from : 0;
+    st->snapshot_released = a->sealed_at != NULL;
+}
+
 static struct ph_status *status_of(const struct ph_archive *a, const struct ph_dir *dir, bool live,
                                    const char *error)
 {
@@ -64,6 +85,7 @@ static struct ph_status *status_of(const struct ph_archive *a, const struct ph_d
     st->error = a->sealed_at ? NULL : ph_arena_strdup(&st->arena, error);
     st->eta_seconds = -1;
     fill_tables(st, a);
+    fill_snapshot(st, a);
     return st;
 }
 

@@ -168,9 +168,9 @@ static bool wants_beat(struct pulse *p, double now)
 /* An extract has nobody to tell that it lives; its lock says so. */
 static void keep_journal(struct pulse *p, double now)
 {
-    if (now < p->beat_at)
+    if (now < p->retry_at)
         return;
-    p->beat_at = now + flush_s;
+    p->retry_at = now + flush_s;
     ph_sight_write(p->crew, NULL);
 }
 

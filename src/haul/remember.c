@@ -34,14 +34,14 @@ static json_t *facts_of(struct ph_run *run)
     static const char *const spills[] = {"auto", "never", "always"};
     const struct ph_job_opts *opts = run->opts;
     const struct ph_rates *r = &opts->rates;
-    return json_pack("{s:s, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "pghaul",
-                     PGHAUL_VERSION, "workers", run->result->workers, "source_jobs",
-                     opts->source_jobs, "target_jobs", opts->target_jobs, "spill",
-                     spills[opts->spill.when % 3], "memory", (json_int_t)opts->memory,
-                     "source_max_rate", (json_int_t)r->source_bytes, "target_max_rate",
-                     (json_int_t)r->target_bytes, "source_max_rows", (json_int_t)r->source_rows,
-                     "target_max_rows", (json_int_t)r->target_rows, "source",
-                     server_of(run, run->source), "target", server_of(run, run->target));
+    return json_pack(
+        "{s:s, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "pghaul", PGHAUL_VERSION,
+        "workers", run->result->workers ? run->result->workers : run->plan->jobs, "source_jobs",
+        opts->source_jobs, "target_jobs", opts->target_jobs, "spill", spills[opts->spill.when % 3],
+        "memory", (json_int_t)opts->memory, "source_max_rate", (json_int_t)r->source_bytes,
+        "target_max_rate", (json_int_t)r->target_bytes, "source_max_rows",
+        (json_int_t)r->source_rows, "target_max_rows", (json_int_t)r->target_rows, "source",
+        server_of(run, run->source), "target", server_of(run, run->target));
 }
 
 void ph_run_remember_facts(struct ph_run *run)

@@ -31,7 +31,7 @@ static json_t *text_of(const char *text)
 static void add_line(struct ph_buf *out, const char *kind, json_t *what)
 {
     json_t *line = json_pack("{s:o}", kind, what);
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(14)) : NULL;
     if (text)
         ph_buf_addf(out, "%s\n", text);
     free(text);

@@ -440,10 +440,10 @@ bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err)
                target,
                "DROP FUNCTION pghaul.claim, pghaul.next_free, pghaul.land, pghaul.same_target,"
                " pghaul.fail, pghaul.reopen_lost, pghaul.spilled, pghaul.adopt, pghaul.unspill,"
-               " pghaul.forget_spill, pghaul.is_over, pghaul.step_look, pghaul.step_next, "
+               " pghaul.forget_spill, pghaul.step_look, pghaul.step_next, "
                "pghaul.step_claim,"
                " pghaul.step_done, pghaul.step_fail;"
-               "DROP FUNCTION IF EXISTS pghaul.land_objects, pghaul.set_aside;"
+               "DROP FUNCTION IF EXISTS pghaul.land_objects, pghaul.set_aside, pghaul.is_over;"
                "DROP TABLE IF EXISTS pghaul.reject, pghaul.answer;"
                "DROP TYPE pghaul.claimed, pghaul.step_claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"

@@ -356,6 +356,7 @@ def an_extract_that_died_is_told_and_what_was_to_be_kept_is_kept_in_its_director
         running.kill9()
     dead = files()
     page, text = report(t, "x", "died", archive)
+    assert re.search(r'<td class=n>[1-9]\d*</td><td class=bad>died<', text), "a run that died has files"
     assert ODD in page.text or ODD.replace('"', '""') in page.text, page.text[:2000]
     assert len(re.findall(r"<title>shard \d+ of [^<]*: [\d,]+ rows", text)) > 0
 
