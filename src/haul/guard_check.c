@@ -225,7 +225,7 @@ static bool judge_canary(struct ph_guard *g, double seconds)
     }
     double p99 = ph_judge_canary_p99(&g->canary), bound = limit * g->canary.base_s;
     double share = ph_judge_canary(&g->canary, seconds, bound, PH_CANARY_PACE_S, ph_clock_s());
-    ph_guard_steer(g, share, "p99 is %.1f ms on the %s, limit %.1f times %.1f ms; %.*f %% may work",
+    ph_guard_steer(g, share, "p99 is %.1f ms on the %s, limit %g times %.1f ms; %.*f %% may work",
                    p99 * 1e3, side_of(g), limit, g->canary.base_s * 1e3, share < 0.1 ? 1 : 0,
                    share * 100);
     return true;

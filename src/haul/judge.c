@@ -131,12 +131,29 @@ static void lift(struct ph_judge_canary *j)
     j->share = next < 1 ? next : 1;
 }
 
+/* The times of day change. What answers take while hardly anything is done is what they take without us; the first of them may
+ * still suffer from what was done before. */
+static bool has_new_baseline(struct ph_judge_canary *j)
+{
+    static const unsigned aftermath = 20;
+    j->still = j->share <= first_share ? j->still + 1 : 0;
+    if (j->still < aftermath + PH_CANARY_WINDOW)
+        return false;
+    double base = ph_judge_canary_p99(j);
+    j->base_s = base > least_base_s ? base : least_base_s;
+    j->still = j->answers = j->slow = 0;
+    j->ceiling = 0;
+    return true;
+}
+
 double ph_judge_canary(struct ph_judge_canary *j, double seconds, double bound_s, double every_s,
                        double now_s)
 {
     /* of so many answers a slow one may be chance: it takes more of them to say that all is well */
     static const unsigned enough = 20, more_for_one = 40;
     double late = seconds > bound_s ? (seconds - bound_s) / every_s : 0;
+    if (has_new_baseline(j))
+        return j->share; /* this one was measured by the old one */
     j->answers++;
     if (seconds > bound_s)
         j->slow += (seconds > 2 * bound_s ? 2u : 1u) + (late < 1000 ? (unsigned)late : 1000);

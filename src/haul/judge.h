@@ -10,6 +10,7 @@
  *             back quickly to well below where that was, and from there on by a twentieth a second: others' 99th percentile has no
  *             room for finding out often. One that is twice as slow as it may be is enough: of such ones others
  *             can bear less than one in a hundred. An answer that took as long as several should have counts as so many slow ones.
+ *             The baseline is taken anew when hardly anything has been done for some seconds.
  *     fill    how soon something is full, as fast as it has filled within the last half minute
  *     window  how often a counter of the server's has grown within the last so many seconds
  */
@@ -72,11 +73,13 @@ enum { PH_CANARY_WINDOW = 64, PH_CANARY_BASE = 40 };
 struct ph_judge_canary {
     double last[PH_CANARY_WINDOW]; /* seconds, a ring */
     unsigned n;
-    double base_s;          /* p99 of the first ones; 0: not known yet */
+    /* p99 of the first ones, or of those while hardly anything was done; 0: not known yet */
+    double base_s;
     double share;           /* of the whole that may work; it begins small */
     double ceiling;         /* where it was too much the last time; 0: not known */
     double lowered_s;       /* when it was halved last */
     unsigned answers, slow; /* since the share was changed */
+    unsigned still;         /* answers since hardly anything has been done */
 };
 /* Notes an answer; the first PH_CANARY_BASE make the baseline. */
 void ph_judge_canary_note(struct ph_judge_canary *judge, double seconds);

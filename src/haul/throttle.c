@@ -229,6 +229,16 @@ static void rate_text(struct ph_throttle *t, char *text, size_t room)
         snprintf(text, room, "rate: %s rows/s", ph_num_show_count(number, rows));
 }
 
+/* Of hard ones the oldest; of soft ones the one that leaves least, which is the one that counts. */
+static bool comes_before(const struct ph_hold *a, const struct ph_hold *b)
+{
+    if ((a->sides != 0) != (b->sides != 0))
+        return a->sides != 0;
+    if (a->sides == 0 && (a->share < b->share || a->share > b->share))
+        return a->share < b->share;
+    return a->since_ns < b->since_ns;
+}
+
 bool ph_throttle_reason(struct ph_throttle *t, char text[static PH_REASON_TEXT],
                         enum ph_hold_kind *kind, bool *paused)
 {
@@ -236,9 +246,7 @@ bool ph_throttle_reason(struct ph_throttle *t, char text[static PH_REASON_TEXT],
     pthread_mutex_lock(&t->lock);
     const struct ph_hold *first = NULL;
     for (const struct ph_hold *h = t->holds; h; h = h->next) {
-        bool harder = first && (h->sides != 0) > (first->sides != 0);
-        bool as_hard = !first || (h->sides != 0) == (first->sides != 0);
-        if (is_holding(h) && (!first || harder || (as_hard && h->since_ns < first->since_ns)))
+        if (is_holding(h) && (!first || comes_before(h, first)))
             first = h;
     }
     bool rate = !first && seen && ph_clock_ns() - seen < rate_shown_ns;

@@ -7,7 +7,7 @@
  *             up then, so that no transaction is left open; workers rest until it is lifted, and say why.
  *     soft    a hold may leave a share of the whole: fewer workers, and below one worker a part of its time.
  *
- * What is shown is the first reason: the oldest hard hold, then the oldest soft one, then the rate.
+ * What is shown is the first reason: the oldest hard hold, then the soft one that leaves least, then the rate.
  *
  * Call order: ph_throttle_init; ph_throttle_settle now and then (the pulse does) and after every change; ph_throttle_fini.
  * Threads: any, but init and fini.

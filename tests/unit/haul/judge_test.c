@@ -148,13 +148,29 @@ TEST(one_very_slow_answer_is_enough)
                 0.025); /* and so is one that took twice as long as it may */
 }
 
+TEST(what_answers_take_while_hardly_anything_is_done_is_the_new_baseline)
+{
+    struct ph_judge_canary j = with_baseline();
+    for (int i = 0; i < 200; i++) { /* others have begun to work */
+        ph_judge_canary_note(&j, 0.012);
+        ph_judge_canary(&j, 0.012, 2 * j.base_s, 0.05, 100 + i * 0.05);
+    }
+    assert_true(j.base_s == 0.012);
+    assert_true(j.share > 0.05);
+    for (int i = 0; i < 100; i++) { /* what it causes itself is none */
+        ph_judge_canary_note(&j, 0.006);
+        ph_judge_canary(&j, 0.006, 2 * j.base_s, 0.05, 110 + i * 0.05);
+    }
+    assert_true(j.base_s == 0.012);
+}
+
 TEST(one_trouble_is_remembered_by_where_it_began_and_leaves_something)
 {
     struct ph_judge_canary j = with_baseline();
     double now = 100;
     answers(&j, 20 * 5, 0.005, &now);
     double ceiling = j.share;
-    assert_true(answers(&j, 40, 0.5, &now) == PH_CANARY_LEAST);
+    assert_true(answers(&j, 10, 0.5, &now) == PH_CANARY_LEAST);
     assert_true(j.ceiling == ceiling);
     assert_true(answers(&j, 20 * 7, 0.005, &now) > ceiling * 0.59); /* it is back soon */
     assert_true(j.share < ceiling * 0.65);
@@ -193,17 +209,19 @@ TEST(what_a_counter_grew_by_counts_for_as_long_as_its_window)
 
 int main(void)
 {
-    return RUN(cmocka_unit_test(what_fills_is_full_when_the_last_half_minute_says_so),
-               cmocka_unit_test(a_canary_lets_little_begin_and_more_while_all_is_well),
-               cmocka_unit_test(two_slow_answers_halve_the_share_and_it_comes_back_to_well_below),
-               cmocka_unit_test(one_slow_answer_delays_the_next_step_and_no_more),
-               cmocka_unit_test(one_very_slow_answer_is_enough),
-               cmocka_unit_test(one_trouble_is_remembered_by_where_it_began_and_leaves_something),
-               cmocka_unit_test(a_hard_guard_holds_at_once_and_lets_go_after_a_while_well_below),
-               cmocka_unit_test(a_value_around_its_limit_pauses_once),
-               cmocka_unit_test(a_share_is_halved_at_once_and_grows_by_a_tenth_a_second),
-               cmocka_unit_test(a_standby_is_as_far_behind_as_the_wal_is_old_that_it_lacks),
-               cmocka_unit_test(what_a_counter_grew_by_counts_for_as_long_as_its_window),
-               cmocka_unit_test(a_canary_knows_its_baseline_and_forgives_one_slow_answer),
-               cmocka_unit_test(a_baseline_of_microseconds_is_taken_for_a_millisecond));
+    return RUN(
+        cmocka_unit_test(what_fills_is_full_when_the_last_half_minute_says_so),
+        cmocka_unit_test(a_canary_lets_little_begin_and_more_while_all_is_well),
+        cmocka_unit_test(two_slow_answers_halve_the_share_and_it_comes_back_to_well_below),
+        cmocka_unit_test(one_slow_answer_delays_the_next_step_and_no_more),
+        cmocka_unit_test(one_very_slow_answer_is_enough),
+        cmocka_unit_test(what_answers_take_while_hardly_anything_is_done_is_the_new_baseline),
+        cmocka_unit_test(one_trouble_is_remembered_by_where_it_began_and_leaves_something),
+        cmocka_unit_test(a_hard_guard_holds_at_once_and_lets_go_after_a_while_well_below),
+        cmocka_unit_test(a_value_around_its_limit_pauses_once),
+        cmocka_unit_test(a_share_is_halved_at_once_and_grows_by_a_tenth_a_second),
+        cmocka_unit_test(a_standby_is_as_far_behind_as_the_wal_is_old_that_it_lacks),
+        cmocka_unit_test(what_a_counter_grew_by_counts_for_as_long_as_its_window),
+        cmocka_unit_test(a_canary_knows_its_baseline_and_forgives_one_slow_answer),
+        cmocka_unit_test(a_baseline_of_microseconds_is_taken_for_a_millisecond));
 }

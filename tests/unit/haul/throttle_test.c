@@ -98,13 +98,14 @@ TEST(who_waits_for_a_rate_is_given_up_too_when_its_server_is_held)
     end(&t);
 }
 
-TEST(the_first_hard_reason_is_shown_then_the_first_soft_one)
+TEST(the_first_hard_reason_is_shown_then_the_soft_one_that_leaves_least)
 {
     struct ph_throttle t;
     char text[PH_REASON_TEXT];
     enum ph_hold_kind kind;
     bool paused;
     struct ph_hold load = {.kind = PH_HOLD_LOAD, .share = 1},
+                   canary = {.kind = PH_HOLD_CANARY, .share = 1},
                    lag = {.kind = PH_HOLD_LAG, .share = 1};
     begin(&t, &(struct ph_rates){0});
     assert_false(ph_throttle_reason(&t, text, &kind, &paused));
@@ -112,6 +113,12 @@ TEST(the_first_hard_reason_is_shown_then_the_first_soft_one)
     assert_true(ph_throttle_reason(&t, text, &kind, &paused));
     assert_string_equal(text, "load");
     assert_false(paused);
+    ph_throttle_hold(&t, &canary, 0, 0.4, "canary");
+    assert_true(ph_throttle_reason(&t, text, &kind, &paused));
+    assert_string_equal(text, "canary");
+    ph_throttle_hold(&t, &load, 0, 0.3, "load");
+    assert_true(ph_throttle_reason(&t, text, &kind, &paused));
+    assert_string_equal(text, "load");
     ph_throttle_hold(&t, &lag, PH_AT_TARGET, 1, "lag");
     ph_throttle_hold(&t, &t.pause, PH_AT_BOTH, 1, "pause");
     assert_true(ph_throttle_reason(&t, text, &kind, &paused));
@@ -172,6 +179,6 @@ int main(void)
                cmocka_unit_test(movers_divide_the_rate_and_none_gets_nothing),
                cmocka_unit_test(a_held_side_gives_a_hop_a_moment_and_then_gives_it_up),
                cmocka_unit_test(who_waits_for_a_rate_is_given_up_too_when_its_server_is_held),
-               cmocka_unit_test(the_first_hard_reason_is_shown_then_the_first_soft_one),
+               cmocka_unit_test(the_first_hard_reason_is_shown_then_the_soft_one_that_leaves_least),
                cmocka_unit_test(a_share_lays_workers_off_and_slows_the_last_one_down));
 }
