@@ -496,10 +496,10 @@ def a_verify_that_was_stopped_goes_on_and_one_that_ended_starts_anew(t):
     t.run("verify", *t.ends(), *args, fault="verify.window:*:error,verify.noted:2:kill").expect(-signal.SIGKILL)
     t.target.query("update t3 set a = -1 where id = 7")
     parts = verify(t, *args, rc=3)
-    assert sum("before this verify was stopped" in x["proof"] for x in parts) == 2, parts
+    assert sum("before this verify was stopped" in (x["proof"] or "") for x in parts) == 2, parts
     assert sorted(found(x).get(7, "") for x in parts) == ["", "", "", "changed"], parts
     parts = verify(t, *args, rc=3)
-    assert not any("before this verify was stopped" in x["proof"] for x in parts), parts
+    assert not any("before this verify was stopped" in (x["proof"] or "") for x in parts), parts
     # what has changed since it was proven is not proven, on either side
     for side, level in ((t.target, "readback"), (t.source, "source")):
         t.run("verify", *t.ends(), *args, "--level", level, fault="verify.window:*:error,verify.noted:3:kill").expect(-signal.SIGKILL)
@@ -510,7 +510,7 @@ def a_verify_that_was_stopped_goes_on_and_one_that_ended_starts_anew(t):
     t.run("verify", *t.ends(), *args, "--level", "source", "--repair").expect(0)
     t.run("verify", *t.ends(), *args, "--level", "source", "--in-server", fault="verify.window:*:error,verify.noted:3:kill").expect(-signal.SIGKILL)
     parts = verify(t, *args, "--level", "source", "--in-server")
-    assert sum("before this verify was stopped" in x["proof"] for x in parts) == 3, parts
+    assert sum("before this verify was stopped" in (x["proof"] or "") for x in parts) == 3, parts
 
 
 @story()
