@@ -283,7 +283,7 @@ static bool set_some(struct ph_run *run, const struct ph_rows *names, int first,
     return ok;
 }
 
-bool ph_create_sequences(struct ph_run *run, struct ph_err *err)
+bool ph_create_sequences(struct ph_run *run, const char *but, struct ph_err *err)
 {
     const struct ph_toc_names none = {0};
     struct ph_toc made;
@@ -297,7 +297,7 @@ bool ph_create_sequences(struct ph_run *run, struct ph_err *err)
     for (int i = 0, n = 0; i < made.n; i++)
         if (made.items[i].catalog == PH_CATALOG_CLASS && ph_toc_is(&made.items[i], "SEQUENCE"))
             ph_buf_addf(&sql, "%s%u", n++ ? "," : "", made.items[i].oid);
-    ph_buf_add(&sql, "}'::oid[])");
+    ph_buf_addf(&sql, "}'::oid[]) AND format('%%I.%%I', n.nspname, c.relname) <> ALL (%s)", but);
     bool ok = ph_catalog_query(run->source, sql.data, &names, err);
     ph_buf_fini(&sql);
     int n = ph_rows_count(names);

@@ -137,8 +137,9 @@ bool ph_create_plan(struct ph_run *run, struct ph_plan **plan, const char **coun
 /* create_rest.c: adds what comes after the rows, and is not among the steps yet. */
 bool ph_create_steps(struct ph_run *run, struct ph_err *err);
 
-/* create_rest.c: sets every sequence that was made to where the source's is. The source can be reached. */
-bool ph_create_sequences(struct ph_run *run, struct ph_err *err);
+/* create_rest.c: sets every sequence that was made to where the source's is, but for those in `but` (an SQL array). The source can be
+ * reached. */
+bool ph_create_sequences(struct ph_run *run, const char *but, struct ph_err *err);
 
 /* steps.c: plans the steps of a new job, or of a new round, into run->steps; they are written down with it. */
 bool ph_run_plan_steps(struct ph_run *run, struct ph_err *err);

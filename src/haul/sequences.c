@@ -125,14 +125,17 @@ static void add_pairs(struct ph_run *run, const struct ph_table *t, const struct
     }
 }
 
-/* In the order in which they were named: what two tables share is set twice, and the second sees the first. */
-static void add_setting(struct ph_buf *sql, const struct pair *p, const char *value, bool called)
+/* In the order in which they were named: what two tables share is set twice, and the second sees the first. One that we have made has
+ * no value of its own yet. */
+static void add_setting(struct ph_buf *sql, const struct pair *p, const char *value, bool called,
+                        bool made)
 {
     ph_sql_add(sql,
-               "%sSELECT pg_catalog.setval(%L, %s(%s, m.v, s.last_value),"
+               "%sSELECT pg_catalog.setval(%L, %s(%s, m.v, %ss.last_value%s),"
                " %s OR s.is_called OR m.v IS NOT NULL) FROM %s s,"
                " (SELECT pg_catalog.%s(%I)::pg_catalog.int8 FROM %I.%I) m(v)",
                sql->len ? " UNION ALL " : "", p->target, p->descends ? "least" : "greatest", value,
+               made ? "CASE WHEN s.is_called THEN " : "", made ? " END" : "",
                called ? "true" : "false", p->target, p->descends ? "min" : "max", p->column,
                p->table->target_schema, p->table->target_name);
 }
@@ -148,7 +151,8 @@ static bool set_some(struct ph_run *run, const struct pair *pairs, int n, struct
     bool ok = ph_conn_query(run->source, sql.data, &rows, err);
     ph_buf_clear(&sql);
     for (int i = 0; i < ph_rows_count(rows); i++)
-        add_setting(&sql, &pairs[i], ph_rows_text(rows, i, 1), ph_rows_bool(rows, i, 2));
+        add_setting(&sql, &pairs[i], ph_rows_text(rows, i, 1), ph_rows_bool(rows, i, 2),
+                    run->creation != NULL);
     ok = ok && ph_conn_exec(run->target, sql.data, err);
     ph_rows_free(rows);
     ph_buf_fini(&sql);
@@ -156,17 +160,31 @@ static bool set_some(struct ph_run *run, const struct pair *pairs, int n, struct
                                n > 1 ? " and others" : "");
 }
 
+/* --create has made others, too. */
+static bool set_others(struct ph_run *run, const struct pair *pairs, int n, struct ph_err *err)
+{
+    struct ph_buf but = {0};
+    ph_buf_add(&but, "ARRAY[");
+    for (int i = 0; i < n; i++)
+        ph_sql_add(&but, "%s%L", i ? ", " : "", pairs[i].source);
+    ph_buf_add(&but, "]::text[]");
+    bool ok = ph_create_sequences(run, but.data, err);
+    ph_buf_fini(&but);
+    return ok;
+}
+
 bool ph_run_set_sequences(struct ph_run *run, struct ph_err *err)
 {
     struct owners source = {0}, target = {0};
     struct pair *pairs = NULL;
     int n = 0, room = 0;
-    if (!ph_run_reach(run, true, err) || (run->creation && !ph_create_sequences(run, err)) ||
-        !find_owners(run, run->target, &target, err) ||
+    if (!ph_run_reach(run, true, err) || !find_owners(run, run->target, &target, err) ||
         (target.n && !find_owners(run, run->source, &source, err)))
         return false;
     for (int i = 0; i < run->n_tabs && source.n; i++)
         add_pairs(run, run->tables[i], &source, &target, &pairs, &n, &room);
+    if (run->creation && !set_others(run, pairs, n, err))
+        return false;
     for (int i = 0; i < n; i += AT_ONCE)
         if (!set_some(run, &pairs[i], n - i < AT_ONCE ? n - i : AT_ONCE, err))
             return false;
