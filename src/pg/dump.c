@@ -75,8 +75,9 @@ bool ph_tools_find(struct ph_tools *out, struct ph_arena *arena, const char *dir
 {
     *out = (struct ph_tools){.interrupt = interrupt};
     /* Debian's first: what it has on the PATH is a wrapper around the same */
-    bool ok = dir ? try_directory(out, arena, dir, err)
-                  : try_debian(out, arena, err) && try_path(out, arena, err);
+    bool ok =
+        dir ? try_directory(out, arena, dir, err)
+            : try_debian(out, arena, err) && (out->major >= need || try_path(out, arena, err));
     if (!ok || out->major >= need)
         return ok;
     if (out->major)

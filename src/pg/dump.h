@@ -23,8 +23,8 @@ struct ph_tools {
     struct ph_interrupt *interrupt;
 };
 
-/* The newest pg_dump with its pg_restore: in `dir`, or when that is NULL on the PATH and where Debian puts
- * them. PH_WRONG when there is none, or none of major version `need`, which `side`'s server has. */
+/* The newest pg_dump with its pg_restore: in `dir`, or when that is NULL where Debian puts them, or on the PATH
+ * if those are too old. PH_WRONG when there is none, or none of major version `need`, which `side`'s server has. */
 bool ph_tools_find(struct ph_tools *out, struct ph_arena *arena, const char *dir, int need,
                    const char *side, struct ph_interrupt *interrupt, struct ph_err *err);
 

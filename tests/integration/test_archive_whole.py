@@ -117,7 +117,7 @@ def a_schema_that_is_damaged_missing_or_not_there_makes_nothing(t):
     t.whole("a")
 
 
-@story()
+@story(campaign=True)
 def what_stands_in_the_way_of_an_archive_s_schema_is_found_before_anything_is_made(t):
     latin = t.new_database(t.source_cluster, t.id + "l", "encoding 'LATIN1' locale 'C'")
     role = "ärger_" + t.id

@@ -108,7 +108,7 @@ def unique_values_that_changed_places_between_finished_shards_are_no_conflict(t)
     t.whole("narrow")
 
 
-@story(settings={"source": {"synchronous_commit": "off", "wal_writer_delay": "1s"}})
+@story(settings={"source": {"synchronous_commit": "off", "wal_writer_delay": "1s"}}, campaign=True)
 def what_lands_is_safe_in_the_source(t):
     """A commit that does not wait for a flush is visible at once. If it landed, a crash of the source took it back, and the rows that
     are there again would look unchanged."""

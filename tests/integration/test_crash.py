@@ -112,7 +112,7 @@ def storm(t, run, side, keep="true"):
     return kills
 
 
-@story(own=True, dice=True)
+@story(own=True, dice=True, campaign=True)
 def a_storm_that_spares_nobody_leaves_a_job_that_goes_on(t):
     """Keeper and all: whatever the run's end, the same command brings it to a good one."""
     data.narrow(t, 80000)

@@ -117,7 +117,9 @@ def tables_are_made_by_several_connections_and_what_needs_each_other_in_order(t)
         "'create table t%s (id int generated always as identity, n serial, w text); comment on column t%s.w is ''%s''; "
         "insert into t%s (w) select g from generate_series(1, 3) g', i, i, i, i); end loop; end$$;"
         "create table a_child (c int) inherits (t77); create table b_like (x t3, y t4[]) tablespace " + space + ";"
-        "create sequence z_shared; create table c_uses (id int default nextval('z_shared'), t regclass default 't9');"
+        "alter sequence t2_n_seq start 500; alter sequence t3_id_seq increment -1 minvalue -9 maxvalue 9; select"
+        " setval('t3_id_seq', -2); create sequence z_shared start 7; select setval('z_shared', 3);"
+        "create sequence \"Z odd\" start 5; create table c_uses (id int default nextval('z_shared'), t regclass default 't9');"
         "create view m_view as select * from t5; create table d_of_view (v m_view); create view n_view as select 1 as one;"
         "create type y_row as (t t12); create table e_of_type (y y_row);"
         "create table p (i int) partition by range (i); do $$begin for i in 1..40 loop execute format("
@@ -193,7 +195,7 @@ def large_tables_and_pgbench_survive_kills_at_random_moments(t):
         t.nothing_left()
 
 
-@story()
+@story(campaign=True)
 def only_one_mover_creates_and_join_waits_for_it(t):
     t.source.query("create schema s; create table s.a (id int); insert into s.a values (1)")
     other = t.target.session()

@@ -173,6 +173,6 @@ def rejects_of_a_snapshot_that_is_lost_are_not_counted_with_those_of_the_next(t)
     rejects_of_two_snapshots(t, "block")
 
 
-@story()
+@story(campaign=True)
 def rejects_of_shards_that_are_read_again_are_forgotten(t):
     rejects_of_two_snapshots(t, "key")

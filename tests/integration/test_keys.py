@@ -140,7 +140,7 @@ def an_enum_key_is_cut_by_the_sources_order_of_labels(t):
     t.check_ledger(source=t.source)
 
 
-@story()
+@story(campaign=True)
 def one_far_key_does_not_make_one_shard_of_the_rest(t):
     t.both("create table skew (id bigint primary key, v text)")
     t.source.query("insert into skew select i, 'value ' || i from generate_series(1, 100000) i; "

@@ -29,7 +29,7 @@ def a_second_mover_is_told_who_holds_the_job(t):
     t.whole("narrow")
 
 
-@story()
+@story(campaign=True)
 def clean_leaves_a_held_job_alone(t):
     data.narrow(t, 60000)
     with t.start_copy("-t", "narrow", "-j", 1, "--job", "held", *SMALL) as first:

@@ -102,7 +102,7 @@ def a_foreign_lock_on_the_target_is_waited_for_and_its_holder_left_alone(t):
     t.whole("narrow")
 
 
-@story()
+@story(campaign=True)
 def ddl_that_waits_on_the_source_for_a_while_is_borne(t):
     data.narrow(t, 40000)
     refused = []

@@ -150,7 +150,7 @@ def renamed_tables_and_missing_ones_are_compared_by_their_definitions(t):
     assert len(schema(t, "--schema=public", "--schema", "--level=source", rc=3)) == 1
 
 
-@story()
+@story(campaign=True)
 def hundreds_of_tables_are_compared_quickly(t):
     t.both("do $$ begin for i in 1..400 loop execute format('create table t%s (id serial primary key, a int default %s, b text)', i, i); end loop; end $$")
     result = t.run("verify", *t.ends(), "--all", "--schema-only", "--json").expect(0).json
