@@ -20,8 +20,11 @@ def held_by(t, text, state="paused", timeout=8):
     def look():
         rows = t.target.query("select held, paused from pghaul.live")
         return rows and rows[0][0] and text in rows[0][0] and (rows[0][1] == "t") == (state == "paused")
-    wait_for(look, "a run that is %s by %s; it says %s" % (
-        state, text, t.target.query("select held from pghaul.live")), timeout, 0.05)
+    try:
+        wait_for(look, "a run that is %s by %s" % (state, text), timeout, 0.05)
+    except AssertionError as e:
+        raise AssertionError("%s; it says %s, of %s" % (e, t.target.query("select held, paused from pghaul.live"),
+                                                        t.target.query("select id, held, paused, ended_at from pghaul.mover"))) from None
 
 
 def goes_on(t, timeout=8):
