@@ -280,8 +280,8 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
     if (!ph_run_begin_writing(run, err) ||
         !ph_ledger_find(run->target, run->arena, plan->job_name, &other, err))
         return false;
-    if (other && !again && !other->completed) {
-        run->job = other->id; /* go on with it, see find_job */
+    if (other && !again) {
+        run->job = other->id; /* go on with it, if it is not done already */
         return ph_err_set(err, PH_HELD, "job %s was begun by somebody else this very moment",
                           plan->job_name);
     }
@@ -470,6 +470,18 @@ static bool make_directory(struct ph_run *run, struct ph_err *err)
            ph_spill_open(&run->spill, true, &open, err) || err->code == PH_NO_ROOM;
 }
 
+/* Somebody else began the job while we were planning it, and may have completed it since. */
+static bool go_on_with_others(struct ph_run *run, bool *done, struct ph_err *err)
+{
+    struct ph_ledger_job *job = NULL;
+    if (!ph_ledger_find(run->target, run->arena, run->plan->job_name, &job, err))
+        return false;
+    if (job && !same_definition(run, job, err))
+        return false;
+    *done = job && job->completed;
+    return *done || go_on(run, err);
+}
+
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
 {
     bool present = false;
@@ -513,11 +525,9 @@ bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
     }
     if (!ph_run_may_begin(run, err) || !make_directory(run, err))
         return false;
-    if (job)
-        run->job = job->id;
-    else if (begin_job(run, false, err))
-        return true;
-    else if (err->code != PH_HELD || run->mover || !run->job)
-        return false;
+    if (!job)
+        return begin_job(run, false, err) || (err->code == PH_HELD && !run->mover && run->job &&
+                                              go_on_with_others(run, done, err));
+    run->job = job->id;
     return go_on(run, err);
 }

@@ -214,7 +214,11 @@ def a_query_that_fails_and_a_full_disk_pause_from_the_beginning(t):
                        (("--min-free", "9000TiB"), "free: ")):
         with t.start_copy("-t", "blob", "--job", "j", *args) as run:
             wait_for(lambda: t.target.one("select to_regclass('pghaul.live') is not null") == "t", "the ledger")
-            held_by(t, text)
+            try:
+                held_by(t, text)
+            except AssertionError as e:
+                run.signal(signal.SIGTERM)
+                raise AssertionError("%s\n%s" % (e, run.wait())) from None
             assert t.landed() == 0
             t.run("control", "j", "stop").expect(0)
             run.wait().expect(130)
