@@ -58,6 +58,7 @@ static bool room_of(const char *path, double *room)
 bool ph_guard_free(struct ph_guard *g, const struct ph_rows *rows)
 {
     double least = -1, room, limit = (double)g->all->opts.limits->min_free;
+    const char *unseen = NULL;
     char a[PH_NUM_TEXT], b[PH_NUM_TEXT];
     if (!ph_conn_is_local(g->conn))
         return not_knowable(g, "the target is on another host");
@@ -65,8 +66,14 @@ bool ph_guard_free(struct ph_guard *g, const struct ph_rows *rows)
         if (room_of(ph_rows_text(rows, i, 0), &room))
             least = least < 0 || room < least ? room : least;
         else if (ph_rows_bool(rows, i, 2))
-            return not_knowable(g, "the target's directories cannot be seen from here");
+            unseen = ph_rows_text(rows, i, 0);
     }
+    if (least < 0)
+        return not_knowable(g, "the target's directories cannot be seen from here");
+    if (unseen && !g->said) /* what can be seen is watched all the same */
+        ph_log(g->all->opts.log, PH_LOG_WARN, "--min-free does not see %s of the target from here",
+               *unseen ? unseen : "the data directory");
+    g->said = g->said || unseen;
     /* a ratio: it lets go when there is a quarter more than there has to be */
     ph_guard_judge(g, limit / (least > 1 ? least : 1), 1, "%s are free on the target, limit %s",
                    ph_num_show_bytes(a, least), ph_num_show_bytes(b, limit));
