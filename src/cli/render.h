@@ -27,6 +27,9 @@ void ph_render_copy(struct ph_buf *out, const struct ph_job_result *result,
                     const struct ph_term *term);
 json_t *ph_render_copy_json(const struct ph_job_result *result);
 
+/* The object of throttled_seconds: by reason, those that held at all. */
+json_t *ph_render_throttled_json(const double seconds[static PH_N_HOLDS]);
+
 /* What was proven, table by table, and what differs. */
 void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *result,
                       const struct ph_term *term);

@@ -247,6 +247,16 @@ static json_t *phases_json(const struct ph_job_result *r)
     return list;
 }
 
+json_t *ph_render_throttled_json(const double seconds[static PH_N_HOLDS])
+{
+    json_t *throttled = json_object();
+    for (int i = 0; i < PH_N_HOLDS; i++)
+        if (seconds[i] > 0)
+            json_object_set_new(throttled, ph_hold_name((enum ph_hold_kind)i),
+                                json_real(seconds[i]));
+    return throttled;
+}
+
 json_t *ph_render_copy_json(const struct ph_job_result *r)
 {
     json_t *o = json_object();
@@ -279,12 +289,7 @@ json_t *ph_render_copy_json(const struct ph_job_result *r)
                                   "failed", r->steps_failed));
     json_object_set_new(o, "index_seconds", json_real(r->index_s));
     json_object_set_new(o, "spilled_bytes", json_integer((json_int_t)r->spilled_bytes));
-    json_t *throttled = json_object();
-    for (int i = 0; i < PH_N_HOLDS; i++)
-        if (r->throttled_by_s[i] > 0)
-            json_object_set_new(throttled, ph_hold_name((enum ph_hold_kind)i),
-                                json_real(r->throttled_by_s[i]));
-    json_object_set_new(o, "throttled_seconds", throttled);
+    json_object_set_new(o, "throttled_seconds", ph_render_throttled_json(r->throttled_by_s));
     json_object_set_new(o, "bottleneck",
                         json_pack("{s:f, s:f, s:f}", "source", r->source_share, "target",
                                   r->target_share, "self", r->self_share));

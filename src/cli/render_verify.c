@@ -367,12 +367,7 @@ json_t *ph_render_verify_json(const struct ph_verify_result *r)
     json_object_set_new(o, "bytes", json_integer((json_int_t)r->bytes));
     json_object_set_new(o, "seconds", json_real(r->seconds));
     json_object_set_new(o, "workers", json_integer(r->jobs));
-    json_t *throttled = json_object();
-    for (int i = 0; i < PH_N_HOLDS; i++)
-        if (r->throttled_by_s[i] > 0)
-            json_object_set_new(throttled, ph_hold_name((enum ph_hold_kind)i),
-                                json_real(r->throttled_by_s[i]));
-    json_object_set_new(o, "throttled_seconds", throttled);
+    json_object_set_new(o, "throttled_seconds", ph_render_throttled_json(r->throttled_by_s));
     if (r->seed)
         json_object_set_new(o, "seed", json_integer((json_int_t)r->seed));
     json_object_set_new(o, "cpu_seconds", json_real(r->cpu_s));

@@ -203,19 +203,12 @@ bool ph_create_schema(struct ph_run *run, struct ph_err *err)
     const char *key;
     struct ph_conn *conn = NULL;
     double begin_s = ph_clock_s();
-    const struct ph_conn_opts how = {
-        .dsn = run->opts->target,
-        .application_name = "pghaul/create",
-        .encoding = run->encoding,
-        .interrupt = run->opts->interrupt,
-        .interrupt_level = 2,
-    };
     if (!make_key(run, &key, err) || !find(run, run->target, key, &run->creation, err))
         return ph_run_unchanged(err);
     bool ok = run->creation && run->creation->made;
     if (!ok) {
-        ok = ph_conn_open(&conn, &how, err) ? create(run, conn, key, &run->creation, err)
-                                            : ph_run_unchanged(err);
+        ok = ph_create_connect(run, &conn, err) ? create(run, conn, key, &run->creation, err)
+                                                : ph_run_unchanged(err);
         ph_conn_close(conn);
         ph_run_passed(run, "creating the schema", begin_s);
     }

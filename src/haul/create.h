@@ -71,6 +71,9 @@ bool ph_create_make(struct ph_run *run, struct ph_conn *conn, struct ph_creation
 /* create_make.c: sets the phase, and shows it: so many objects of all; 0: not known. */
 void ph_create_tell(struct ph_run *run, const char *phase, int made, int objects);
 
+/* create_make.c: a connection to the target that makes what is to be made. */
+bool ph_create_connect(const struct ph_run *run, struct ph_conn **conn, struct ph_err *err);
+
 /* So many connections make a schema. look may have no plan. */
 int ph_create_makers(const struct ph_run *run, const struct ph_create_look *look);
 

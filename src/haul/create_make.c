@@ -147,9 +147,8 @@ int ph_create_makers(const struct ph_run *run, const struct ph_create_look *look
     return n > MOST_MAKERS ? MOST_MAKERS : n > 0 ? n : 1;
 }
 
-static bool connect_maker(struct maker *m, struct ph_err *err)
+bool ph_create_connect(const struct ph_run *run, struct ph_conn **conn, struct ph_err *err)
 {
-    const struct ph_run *run = m->all->run;
     const struct ph_conn_opts how = {
         .dsn = run->opts->target,
         .application_name = "pghaul/create",
@@ -157,7 +156,13 @@ static bool connect_maker(struct maker *m, struct ph_err *err)
         .interrupt = run->opts->interrupt,
         .interrupt_level = 2,
     };
-    return m->conn || (ph_conn_open(&m->conn, &how, err) && ph_creation_help(m->conn, err));
+    return ph_conn_open(conn, &how, err);
+}
+
+static bool connect_maker(struct maker *m, struct ph_err *err)
+{
+    return m->conn ||
+           (ph_create_connect(m->all->run, &m->conn, err) && ph_creation_help(m->conn, err));
 }
 
 /* Its errors are found again by who has the lock. */
