@@ -180,7 +180,7 @@ def a_url_pauses_while_it_says_so_and_while_it_says_anything_else_or_nothing(t):
     with Oracle() as oracle:
         oracle.status = 404
         url = oracle.url + "?token=sesame"
-        with t.start_copy(*SLOW, "--pause-url", url, "--max-checkpoints", "2/3s", "-v") as run:
+        with t.start_copy(*SLOW, "--pause-url", url, "-v") as run:
             wait_for(lambda: t.target.one("select to_regclass('pghaul.live') is not null") == "t", "the ledger")
             held_by(t, "url: not known yet: %s answers 404" % oracle.url)
             assert t.landed() == 0
@@ -192,10 +192,6 @@ def a_url_pauses_while_it_says_so_and_while_it_says_anything_else_or_nothing(t):
             nothing_moves(t)
             oracle.status = 200
             goes_on(t)
-            for _ in range(4):  # others may ask for some, too
-                t.target.query("checkpoint")
-            held_by(t, "checkpoints: ")
-            goes_on(t, 20)
             oracle.status = 0
             held_by(t, "url: its signal is lost: %s: " % oracle.url, timeout=12)
             nothing_moves(t)
@@ -204,6 +200,18 @@ def a_url_pauses_while_it_says_so_and_while_it_says_anything_else_or_nothing(t):
             result = finish(t, run, "paused: url: ", "it goes on")
         assert "sesame" not in result.err, result
     t.copy(*SLOW, "--pause-url", "http://me:sesame@localhost/").expect(2, "netrc")
+
+
+@story(own=True)  # whoever drops a database asks for a checkpoint
+def checkpoints_that_are_asked_for_pause(t):
+    data.blob(t, 8)
+    with t.start_copy(*SLOW, "--max-checkpoints", "2/2s") as run:
+        t.when_landed(1, run)
+        for _ in range(4):
+            t.target.query("checkpoint")
+        held_by(t, "checkpoints: ")
+        goes_on(t)
+        finish(t, run, "paused: checkpoints: ")
 
 
 @story()
