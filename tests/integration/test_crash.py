@@ -33,7 +33,7 @@ def kill_somewhere(t, args, most):
     return killed
 
 
-@story(dice=True, rounds=5, heavy=True)
+@story(dice=True, rounds=3, heavy=True)
 def killed_at_random_moments_it_goes_on_and_has_every_row_once(t):
     r = t.random
     mode, split, jobs = r.choice(MODES), r.choice(SPLITS), r.randint(1, 4)

@@ -135,7 +135,7 @@ def rows_that_somebody_changes_meanwhile_stop_the_repair(t):
     assert result.rc == 1 and "were changed" in result.err or t.target.one("select a from narrow where id = 5") != "-1", result
 
 
-@story(dice=True, rounds=3)
+@story(dice=True, rounds=2)
 def random_mutations_are_named_exactly_and_mended(t):
     mutate_and_verify(t, 3000)
 
