@@ -88,8 +88,5 @@ def verified_job(args):
     return ["", *m.table_of(runs, "pg_dump, pg_restore, md5")], m.Bars()
 
 
-m.BENCHES.clear()
-m.BENCHES.update({"verify": verify, "verified_job": verified_job})
-
 if __name__ == "__main__":
-    sys.exit(m.main())
+    sys.exit(m.main({"verify": verify, "verified_job": verified_job}))
