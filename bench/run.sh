@@ -11,7 +11,7 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . bench/lib.sh
 
-all=(data_phase tiny skew memory extract load spill archive verify verified_job throttle protect flat cost micro)
+all=(data_phase auto tiny skew memory extract load spill archive verify verified_job throttle protect flat cost micro)
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=("${all[@]}")
 

@@ -514,6 +514,31 @@ def main(benches, one_run_each=(), default_tables=()):
     return 3 if bars.missed else 0
 
 
+# --- auto ------------------------------------------------------------------------------------------------------------
+
+def auto(args):
+    """`--jobs auto`, which finds the number of workers while it copies, against fixed numbers; one big table, target empty and
+    without indexes."""
+    bars = Bars()
+    wanted = content(SOURCE, "narrow")
+
+    def check():
+        if content(TARGET, "narrow") != wanted:
+            raise Failed("narrow: content differs")
+
+    def with_jobs(jobs):
+        return lambda: pghaul_run("-t", "narrow", "-j", jobs)
+
+    runs = rounds(args.rounds, {"-j " + jobs: with_jobs(jobs) for jobs in ("1", "2", "3", "4", "auto")},
+                  lambda: empty(["narrow"]), check, args.patience)
+    found = runs.pop("-j auto")
+    best = min(runs, key=lambda name: median(runs[name], "wall"))
+    lines = table_of({**runs, "-j auto": found}, best)
+    bars.check("speed of -j auto against the best fixed number (%s)" % best, median(runs[best], "wall") / median(found, "wall"),
+               0.97, at_least=True)
+    return ["", *lines], bars
+
+
 if __name__ == "__main__":
-    sys.exit(main({"data_phase": data_phase, "tiny": tiny, "skew": skew, "memory": memory}, ("skew", "memory"),
+    sys.exit(main({"data_phase": data_phase, "tiny": tiny, "skew": skew, "memory": memory, "auto": auto}, ("skew", "memory"),
                   ("data_phase",)))
