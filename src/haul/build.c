@@ -162,6 +162,21 @@ static void give_claim_back(struct ph_builder *b)
     b->have_claim = false;
 }
 
+static int steps_that_ended(struct ph_build *build)
+{
+    return atomic_load(&build->done) + atomic_load(&build->failed);
+}
+
+/* Till one of our steps has ended, which may let another begin; of other movers' we hear by asking now and then. */
+static void rest_till_news(struct ph_builder *b, double seconds)
+{
+    int ended = steps_that_ended(b->build);
+    double until = ph_clock_s() + seconds;
+    do
+        rest(b, poll_s);
+    while (!is_halted(b) && steps_that_ended(b->build) == ended && ph_clock_s() < until);
+}
+
 /* Nothing can begin now. False: nor will it, so the builder ends. */
 static bool stand_by(struct ph_builder *b)
 {
@@ -173,8 +188,9 @@ static bool stand_by(struct ph_builder *b)
     b->empty = over ? b->empty + 1 : 0;
     if (b->empty > 2) /* somebody else may just have been looking what can begin */
         return false;
-    double wait = atomic_load(&b->build->crew->running) == 0 ? poll_s : 5 * poll_s;
-    rest(b, wait > 5 * b->ask_s ? wait : 5 * b->ask_s); /* many steps take long to look through */
+    double wait = over ? poll_s : 5 * poll_s;
+    rest_till_news(b,
+                   wait > 5 * b->ask_s ? wait : 5 * b->ask_s); /* many take long to look through */
     return true;
 }
 

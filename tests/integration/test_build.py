@@ -250,7 +250,7 @@ def a_lost_snapshot_halts_the_builders_and_nothing_else(t):
     # whose values lie beside it, so that its shards are heavier than the other's and are there before them
     t.both("create table a (i int, pad text); alter table a alter pad set storage external;"
            "create function slow(i int) returns int immutable language plpgsql as "
-           "'begin perform pg_sleep(0.001); return i; end'")
+           "'begin perform pg_sleep(0.003); return i; end'")
     t.source.query("insert into a select i, repeat('x', 3000) from generate_series(1, 1500) i")
     t.target.query("create index a_slow on a (slow(i)); create index narrow_b on narrow (b)")
     before = shape(t.target)
