@@ -51,7 +51,8 @@ void ph_crew_nap(struct ph_crew *crew)
         until.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&crew->lock);
-    pthread_cond_timedwait(&crew->bell, &crew->lock, &until);
+    if (!atomic_load(&crew->pulse_stop)) /* else the bell has rung already, for the last time */
+        pthread_cond_timedwait(&crew->bell, &crew->lock, &until);
     pthread_mutex_unlock(&crew->lock);
 }
 
@@ -75,7 +76,8 @@ void ph_crew_fail(struct ph_crew *crew, const struct ph_err *err)
 
 /* Phases. */
 
-static bool equip_target(struct ph_crew *crew, struct ph_worker *w, struct ph_err *err)
+static bool equip_target(struct ph_crew *crew, struct ph_worker *w, struct ph_conn *ready,
+                         struct ph_err *err)
 {
     struct ph_conn_opts target = {.dsn = crew->opts.target,
                                   .application_name = w->name,
@@ -90,6 +92,7 @@ static bool equip_target(struct ph_crew *crew, struct ph_worker *w, struct ph_er
                                 .slot = w->slot,
                                 .snapshot = crew->snapshot_no,
                                 .holder = holder,
+                                .ready = ready,
                             });
     w->desk = &w->pg.base;
     return ph_sink_pg_new(&w->sink,
@@ -100,7 +103,8 @@ static bool equip_target(struct ph_crew *crew, struct ph_worker *w, struct ph_er
                           err);
 }
 
-static bool equip_source(struct ph_crew *crew, struct ph_worker *w, struct ph_err *err)
+static bool equip_source(struct ph_crew *crew, struct ph_worker *w, struct ph_conn *ready,
+                         struct ph_err *err)
 {
     struct ph_conn_opts source = {.dsn = crew->opts.source,
                                   .application_name = w->name,
@@ -112,7 +116,8 @@ static bool equip_source(struct ph_crew *crew, struct ph_worker *w, struct ph_er
                                                         .tag = crew->opts.tag,
                                                         .snapshot = crew->snapshot,
                                                         .pg_snapshot = crew->pg_snapshot,
-                                                        .gate = crew->opts.gate},
+                                                        .gate = crew->opts.gate,
+                                                        .ready = ready},
                             err);
 }
 
@@ -127,8 +132,11 @@ static bool equip(struct ph_crew *crew, struct ph_worker *w, int slot, struct ph
     if (crew->opts.roster)
         ph_desk_local_init(&w->local, crew->opts.roster, !crew->opts.extract);
     w->desk = &w->local.base;
-    return (crew->opts.extract || equip_target(crew, w, err)) &&
-           (crew->opts.load || equip_source(crew, w, err));
+    struct ph_conn *source = NULL, *target = NULL;
+    if (crew->opts.ahead)
+        ph_ahead_take(crew->opts.ahead, slot, &source, &target);
+    return (crew->opts.extract || equip_target(crew, w, target, err)) &&
+           (crew->opts.load || equip_source(crew, w, source, err));
 }
 
 /* Sources and sinks of files, where they are needed: many runs need none. In the worker's own thread. */
@@ -255,6 +263,8 @@ bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err
     bool ok = true;
     for (int i = 0; i < crew->opts.workers && ok; i++)
         ok = equip(crew, &crew->workers[i], i + 1, err);
+    if (crew->opts.ahead)
+        ph_ahead_end(crew->opts.ahead); /* of workers that the job turned out not to need */
     if (ok && pthread_create(&crew->pulse, NULL, ph_pulse_main, crew) != 0)
         ok = ph_err_set(err, PH_FAILED, "cannot start a thread");
     crew->pulse_started = ok;

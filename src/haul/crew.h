@@ -13,6 +13,7 @@
 
 #include "base/gate.h"
 #include "base/log.h"
+#include "haul/ahead.h"
 #include "haul/build.h"
 #include "haul/control.h"
 #include "haul/guard.h"
@@ -91,6 +92,7 @@ struct ph_crew_opts {
     enum ph_compress compress;        /* extract */
     struct ph_spill *spill;           /* NULL: nothing is spilled */
     struct ph_roster *roster;         /* with spill and extract; else NULL */
+    struct ph_ahead *ahead;           /* connections that have been made already; NULL: none */
     struct ph_build *build; /* builders that the job's cores are shared with; NULL: none */
     const struct ph_journal *journal; /* of an extract; else NULL */
     struct ph_throttle *throttle;

@@ -1,21 +1,30 @@
 /* The ledger is made while the job is planned.
  *
- * To make some forty relations and functions takes the target as long as to plan a table takes both servers, and neither
- * needs the other. So where there is no ledger yet, a second connection begins the transaction that writes the job down as soon
- * as there is a target, and makes the ledger in it; it becomes the control connection once the job is planned. If nothing
- * comes of the job, the connection is closed, and nothing was changed.
+ * To make some forty relations and functions takes the target longer than to plan a table takes both servers, and neither
+ * needs the other. So where there is no ledger yet, the first connection to the target begins at once the transaction that
+ * writes the job down, and makes the ledger in it; the run plans by a second one. The first becomes the control connection
+ * once the job is planned. If nothing comes of the job, it is closed, and nothing was changed.
  */
 #include "haul/run.h"
 
-void ph_run_install_ahead(struct ph_run *run)
+bool ph_run_install_ahead(struct ph_run *run, struct ph_err *err)
 {
     struct ph_err ignored; /* whatever it is, the ordinary way will meet it again, and say so */
     bool present = false;
-    if (!ph_ledger_present(run->target, &present, &ignored) || present)
-        return;
-    if (!ph_run_open_control(run, false, run->opts->interrupt, &run->installer, &ignored) ||
-        !ph_ledger_send_begin(run->installer, &ignored))
+    if (!ph_ledger_present(run->target, &present, &ignored) || present ||
+        !ph_ledger_send_begin(run->target, &ignored))
+        return ph_run_connect(run, false, err);
+    run->installer = run->target;
+    run->target = NULL;
+    if (ph_run_connect(run, false, &ignored))
+        return true;
+    /* there is no second connection to be had: one does both, in turn */
+    bool usable = ph_conn_recover(run->installer);
+    if (usable)
+        run->target = run->installer, run->installer = NULL;
+    else
         ph_run_install_drop(run);
+    return ph_run_connect(run, false, err);
 }
 
 void ph_run_install_drop(struct ph_run *run)
@@ -26,10 +35,31 @@ void ph_run_install_drop(struct ph_run *run)
     run->installer = NULL;
 }
 
+/* Where the user has said how many may be at a server, the workers see to it who connects. */
+void ph_run_connect_ahead(struct ph_run *run)
+{
+    const struct ph_job_opts *opts = run->opts;
+    const struct ph_plan *plan = run->plan;
+    if (opts->spec->route != PH_ROUTE_COPY || opts->source_jobs || opts->target_jobs)
+        return;
+    ph_ahead_begin(&run->ahead,
+                   &(struct ph_ahead_opts){
+                       .source = opts->source,
+                       .target = opts->target,
+                       .encoding = run->encoding,
+                       .tag = run->tag,
+                       .workers = plan->jobs < plan->n_shards ? plan->jobs : plan->n_shards,
+                       .interrupt = opts->interrupt,
+                   },
+                   run->installer != NULL);
+}
+
 bool ph_run_begin_writing(struct ph_run *run, struct ph_err *err)
 {
+    if (run->installer)
+        ph_run_ask_settings(run); /* the target is at it still */
     if (run->installer && ph_ledger_await_begin(run->installer, run->tag, err)) {
-        ph_conn_close(run->target);
+        ph_ahead_spare(&run->ahead, run->target);
         run->target = run->installer;
         run->installer = NULL;
         return true;

@@ -32,8 +32,9 @@ static bool first_connect(struct ph_run *run, bool source, struct ph_err *err)
     return true;
 }
 
-/* The source speaks the target's encoding; without a target, its own; and the target of an archive speaks the archive's. */
-static bool connect_both(struct ph_run *run, struct ph_err *err)
+/* The source speaks the target's encoding; without a target, its own; and the target of an archive speaks the archive's. ahead:
+ * where there is no ledger, it is being made from now on. */
+static bool connect_both(struct ph_run *run, bool ahead, struct ph_err *err)
 {
     if (run->opts->spec->route == PH_ROUTE_EXTRACT) {
         if (!first_connect(run, true, err))
@@ -45,7 +46,7 @@ static bool connect_both(struct ph_run *run, struct ph_err *err)
         const char *said = run->opts->spec->source_encoding;
         snprintf(run->encoding, sizeof run->encoding, "%s",
                  said ? said : run->opts->spec->archive->encoding);
-        return first_connect(run, false, err);
+        return first_connect(run, false, err) && (!ahead || ph_run_install_ahead(run, err));
     }
     if (run->opts->spec->source_encoding)
         snprintf(run->encoding, sizeof run->encoding, "%s", run->opts->spec->source_encoding);
@@ -57,17 +58,17 @@ static bool connect_both(struct ph_run *run, struct ph_err *err)
     }
     if (!*run->encoding)
         snprintf(run->encoding, sizeof run->encoding, "%s", ph_conn_server_encoding(run->target));
-    return first_connect(run, true, err);
+    return (!ahead || ph_run_install_ahead(run, err)) && first_connect(run, true, err);
 }
 
 bool ph_run_plan(struct ph_run *run, struct ph_err *err)
 {
     const struct ph_job_spec *spec = run->opts->spec;
     bool creates = spec->create && spec->route != PH_ROUTE_EXTRACT;
-    if ((creates && spec->archive && !ph_create_open(run, err)) || !connect_both(run, err))
+    /* what creates needs the ledger before */
+    if ((creates && spec->archive && !ph_create_open(run, err)) ||
+        !connect_both(run, !creates, err))
         return false;
-    if (run->target && !creates) /* which needs the ledger before */
-        ph_run_install_ahead(run);
     return (!creates || ph_create_schema(run, err)) &&
            ((ph_plan_make(&run->plan, spec, run->source, run->target, err) &&
              (!spec->archive || ph_plan_adopt_shards(run->plan, spec->archive, err))) ||
@@ -105,7 +106,8 @@ static bool plan_only(struct ph_run *run, struct ph_err *err)
     bool creates = spec->create && spec->route != PH_ROUTE_EXTRACT;
     if ((creates && spec->archive &&
          !(ph_run_open_archive(run, PH_DIR_EXISTS, err) && ph_create_open(run, err))) ||
-        !connect_both(run, err) || (creates && !ph_create_plan(run, &run->plan, &counts, err)) ||
+        !connect_both(run, false, err) ||
+        (creates && !ph_create_plan(run, &run->plan, &counts, err)) ||
         (!run->plan && !ph_plan_make(&run->plan, spec, run->source, run->target, err)) ||
         (spec->archive && !ph_plan_adopt_shards(run->plan, spec->archive, err)))
         return ph_run_unchanged(err);

@@ -51,6 +51,7 @@ void ph_run_crew_opts(struct ph_run *run, int open_shards, struct ph_crew_opts *
         .workers = workers,
         .source_jobs = opts->source_jobs ? opts->source_jobs : PH_WORKERS_MAX,
         .target_jobs = opts->target_jobs ? opts->target_jobs : PH_WORKERS_MAX,
+        .ahead = &run->ahead,
         .build = &run->build,
         .throttle = &run->throttle,
         .control = &run->control,

@@ -136,11 +136,14 @@ static bool beat(struct ph_crew *crew)
     return true;
 }
 
-/* The source has given all it has, as far as this mover knows: told once, for by the ledger others may have to read on. */
+/* The source has given all it has, as far as this mover knows: told once, for by the ledger others may have to read on. Where
+ * nothing is left to do besides, the run's end is nearer than a beat, and lets the snapshot go itself. */
 static bool has_just_drained(struct pulse *p)
 {
     struct ph_crew *crew = p->crew;
-    if (!crew->opts.spill || p->drained || atomic_load(&crew->released_ns) > 0 ||
+    bool ends = atomic_load(&crew->all_done) &&
+                (!crew->opts.build || atomic_load(&crew->opts.build->planned) == 0);
+    if (!crew->opts.spill || ends || p->drained || atomic_load(&crew->released_ns) > 0 ||
         ph_roster_unread(crew->opts.roster) > 0 || ph_roster_has_unnoted(crew->opts.roster))
         return false;
     p->drained = true;
@@ -328,6 +331,8 @@ static void steer(struct pulse *p)
 void *ph_pulse_main(void *arg)
 {
     struct pulse p = {.crew = arg, .beat_at = ph_clock_s() + BEAT_S};
+    if (p.crew->opts.control && p.crew->opts.control->heard >= 0)
+        p.look_at = ph_clock_s() + look_s; /* the ledger has been asked for its wishes just now */
     ph_climb_begin(&p.climb, p.crew->opts.workers, 1, p.crew->opts.climbs_to);
     while (!atomic_load(&p.crew->pulse_stop)) {
         keep_alive(&p);

@@ -15,17 +15,23 @@ void ph_run_event(struct ph_run *run, enum ph_log_level level, const char *event
         ph_log_event(run->opts->log, level, &(struct ph_log_fields){.event = event}, "%s", text);
 }
 
-/* The settings of a server, as an object; null where it cannot be asked, or is none. */
-static json_t *server_of(struct ph_run *run, struct ph_conn *conn)
+static void ask_settings(struct ph_run *run, struct ph_conn *conn, const char **text)
 {
     struct ph_err ignored;
-    const char *text = NULL;
-    if (!ph_conn_ok(conn) || !ph_history_server(conn, run->arena, &text, &ignored)) {
-        if (ph_conn_ok(conn))
-            ph_conn_recover(conn);
-        return json_null();
-    }
-    json_t *object = json_loads(text, 0, NULL);
+    if (!*text && ph_conn_ok(conn) && !ph_history_server(conn, run->arena, text, &ignored))
+        ph_conn_recover(conn);
+}
+
+void ph_run_ask_settings(struct ph_run *run)
+{
+    ask_settings(run, run->source, &run->settings[0]);
+    ask_settings(run, run->target, &run->settings[1]);
+}
+
+/* The settings of a server, as an object; null where it could not be asked, or is none. */
+static json_t *settings_of(const char *text)
+{
+    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
     return object ? object : json_null();
 }
 
@@ -34,6 +40,7 @@ static json_t *facts_of(struct ph_run *run)
     static const char *const spills[] = {"auto", "never", "always"};
     const struct ph_job_opts *opts = run->opts;
     const struct ph_rates *r = &opts->rates;
+    ph_run_ask_settings(run);
     return json_pack(
         "{s:s, s:i, s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "pghaul", PGHAUL_VERSION,
         "workers", run->result->workers ? run->result->workers : run->plan->jobs, "source_jobs",
@@ -41,7 +48,7 @@ static json_t *facts_of(struct ph_run *run)
         "memory", (json_int_t)opts->memory, "source_max_rate", (json_int_t)r->source_bytes,
         "target_max_rate", (json_int_t)r->target_bytes, "source_max_rows",
         (json_int_t)r->source_rows, "target_max_rows", (json_int_t)r->target_rows, "source",
-        server_of(run, run->source), "target", server_of(run, run->target));
+        settings_of(run->settings[0]), "target", settings_of(run->settings[1]));
 }
 
 void ph_run_remember_facts(struct ph_run *run)

@@ -66,6 +66,7 @@ void ph_run_fini(struct ph_run *run)
         ph_spill_fini(&run->spill);
     ph_roster_free(run->roster);
     ph_testimony_free(run->answers);
+    ph_ahead_end(&run->ahead);
     ph_conn_close(run->source);
     ph_conn_close(run->target);
     ph_run_install_drop(run);

@@ -3,7 +3,7 @@
  *     begin.c    find or make the job, take hold of it     recover.c  when the snapshot is gone
  *     phases.c   the crew at work                          finish.c   the end, and the result
  *     steps.c    what is to be done besides rows           sequences.c  where they stand
- *     remember.c what report will tell of it               install.c    the ledger is made meanwhile
+ *     remember.c what report will tell of it               install.c    what is made meanwhile: ledger, connections
  */
 #ifndef PH_HAUL_RUN_H
 #define PH_HAUL_RUN_H
@@ -24,6 +24,8 @@ struct ph_run {
     struct ph_plan *plan;
     struct ph_conn *source, *target; /* control connections */
     struct ph_conn *installer;       /* makes the ledger meanwhile, see install.c; or NULL */
+    struct ph_ahead ahead;           /* connections of workers, made meanwhile */
+    const char *settings[2];         /* of source and target, for report; NULL: not asked yet */
     char encoding[64];
     char tag[9]; /* 8 hexadecimal digits of the job */
     char host[256];
@@ -124,11 +126,15 @@ void ph_run_name(struct ph_run *run);
 /* run.c: who speaks for the source's catalog. */
 struct ph_witness ph_run_witness(const struct ph_run *run);
 
-/* install.c: has the ledger made, where there is none, while the caller plans. begin_writing begins the transaction
- * that writes the job down (on the connection that made the ledger: run->target is another one then); drop changes nothing. */
-void ph_run_install_ahead(struct ph_run *run);
+/* install.c: has the ledger made, where there is none, while the caller plans; the run is connected to the target, and is
+ * afterwards. begin_writing begins the transaction that writes the job down (on the connection that made the ledger: run->target
+ * is another one then); drop changes nothing. */
+bool ph_run_install_ahead(struct ph_run *run, struct ph_err *err);
 bool ph_run_begin_writing(struct ph_run *run, struct ph_err *err);
 void ph_run_install_drop(struct ph_run *run);
+
+/* install.c: has the connections of the workers made, while the job is written down. The plan is cut. */
+void ph_run_connect_ahead(struct ph_run *run);
 
 /* begin.c: afterwards the job is ours and has a snapshot; or *done: it is complete. */
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err);
@@ -197,6 +203,7 @@ bool ph_run_phases(struct ph_run *run, struct ph_err *err);
  * job. */
 void ph_run_event(struct ph_run *run, enum ph_log_level level, const char *event, const char *text);
 void ph_run_remember_facts(struct ph_run *run);
+void ph_run_ask_settings(struct ph_run *run);  /* for them, when there is time for it */
 void ph_run_begin_journal(struct ph_run *run); /* extract: and it can be steered from now on */
 void ph_run_remember_end(struct ph_run *run, bool ok, const struct ph_err *why);
 

@@ -11,12 +11,13 @@
 #include "haul/limit.h"
 #include "pg/sql.h"
 
-static const double least_s = 0.25, most_s = 60, ask_s = 1, held_s = 1;
+static const double least_s = 0.25, most_s = 60, ask_s = 1, first_s = 0.1, held_s = 1;
 
 void ph_sight_init(struct ph_sight *sight)
 {
     pthread_mutex_init(&sight->lock, NULL);
     sight->begin_s = ph_clock_s();
+    sight->waits_at = sight->begin_s + first_s; /* before, nobody waits for anything */
 }
 
 void ph_sight_fini(struct ph_sight *sight)

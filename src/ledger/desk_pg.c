@@ -22,11 +22,26 @@ void ph_desk_pg_init(struct ph_desk_pg *desk, const struct ph_desk_pg_opts *opts
 void ph_desk_pg_fini(struct ph_desk_pg *desk)
 {
     ph_desk_pg_disconnect(desk);
+    ph_conn_close(desk->opts.ready);
+    desk->opts.ready = NULL;
     for (int i = 0; i < PH_BUNDLE_MAX; i++) {
         free(desk->claims[i].where);
         free(desk->claims[i].file);
     }
     memset(desk->claims, 0, sizeof desk->claims);
+}
+
+/* A connection that was there takes the worker's name. */
+static bool take_ready(struct ph_desk_pg *desk, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    desk->conn = desk->opts.ready;
+    desk->opts.ready = NULL;
+    desk->earlier_wait_ns -= ph_conn_wait_ns(desk->conn); /* what it waited was not for us */
+    ph_sql_add(&sql, "SET application_name = %L", desk->opts.conn.application_name);
+    bool ok = ph_conn_exec(desk->conn, sql.data, err);
+    ph_buf_fini(&sql);
+    return ok;
 }
 
 bool ph_desk_pg_connect(struct ph_desk_pg *desk, struct ph_err *err)
@@ -38,7 +53,8 @@ bool ph_desk_pg_connect(struct ph_desk_pg *desk, struct ph_err *err)
     /* synchronous_commit: rows, receipt and claim vanish together in a crash, so nothing is lost by
      * waiting only once, at the end of the job. lock_timeout: whatever holds a lock against us for
      * so long is worth a look. */
-    return ph_conn_open(&desk->conn, &desk->opts.conn, err) &&
+    return (ph_conn_ok(desk->opts.ready) ? take_ready(desk, err)
+                                         : ph_conn_open(&desk->conn, &desk->opts.conn, err)) &&
            ph_conn_exec(desk->conn, "SET synchronous_commit = off;SET lock_timeout = '5s'", err);
 }
 

@@ -19,6 +19,8 @@ struct ph_desk_pg_opts {
     int slot;           /* of this worker within the mover */
     int snapshot;       /* number of the snapshot in force, for receipts */
     const char *holder; /* host and directory of our spill files; NULL: we have none */
+    struct ph_conn
+        *ready; /* made by the same rules, but for its name, and the desk's from now on; or NULL */
 };
 
 struct ph_desk_pg {

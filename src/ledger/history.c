@@ -84,10 +84,10 @@ bool ph_history_server(struct ph_conn *conn, struct ph_arena *arena, const char 
     if (!ph_conn_query(
             conn,
             "SELECT pg_catalog.json_object_agg(s.name, pg_catalog.current_setting(s.name))"
-            " FROM pg_catalog.pg_settings s WHERE s.name IN ('server_version', 'shared_buffers',"
-            " 'wal_level', 'fsync', 'synchronous_commit', 'max_wal_size', 'checkpoint_timeout',"
-            " 'wal_buffers', 'max_connections', 'effective_io_concurrency', 'data_checksums',"
-            " 'full_page_writes', 'server_encoding', 'block_size')",
+            " FROM pg_catalog.unnest('{block_size, checkpoint_timeout, data_checksums,"
+            " effective_io_concurrency, fsync, full_page_writes, max_connections, max_wal_size,"
+            " server_encoding, server_version, shared_buffers, synchronous_commit, wal_buffers,"
+            " wal_level}'::pg_catalog.text[]) s(name)",
             &rows, err))
         return ph_err_prefix(err, "looking at the server's settings");
     *json = ph_arena_strdup(arena, ph_rows_text(rows, 0, 0));

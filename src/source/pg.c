@@ -117,8 +117,13 @@ static bool connect(struct source_pg *self, struct ph_err *err)
         disconnect(self);
     if (self->conn)
         return true;
-    if (!ph_conn_open(&self->conn, &self->opts.conn, err))
+    if (ph_conn_ok(self->opts.ready)) {
+        self->conn = self->opts.ready;
+        self->opts.ready = NULL;
+        self->earlier_wait_ns -= ph_conn_wait_ns(self->conn); /* what it waited was not for us */
+    } else if (!ph_conn_open(&self->conn, &self->opts.conn, err)) {
         return false;
+    }
     /* libpq reads at most its buffer at once, 16 KiB at first. One large value makes it grow for
      * good: a third of the system calls, and a busier source. */
     return ph_conn_exec(self->conn, "SELECT pg_catalog.repeat(' ', 65536)", err);
@@ -328,6 +333,7 @@ static void free_source(struct ph_source *source)
     if (!self)
         return;
     disconnect(self);
+    ph_conn_close(self->opts.ready);
     ph_batcher_fini(&self->batcher);
     free(self);
 }

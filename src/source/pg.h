@@ -21,11 +21,12 @@ struct ph_source_pg_opts {
     const char
         *pg_snapshot; /* pg_current_snapshot() under it: ids begin anew when a server restarts, and
                                 somebody else's snapshot may bear ours */
-    struct ph_gate *gate; /* for wide rows; NULL: none */
-    size_t batch;         /* bytes of the buffer; 0: 64 KiB */
+    struct ph_gate *gate;  /* for wide rows; NULL: none */
+    size_t batch;          /* bytes of the buffer; 0: 64 KiB */
+    struct ph_conn *ready; /* made by the same rules; NULL: the first open connects */
 };
 
-/* Everything in opts is borrowed for the source's life. */
+/* Everything in opts is borrowed for the source's life, but for a connection that is ready: that is the source's from now on. */
 bool ph_source_pg_new(struct ph_source **out, const struct ph_source_pg_opts *opts,
                       struct ph_err *err);
 
