@@ -109,6 +109,8 @@ static bool translate(const struct sink_pg *self, struct ph_err *err)
         err->code = PH_BUSY;
     if (!strcmp(err->sqlstate, "PH001"))
         err->code = PH_FENCED;
+    if (!strcmp(err->sqlstate, "PH004"))
+        err->code = PH_SNAPSHOT_GONE;
     if (!strcmp(err->sqlstate, "PH003"))
         ph_err_hint(err, "mend the rows in the source, or allow more");
     if (strcmp(err->sqlstate, "PH002") != 0)
