@@ -309,6 +309,7 @@ static bool refuse_other_server(struct ph_run *run, struct ph_err *err)
     if (!ph_snapshot_import(run->source, run->snapshot->id, run->snapshot->pg_snapshot, err))
         return err->code == PH_SNAPSHOT_GONE;
     ph_conn_recover(run->source);
+    ph_keeper_end(run->source, run->tag, run->snapshot->keeper_backend, err);
     ph_err_set(err, PH_FAILED,
                "another mover of job %s goes on under a snapshot of another source server",
                run->plan->job_name);

@@ -2,15 +2,12 @@
 
 import os
 import signal
-import time
 
-import compare
 import data
 from cluster import wait_for
 from pgwire import ConnectionLost, PgError
 from story import story
-from test_snapshot import interrupted, lose_snapshot, rows_of_shard
-from test_verify import found
+from test_snapshot import interrupted, lose_snapshot
 
 KEYED = ("-t", "narrow", "-j", 1, "--split", "key", "--shard-rows", 3000)
 
@@ -132,3 +129,70 @@ def what_a_crash_has_emptied_is_not_taken_for_proven(t):
     crash_by_backend(t, t.target)
     tables = {x["source"]: x for x in t.run(*args, "--json", "--max-differences", 3).expect(3).json["tables"]}
     assert tables["public.narrow"]["missing"] == 300000 and tables["public.other"]["equal"], tables
+
+
+@story(own=True, campaign=True)
+def movers_that_read_from_two_servers_do_not_mix_two_moments(t):
+    """The first one's snapshot lives on, on a server that the second one does not see."""
+    data.narrow(t, 40000)
+    with Heir(t) as heir:
+        heir.await_all()
+        with t.start_copy(*KEYED, "--max-rows", "6k/s") as first:
+            assert t.when_landed(2, first), "it ended too soon"
+            t.source.query("update narrow set c = -5")
+            heir.await_all()
+            second = t.mover.run("copy", "-s", heir.dsn, "-d", t.target.dsn, *KEYED, "--join", timeout=60)
+            first.wait().expect(1, "another source server", "hint")
+        second.expect(0)
+        t.whole("narrow")
+
+
+def unique_values(t, rows):
+    data.narrow(t, rows)
+    t.both("alter table narrow add u int")
+    t.source.query("update narrow set u = id; alter table narrow add unique (u); analyze narrow")
+    t.target.query("alter table narrow add unique (u)")
+
+
+@story()
+def unique_values_that_moved_under_an_upsert_are_followed_or_named(t):
+    unique_values(t, 12000)
+    args = (*KEYED, "--mode", "upsert")
+    interrupted(t, 2, *args)
+    lose_snapshot(t)
+    # the first shard has a value of the second, that one of the third, and so on: only the last one can land at first
+    for low, high in ((11, 3011), (3012, 6012), (6013, 9013)):
+        t.source.query("update narrow set u = -id where id = %d" % high)
+        t.source.query("update narrow set u = %d where id = %d" % (high, low))
+    t.copy(*args).expect(0)
+    t.same("narrow")
+    # values that were exchanged: no order of shards can do it
+    t.source.query("update narrow set u = -u where id in (7, 3007); update narrow set u = 3007 where id = 7; update narrow set u = 7 where id = 3007")
+    t.copy(*args, "--again").expect(1, "narrow_u_key", "verify --repair")
+    t.check_ledger()
+    t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--repair").expect(0)
+    t.copy(*args).expect(0)
+    t.whole("narrow")
+
+
+@story()
+def a_mover_that_slept_beyond_its_lease_commits_nothing(t):
+    """Its sessions live, with rows in them that were not committed; its heart has not beaten for two minutes, as the ledger has it."""
+    data.narrow(t, 60000)
+    args = ("-t", "narrow", "-j", 3, "--split", "key", "--shard-rows", 2000)
+    with t.start_copy(*args, "--max-rows", "20k/s") as sleeper:
+        assert t.when_landed(4, sleeper), "it ended before it could be stopped"
+        sleeper.signal(signal.SIGSTOP)
+        held = t.target.column("select id from pghaul.shard where mover is not null")
+        assert held and t.target.backends("xact_start is not null and query like '%COPY%'"), "it had nothing in hand: this story proves nothing"
+        attempts = dict(t.target.query("select id, attempt from pghaul.shard where mover is not null"))
+        t.target.query("update pghaul.mover set beat_at = beat_at - interval '2 minutes'")
+        t.copy(*args).expect(0)
+        t.same("narrow")
+        receipts = t.target.query("select shard, attempt, mover from pghaul.receipt order by 1")
+        assert all(int(a) > int(attempts[s]) for s, a, _ in receipts if s in attempts), "a shard was taken over under its old attempt"
+        sleeper.signal(signal.SIGCONT)
+        result = sleeper.wait()
+        assert result.rc in (0, 1), result
+        assert t.target.query("select shard, attempt, mover from pghaul.receipt order by 1") == receipts
+    t.whole("narrow")
