@@ -113,8 +113,8 @@ static bool translate(const struct sink_pg *self, struct ph_err *err)
         err->code = PH_SNAPSHOT_GONE;
     if (!strcmp(err->sqlstate, "23505") && self->opts.mode == PH_UPSERT)
         ph_err_prefix(err,
-                      "a row with another key has a unique value of one of these (pghaul verify"
-                      " --repair mends rows that have exchanged such values)");
+                      "a row with another key has a unique value of one of these (where rows have"
+                      " exchanged them: pghaul clean, then pghaul verify --repair)");
     if (!strcmp(err->sqlstate, "PH003"))
         ph_err_hint(err, "mend the rows in the source, or allow more");
     if (strcmp(err->sqlstate, "PH002") != 0)
