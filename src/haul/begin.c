@@ -396,7 +396,7 @@ static bool adopt_files(struct ph_run *run, struct ph_err *err)
     if (run->opts->spec->archive)
         return true;
     if (!ph_spill_adopt(&run->spill, run->target, run->job, run->mover, err) ||
-        !ph_spill_forget_missing(&run->spill, run->target, run->job, err) ||
+        !ph_spill_forget_missing(&run->spill, run->target, run->job, NULL, err) ||
         (run->opts->forget_spill &&
          !ph_ledger_forget_spill(run->target, run->job, run->spill.holder, &forgotten, err)))
         return false;

@@ -253,6 +253,7 @@ bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err
     atomic_store(&crew->reading, 0);
     atomic_store(&crew->landing, 0);
     atomic_store(&crew->stranded, 0);
+    atomic_store(&crew->crossed, 0);
     atomic_store(&crew->target_down, false);
     atomic_store(&crew->pressure, false);
     crew->snapshot_released = false;

@@ -129,6 +129,8 @@ struct ph_crew {
     _Atomic bool all_done; /* somebody saw that no shard is left: who waits for one need not */
     _Atomic int running;   /* workers that have not ended */
     _Atomic int retries;
+    _Atomic int
+        crossed; /* shards of an upsert, in this phase, that met a unique value of a row with another key */
     _Atomic uint64_t run_rows, run_bytes, run_shards;
     _Atomic uint64_t first_idle_ns; /* when the first worker ran dry in this phase; 0: none has */
     _Atomic uint64_t last_landed_ns;

@@ -197,10 +197,24 @@ static bool nothing_planned(const struct ph_run *run)
     return true;
 }
 
+/* Shards of an upsert that are parked because another row has a unique value of theirs: it may have had it only until that row's
+ * shard landed. So they are tried again, for as long as anything lands. */
+static bool reopen_crossed(struct ph_run *run, uint64_t landed, bool *again, struct ph_err *err)
+{
+    struct ph_crew *crew = &run->crew;
+    *again = atomic_load(&crew->crossed) > 0 && atomic_load(&crew->run_shards) > landed;
+    if (*again)
+        ph_run_event(run, PH_LOG_INFO, "crossed",
+                     "shards that met unique values of other rows are tried again");
+    return !*again || ph_ledger_reopen(run->target, run->job, err);
+}
+
 bool ph_run_phases(struct ph_run *run, struct ph_err *err)
 {
     for (;;) {
         int64_t lost = 0;
+        bool again = false;
+        uint64_t landed = atomic_load(&run->crew.run_shards);
         if (!run_phase(run, err))
             return false;
         if (atomic_load(&run->crew.snapshot_gone)) {
@@ -211,7 +225,7 @@ bool ph_run_phases(struct ph_run *run, struct ph_err *err)
         } else if (!ph_run_reach(run, false, err) || !ph_run_reopen_lost(run, &lost, err)) {
             return false;
         }
-        if (!ph_run_load_tabs(run, err))
+        if (!reopen_crossed(run, landed, &again, err) || !ph_run_load_tabs(run, err))
             return false;
         if (!atomic_load(&run->crew.snapshot_gone) && lost == 0 && nothing_planned(run))
             return true;

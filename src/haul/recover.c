@@ -7,7 +7,8 @@
  *   2. A landed shard is proven unchanged when it has as many rows as its receipt says and every row was written by a
  *      transaction older than all that were in progress in the database when the old snapshot was taken. Then every
  *      row visible now was visible then, and as many were: the sets are equal. ("Visible in the old snapshot" would not do: a
- *      snapshot's text leaves subtransactions out, so a savepoint's UPDATE would pass.)
+ *      snapshot's text leaves subtransactions out, so a savepoint's UPDATE would pass.) Where that cannot be trusted, it is
+ *      read again, and its tally must be the receipt's: see recover_prove.c.
  *   3. A table cut by key, hash or not at all: shards that are not proven are planned again. Their rows (found by
  *      xmin, and exactly as many as the receipts say) and receipts are taken away all together: replaced one by one, two
  *      rows that have exchanged a unique value would stand in each other's way for ever. Large objects, which cannot,
@@ -26,26 +27,8 @@
 #include <string.h>
 
 #include "base/fault.h"
-#include "haul/run.h"
+#include "haul/recover.h"
 #include "pg/sql.h"
-
-struct landed {
-    int64_t shard;
-    int tab;
-    const char *pred;
-    int64_t rows, xid; /* xid 0: it is spilled, and the target has no row of it */
-    uint64_t oldest;   /* none of its database was older when it was read */
-    bool changed;
-};
-
-struct recovery {
-    struct ph_run *run;
-    struct ph_snapshot fresh;
-    struct landed *landed;
-    int n_landed;
-    int *changed; /* by table number - 1 */
-    int *have;    /* landed shards, likewise */
-};
 
 static bool ask(struct ph_conn *conn, struct ph_buf *sql, struct ph_rows **rows, struct ph_err *err)
 {
@@ -96,81 +79,9 @@ static bool check_relations(struct ph_run *run, struct ph_err *err)
                           "clean, and begin again");
 }
 
-static bool read_landed(struct recovery *rec, struct ph_err *err)
-{
-    struct ph_run *run = rec->run;
-    struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
-    ph_sql_add(&sql,
-               "SELECT s.id, s.tab, s.pred, r.rows, r.xid, n.oldest FROM pghaul.shard s"
-               " JOIN (SELECT job, shard, snapshot, rows, xid FROM pghaul.all_receipts UNION ALL"
-               " SELECT job, shard, snapshot, rows, 0 FROM pghaul.spill) r"
-               " ON r.job OPERATOR(pg_catalog.=) s.job AND r.shard OPERATOR(pg_catalog.=) s.id"
-               " AND (r.xid OPERATOR(pg_catalog.=) 0)"
-               " OPERATOR(pg_catalog.=) (s.state IN ('spilled', 'parked'))"
-               " JOIN pghaul.snapshot n ON n.job OPERATOR(pg_catalog.=) s.job"
-               " AND n.no OPERATOR(pg_catalog.=) r.snapshot"
-               " WHERE s.job OPERATOR(pg_catalog.=) %D"
-               " AND s.state IN ('landed', 'verified', 'spilled', 'parked') ORDER BY s.tab, s.id",
-               run->job);
-    if (!ask(run->target, &sql, &rows, err))
-        return false;
-    rec->n_landed = ph_rows_count(rows);
-    rec->landed = ph_arena_calloc(run->arena, (size_t)rec->n_landed, sizeof *rec->landed);
-    rec->changed = ph_arena_calloc(run->arena, (size_t)run->n_tabs, sizeof(int));
-    rec->have = ph_arena_calloc(run->arena, (size_t)run->n_tabs, sizeof(int));
-    for (int i = 0; i < rec->n_landed; i++) {
-        struct landed *l = &rec->landed[i];
-        l->shard = ph_rows_int(rows, i, 0);
-        l->tab = (int)ph_rows_int(rows, i, 1);
-        l->pred = ph_arena_strdup(run->arena, ph_rows_text(rows, i, 2));
-        l->rows = ph_rows_int(rows, i, 3);
-        l->xid = ph_rows_int(rows, i, 4);
-        l->oldest = ph_rows_uint(rows, i, 5);
-        rec->have[l->tab - 1]++;
-    }
-    ph_rows_free(rows);
-    return true;
-}
-
-/* A row's xmin has 32 bits. Every visible one is older than the present snapshot's xmax and, unless
- * frozen long ago, less than 2^31 behind it: that widens it. One that was frozen longer ago than
- * 2^32 transactions may look younger than it is, which errs on the safe side. */
-static bool prove(struct recovery *rec, struct landed *l, struct ph_err *err)
-{
-    const struct ph_table *t = rec->run->tables[l->tab - 1];
-    struct ph_buf sql = {0};
-    struct ph_rows *rows = NULL;
-    if (t->objects) { /* who writes into an object leaves no trace where its OID is */
-        l->changed = true;
-        rec->changed[l->tab - 1]++;
-        return true;
-    }
-    ph_sql_add(&sql,
-               "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE x.x "
-               "OPERATOR(pg_catalog.>=) 3"
-               " AND n.n OPERATOR(pg_catalog.-) ((n.n OPERATOR(pg_catalog.-) x.x)"
-               " OPERATOR(pg_catalog.&) 4294967295) OPERATOR(pg_catalog.>=) %U)"
-               " FROM (SELECT xmin::pg_catalog.text::pg_catalog.int8 AS x FROM ONLY %I.%I",
-               l->oldest, t->source_schema, t->source_name);
-    if (*l->pred)
-        ph_sql_add(&sql, " WHERE (%s)", l->pred);
-    if (t->filter)
-        ph_sql_add(&sql, " %s (%s\n)", *l->pred ? "AND" : "WHERE", t->filter);
-    ph_sql_add(&sql,
-               ") x, (SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
-               "::pg_catalog.text::pg_catalog.int8 AS n) n");
-    if (!ask(rec->run->source, &sql, &rows, err))
-        return ph_err_prefix(err, "looking whether %s has changed", t->root_source);
-    l->changed = ph_rows_int(rows, 0, 0) != l->rows || ph_rows_int(rows, 0, 1) != 0;
-    rec->changed[l->tab - 1] += l->changed;
-    ph_rows_free(rows);
-    return true;
-}
-
 /* Rows that are taken back to be loaded again must not take others with them: a foreign key of
  * somebody else's that points here may cascade, a trigger may do anything. */
-static bool refuse_followers(struct recovery *rec, int tab, struct ph_err *err)
+static bool refuse_followers(struct ph_recovery *rec, int tab, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
     const struct ph_table *t = run->tables[tab - 1];
@@ -210,7 +121,7 @@ static bool refuse_followers(struct recovery *rec, int tab, struct ph_err *err)
 
 /* Takes our own rows out of the target: those that the receipts' transactions wrote, and exactly as
  * many. all: also of shards that are proven unchanged. */
-static bool take_rows_back(struct recovery *rec, int tab, bool all, struct ph_err *err)
+static bool take_rows_back(struct ph_recovery *rec, int tab, bool all, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
     const struct ph_table *t = run->tables[tab - 1];
@@ -223,11 +134,11 @@ static bool take_rows_back(struct recovery *rec, int tab, bool all, struct ph_er
     ph_sql_add(&sql, "DELETE FROM %s%I.%I WHERE xmin OPERATOR(pg_catalog.=) ANY ('{",
                t->target_routes ? "" : "ONLY ", t->target_schema, t->target_name);
     for (int i = 0; i < rec->n_landed; i++) {
-        const struct landed *l = &rec->landed[i];
+        const struct ph_landed *l = &rec->landed[i];
         if (l->tab != tab || l->xid == 0 || !(all || l->changed))
             continue;
         ph_sql_add(&sql, "%s%D", comma, l->xid & 0xffffffff);
-        expected += (uint64_t)l->rows;
+        expected += l->tally.rows;
         comma = ",";
     }
     ph_sql_add(&sql, "}'::pg_catalog.xid[])");
@@ -244,7 +155,7 @@ static bool take_rows_back(struct recovery *rec, int tab, bool all, struct ph_er
                        "somebody else changed them: pghaul clean, empty the table, begin again");
 }
 
-static void add_plan_again(struct ph_buf *sql, int64_t job, const struct landed *l, bool redo)
+static void add_plan_again(struct ph_buf *sql, int64_t job, const struct ph_landed *l, bool redo)
 {
     ph_sql_add(sql,
                "DELETE FROM pghaul.spill WHERE job OPERATOR(pg_catalog.=) %D"
@@ -255,7 +166,7 @@ static void add_plan_again(struct ph_buf *sql, int64_t job, const struct landed 
                " attempt = attempt OPERATOR(pg_catalog.+) 1",
                job, l->shard, job, l->shard);
     if (redo)
-        ph_sql_add(sql, ", redo_xid = %D, redo_rows = %D", l->xid, l->rows);
+        ph_sql_add(sql, ", redo_xid = %D, redo_rows = %D", l->xid, (int64_t)l->tally.rows);
     ph_sql_add(sql, " WHERE job OPERATOR(pg_catalog.=) %D AND id OPERATOR(pg_catalog.=) %D", job,
                l->shard);
     if (!redo && l->xid)
@@ -268,12 +179,12 @@ static void add_plan_again(struct ph_buf *sql, int64_t job, const struct landed 
 }
 
 /* Rule 3, and upsert. */
-static bool plan_again(struct recovery *rec, int tab, struct ph_err *err)
+static bool plan_again(struct ph_recovery *rec, int tab, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
     bool objects = run->tables[tab - 1]->objects, upsert = run->opts->spec->mode == PH_UPSERT;
     for (int i = 0; i < rec->n_landed; i++) {
-        const struct landed *l = &rec->landed[i];
+        const struct ph_landed *l = &rec->landed[i];
         struct ph_buf sql = {0};
         if (l->tab != tab || !l->changed)
             continue;
@@ -286,7 +197,7 @@ static bool plan_again(struct recovery *rec, int tab, struct ph_err *err)
 
 /* Rule 4: cuts one table anew under the fresh snapshot and puts its shards behind the present ones.
  */
-static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
+static bool start_over(struct ph_recovery *rec, int tab, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
     struct ph_table table = *run->tables[tab - 1];
@@ -329,15 +240,16 @@ static bool start_over(struct recovery *rec, int tab, struct ph_err *err)
 
 /* Locks the job's shards, and fences them, until the transaction ends; *stands: nothing has landed or was spilled since it was
  * looked at. */
-static bool still_stands(struct recovery *rec, bool *stands, struct ph_err *err)
+static bool still_stands(struct ph_recovery *rec, bool *stands, struct ph_err *err)
 {
-    struct recovery now = {.run = rec->run};
+    struct ph_recovery now = {.run = rec->run};
     struct ph_buf sql = {0};
     ph_sql_add(&sql,
                "WITH l AS (SELECT FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D ORDER BY id"
                " FOR UPDATE) SELECT pg_catalog.count(*) FROM l",
                rec->run->job);
-    if (!ask(rec->run->target, &sql, NULL, err) || !fence(rec->run, err) || !read_landed(&now, err))
+    if (!ask(rec->run->target, &sql, NULL, err) || !fence(rec->run, err) ||
+        !ph_recovery_read(&now, err))
         return false;
     *stands = now.n_landed == rec->n_landed;
     for (int i = 0; *stands && i < now.n_landed; i++)
@@ -347,7 +259,7 @@ static bool still_stands(struct recovery *rec, bool *stands, struct ph_err *err)
 }
 
 /* Whether it was done; else it is to be looked at again. */
-static bool rewrite_ledger(struct recovery *rec, bool *done, struct ph_err *err)
+static bool rewrite_ledger(struct ph_recovery *rec, bool *done, struct ph_err *err)
 {
     struct ph_run *run = rec->run;
     bool upsert = run->opts->spec->mode == PH_UPSERT;
@@ -369,7 +281,7 @@ static bool rewrite_ledger(struct recovery *rec, bool *done, struct ph_err *err)
            ph_ledger_commit(run->target, err);
 }
 
-static void tell(const struct recovery *rec)
+static void tell(const struct ph_recovery *rec)
 {
     struct ph_run *run = rec->run;
     for (int i = 0; i < run->n_tabs; i++) {
@@ -390,6 +302,21 @@ static void tell(const struct recovery *rec)
     }
 }
 
+/* Where the snapshot that others gave up is still to be had, and theirs is not, they read from another server: after a
+ * failover that has left the old primary alive, it may be. In turns, each would take the other's rows back for ever. */
+static bool refuse_other_server(struct ph_run *run, struct ph_err *err)
+{
+    if (!ph_snapshot_import(run->source, run->snapshot->id, run->snapshot->pg_snapshot, err))
+        return err->code == PH_SNAPSHOT_GONE;
+    ph_conn_recover(run->source);
+    ph_keeper_end(run->source, run->tag, run->snapshot->keeper_backend, err);
+    ph_err_set(err, PH_FAILED,
+               "another mover of job %s goes on under a snapshot of another source server",
+               run->plan->job_name);
+    return ph_err_hint(err, "all movers of a job must read from the same server: see where the"
+                            " source's name leads from this host");
+}
+
 /* Another mover of this job may have been quicker. */
 static bool adopt(struct ph_run *run, bool *adopted, struct ph_err *err)
 {
@@ -399,9 +326,8 @@ static bool adopt(struct ph_run *run, bool *adopted, struct ph_err *err)
         return false;
     if (!now || now->no == run->snapshot->no)
         return true;
-    struct ph_err ignored;
-    if (!ph_snapshot_import(run->source, now->id, now->pg_snapshot, &ignored))
-        return ignored.code == PH_SNAPSHOT_GONE || (*err = ignored, false);
+    if (!ph_snapshot_import(run->source, now->id, now->pg_snapshot, err))
+        return err->code == PH_SNAPSHOT_GONE && refuse_other_server(run, err);
     run->snapshot = now;
     *adopted = true;
     return ph_conn_exec(run->source, "ROLLBACK", err);
@@ -409,23 +335,25 @@ static bool adopt(struct ph_run *run, bool *adopted, struct ph_err *err)
 
 static bool recover_alone(struct ph_run *run, struct ph_err *err)
 {
-    struct recovery rec = {.run = run, .fresh = {.keeper_fd = -1}};
+    struct ph_recovery rec = {.run = run, .fresh = {.keeper_fd = -1}};
     ph_run_event(run, PH_LOG_WARN, "snapshot_gone",
                  "the job's snapshot is gone; looking whether what has landed still stands");
-    if (!fence(run, err) || !ph_spill_forget_missing(&run->spill, run->target, run->job, err) ||
+    if (!fence(run, err) ||
+        !ph_spill_forget_missing(&run->spill, run->target, run->job, run->tables, err) ||
         !ph_run_start_keeper(run, &rec.fresh, err))
         return false;
     bool ok = ph_snapshot_import(run->source, rec.fresh.id, rec.fresh.pg_snapshot, err) &&
               check_relations(run, err) && ph_run_await_flush(run, &rec.fresh, err);
     for (bool done = false; ok && !done;) {
-        ok = read_landed(&rec, err);
+        ok = ph_recovery_read(&rec, err);
         for (int i = 0; i < rec.n_landed && ok; i++)
-            ok = prove(&rec, &rec.landed[i], err);
+            ok = ph_recovery_prove(&rec, &rec.landed[i], err);
         if (ok && PH_FAULT("recover.proven"))
             ok = ph_err_set(err, PH_FAILED, "fault point recover.proven");
         ok = ok && rewrite_ledger(&rec, &done, err);
     }
     struct ph_err ignored;
+    ph_recovery_fini(&rec);
     if (ok) {
         ph_keeper_confirm(&rec.fresh);
         tell(&rec);

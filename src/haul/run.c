@@ -180,8 +180,9 @@ bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struc
 bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, struct ph_err *err)
 {
     enum { ROUNDS = 3 };
+    static const double longest_s = 60;
     double begin_s = ph_clock_s(), patience_s = 0;
-    bool flushed = false;
+    bool flushed = false, writing = false;
     do {
         struct ph_buf sql = {0};
         struct ph_rows *rows = NULL;
@@ -189,7 +190,10 @@ bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, 
                    "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN true"
                    " ELSE pg_catalog.pg_current_wal_flush_lsn() OPERATOR(pg_catalog.>=)"
                    " %L::pg_catalog.pg_lsn END, pg_catalog.date_part('epoch',"
-                   " pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval)",
+                   " pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval),"
+                   " EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE backend_type"
+                   " OPERATOR(pg_catalog.=) 'walwriter' AND wait_event_type"
+                   " OPERATOR(pg_catalog.<>) 'Activity')",
                    snapshot->lsn);
         bool ok = ph_conn_query(run->source, sql.data, &rows, err);
         ph_buf_fini(&sql);
@@ -197,10 +201,11 @@ bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, 
             return ph_err_prefix(err, "looking whether the source has flushed what it shows");
         flushed = ph_rows_bool(rows, 0, 0);
         patience_s = ROUNDS * ph_rows_double(rows, 0, 1);
+        writing = ph_rows_bool(rows, 0, 2);
         ph_rows_free(rows);
         if (!flushed && !ph_interrupt_sleep(run->opts->interrupt, 1, 0.01))
             return ph_err_set(err, PH_INTERRUPTED, "interrupted");
-    } while (!flushed && ph_clock_s() - begin_s < patience_s);
+    } while (!flushed && ph_clock_s() - begin_s < (writing ? longest_s : patience_s));
     return true;
 }
 

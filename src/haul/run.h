@@ -88,7 +88,7 @@ bool ph_run_start_keeper(struct ph_run *run, struct ph_snapshot *snapshot, struc
 
 /* Waits until a crash of the source could not take back what the snapshot shows: commits that do not wait for a
  * flush (synchronous_commit = off) are visible before it. Rows of theirs that had landed would look unchanged after
- * the crash. Three rounds of the WAL writer at most; mostly it is flushed already. */
+ * the crash. Three rounds of the WAL writer, or as long as it is seen at work; mostly it is flushed already. */
 bool ph_run_await_flush(struct ph_run *run, const struct ph_snapshot *snapshot, struct ph_err *err);
 
 /* Turns an error that came before anything was changed into PH_WRONG. Returns false. */

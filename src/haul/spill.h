@@ -113,9 +113,10 @@ bool ph_spill_adopt(struct ph_spill *spill, struct ph_conn *target, int64_t job,
                     struct ph_err *err);
 
 /* Shards whose files are not there, or too short, are planned again, all at once: found one by one by who loads them, each might
- * need a snapshot of its own, since the last one is let go when everything has been read. */
+ * need a snapshot of its own, since the last one is let go when everything has been read. For the same reason a recovery has them
+ * read to the end: then tables is not NULL, those of the job, by number - 1. */
 bool ph_spill_forget_missing(struct ph_spill *spill, struct ph_conn *target, int64_t job,
-                             struct ph_err *err);
+                             const struct ph_table *const *tables, struct ph_err *err);
 
 /* The target was lost and is back. What it has forgotten has not landed: files of such shards stay, and the roster has them as
  * planned. To be done before anything is taken for flushed by the new connection. */

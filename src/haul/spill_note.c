@@ -11,6 +11,10 @@
 #include "base/clock.h"
 #include "io/file.h"
 #include "pg/sql.h"
+#include "pg/table.h"
+#include "pghaul/hop.h"
+#include "sink/null.h"
+#include "source/archive.h"
 
 static bool put_to_ledger(struct ph_conn *target, int64_t job, int64_t shard, int mover,
                           const char *holder, const struct ph_spill_note *note,
@@ -153,7 +157,7 @@ bool ph_spill_recheck(struct ph_spill *spill, struct ph_roster *roster, struct p
     return ok || ph_err_prefix(err, "looking what a crash of the target has taken back");
 }
 
-/* By name and length: whether it is damaged is found when it is read. What cannot be seen is not taken for missing. */
+/* By name and length. What cannot be seen is not taken for missing. */
 static bool is_missing(const struct ph_spill *spill, const char *file, int64_t stored)
 {
     struct ph_buf path = {0};
@@ -163,6 +167,58 @@ static bool is_missing(const struct ph_spill *spill, const char *file, int64_t s
     bool missing = seen ? st.st_size != stored : errno == ENOENT;
     ph_buf_fini(&path);
     return missing;
+}
+
+/* Reads files to their ends, for nothing but to know that they can be read. */
+struct reading {
+    struct ph_place place;
+    struct ph_source *file;
+    struct ph_sink *nowhere;
+    const struct ph_table *const *tables; /* NULL: they are not read */
+};
+
+static bool begin_reading(struct reading *r, struct ph_spill *spill, struct ph_err *err)
+{
+    bool open = false;
+    if (!ph_spill_open(spill, false, &open, err))
+        return false;
+    if (!open) {
+        r->tables = NULL; /* those that cannot be seen are not missing, and cannot be read */
+        return true;
+    }
+    ph_spill_place(spill, &r->place);
+    return ph_source_archive_new(&r->file, &r->place, err) && ph_sink_null_new(&r->nowhere, err);
+}
+
+static void end_reading(struct reading *r)
+{
+    if (r->file)
+        r->file->ops->free(r->file);
+    if (r->nowhere)
+        r->nowhere->ops->free(r->nowhere);
+    ph_place_fini(&r->place);
+}
+
+/* The row is one of ph_spill_forget_missing's. */
+static bool is_damaged(struct reading *r, const struct ph_spill *spill, const struct ph_rows *rows,
+                       int i, bool *damaged, struct ph_err *err)
+{
+    const struct ph_table *table = r->tables[ph_rows_int(rows, i, 4) - 1];
+    struct ph_tally passed,
+        wanted = {.rows = ph_rows_uint(rows, i, 5), .bytes = ph_rows_uint(rows, i, 6)};
+    ph_tally_read_hash(&wanted, ph_rows_text(rows, i, 7));
+    const struct ph_shard shard = {.id = ph_rows_int(rows, i, 0),
+                                   .tab = (int)ph_rows_int(rows, i, 4),
+                                   .table = table,
+                                   .format = table->format,
+                                   .where = "",
+                                   .file = ph_rows_text(rows, i, 2),
+                                   .expect = &wanted};
+    bool ok = ph_hop_run(r->file, r->nowhere, &shard, &passed, NULL, NULL, err);
+    *damaged = !ok && err->code == PH_DAMAGED;
+    if (*damaged)
+        ph_log(spill->log, PH_LOG_INFO, "%s", err->text);
+    return ok || *damaged;
 }
 
 /* Those of them that nobody has touched since they were looked at are planned again. */
@@ -192,30 +248,38 @@ static bool plan_missing(struct ph_conn *target, int64_t job, const char *shards
 }
 
 bool ph_spill_forget_missing(struct ph_spill *spill, struct ph_conn *target, int64_t job,
-                             struct ph_err *err)
+                             const struct ph_table *const *tables, struct ph_err *err)
 {
     struct ph_buf sql = {0}, shards = {0};
     struct ph_rows *rows = NULL;
+    struct reading reading = {.tables = tables};
     int64_t planned = 0;
     if (!spill->path)
         return true;
     ph_sql_add(&sql,
-               "SELECT s.id, s.attempt, p.file, p.stored FROM pghaul.shard s JOIN pghaul.spill p"
+               "SELECT s.id, s.attempt, p.file, p.stored, s.tab, p.rows, p.bytes, p.hash FROM "
+               "pghaul.shard s JOIN pghaul.spill p"
                " ON p.job OPERATOR(pg_catalog.=) s.job AND p.shard OPERATOR(pg_catalog.=) s.id"
                " WHERE s.job OPERATOR(pg_catalog.=) %D AND s.holder OPERATOR(pg_catalog.=) %L"
                " AND s.state OPERATOR(pg_catalog.=) 'spilled' AND s.mover IS NULL",
                job, spill->holder);
-    bool ok = ph_conn_query(target, sql.data, &rows, err);
-    for (int i = 0; ok && i < ph_rows_count(rows); i++)
-        if (is_missing(spill, ph_rows_text(rows, i, 2), ph_rows_int(rows, i, 3)))
+    bool ok = ph_conn_query(target, sql.data, &rows, err) &&
+              (!tables || !ph_rows_count(rows) || begin_reading(&reading, spill, err));
+    for (int i = 0; ok && i < ph_rows_count(rows); i++) {
+        bool lost = is_missing(spill, ph_rows_text(rows, i, 2), ph_rows_int(rows, i, 3));
+        if (!lost && reading.tables)
+            ok = is_damaged(&reading, spill, rows, i, &lost, err);
+        if (lost)
             ph_sql_add(&shards, "%s(%D, %d)", shards.len ? ", " : "", ph_rows_int(rows, i, 0),
                        (int)ph_rows_int(rows, i, 1));
+    }
+    end_reading(&reading);
     ok = ok && (!shards.len || plan_missing(target, job, shards.data, &planned, err));
     if (ok && planned > 0)
         ph_log(spill->log, PH_LOG_WARN,
-               "%lld files in %s are missing or too short: their shards are read from the source"
-               " again",
-               (long long)planned, spill->path);
+               "%lld files in %s are %s: their shards are read from the source again",
+               (long long)planned, spill->path,
+               tables ? "missing or damaged" : "missing or too short");
     ph_rows_free(rows);
     ph_buf_fini(&sql);
     ph_buf_fini(&shards);

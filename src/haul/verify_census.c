@@ -4,8 +4,16 @@
  * gives it another file. Rows within a file cannot change, come or move but by a transaction that
  * leaves its number in them, and can only become fewer otherwise. So where no transaction has begun
  * on a server since, nothing is looked at; else the server counts: as many rows as there were, and
- * none of a transaction that was not over then. (An unlogged table may lose its rows without one, when
- * its server crashes: so that server must not have been started since.)
+ * none of a transaction that was not over then.
+ *
+ * A crash breaks both rules: unlogged tables are empty after it, and commits that nobody had waited for
+ * are gone, their numbers given out anew. It need not be one of the whole server, whose start would tell;
+ * one backend that dies is enough. But whatever makes a server recover makes it begin its statistics
+ * anew, and another server (a standby that has taken over) has its own: so the time when they began
+ * belongs to what is proven. Who resets them has the proof made again.
+ *
+ * Of a job's --where nothing can be told: what it looks at besides the row, the time or another table,
+ * may have changed.
  */
 #include <endian.h>
 #include <inttypes.h>
@@ -29,23 +37,25 @@ bool ph_census_files(struct ph_verify *v, const struct ph_unit *unit, int side, 
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    ph_buf_add(
-        &sql, "SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', c.oid,"
-              " pg_catalog.pg_relation_filenode(c.oid), (SELECT pg_catalog.string_agg("
-              "pg_catalog.concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod), ' '"
-              " ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid"
-              " OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0"
-              " AND NOT a.attisdropped), CASE WHEN c.relpersistence OPERATOR(pg_catalog.=) 'u' THEN"
-              " pg_catalog.pg_postmaster_start_time() END), ' ' ORDER BY c.oid),"
-              " pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm'))"
-              " FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ANY ('{");
-    for (int i = 0; i < unit->n_rels[side]; i++)
+    bool filtered = false;
+    ph_buf_add(&sql, "SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', c.oid,"
+                     " pg_catalog.pg_relation_filenode(c.oid), (SELECT pg_catalog.string_agg("
+                     "pg_catalog.concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod), ' '"
+                     " ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid"
+                     " OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0"
+                     " AND NOT a.attisdropped), extract(epoch FROM"
+                     " pg_catalog.pg_stat_get_bgwriter_stat_reset_time())), ' ' ORDER BY c.oid),"
+                     " pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm'))"
+                     " FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ANY ('{");
+    for (int i = 0; i < unit->n_rels[side]; i++) {
         ph_sql_add(&sql, "%s%u", i ? "," : "", unit->rels[side][i].oid);
+        filtered = filtered || unit->rels[side][i].where;
+    }
     ph_buf_add(&sql, "}'::pg_catalog.oid[])");
     bool ok = ph_verify_query(v, side, false, sql.data, &rows, err);
     ph_buf_fini(&sql);
     *files = 0;
-    if (ok && ph_rows_int(rows, 0, 1) == unit->n_rels[side]) {
+    if (ok && !filtered && ph_rows_int(rows, 0, 1) == unit->n_rels[side]) {
         const char *text = ph_rows_text(rows, 0, 0);
         *files = XXH3_64bits(text, strlen(text)) | 1;
     }

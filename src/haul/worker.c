@@ -8,6 +8,8 @@
  *     somebody's lock in the way             given back, not counted          ends our own dead backends, goes on
  *     serialization, deadlock, canceled      back-off; the fifth time parks   goes on
  *     anything else (bad data, constraint)   parked with its error            goes on
+ *     of an upsert: a unique value of        likewise; and tried once more, when others have landed
+ *     another row
  *     paused for longer than a moment       given back, not counted          rests
  *     file system of the files full          given back, not counted          waits, or takes another way
  *     file damaged or missing                planned again: the source has it goes on; from an archive: parked
@@ -192,6 +194,9 @@ static bool handle_failure(struct ph_worker *w, const struct ph_shard *shard, ui
                    "shard %" PRId64 " of %s, attempt %d: %s%s%s", shard->id,
                    shard->table->root_source, shard->attempt, err->text,
                    err->hint[0] ? "; hint: " : "", err->hint);
+    /* the row in the way may be one that another shard brings up to date */
+    atomic_fetch_add(&crew->crossed,
+                     crew->opts.mode == PH_UPSERT && !strcmp(err->sqlstate, "23505"));
     give_back(w, shard, true, !err->transient, err, err->transient ? back_off(w) : 0);
     return true;
 }

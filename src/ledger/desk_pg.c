@@ -280,6 +280,8 @@ static bool sealed(struct ph_desk *base, const struct ph_shard *shard,
     ph_buf_fini(&sql);
     if (!ok && !strcmp(err->sqlstate, "PH001"))
         err->code = PH_FENCED;
+    if (!ok && !strcmp(err->sqlstate, "PH004"))
+        err->code = PH_SNAPSHOT_GONE;
     if (!ok && !ph_conn_recover(desk->conn))
         ph_desk_pg_disconnect(desk);
     *known = ok;

@@ -341,12 +341,12 @@ bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_s
     ph_sql_add(&sql,
                "UPDATE pghaul.snapshot SET released_at = pg_catalog.clock_timestamp()"
                " WHERE job OPERATOR(pg_catalog.=) %D AND released_at IS NULL;"
-               "INSERT INTO pghaul.snapshot (job, no, id, pg_snapshot, oldest, lsn, keeper_host,"
-               " keeper_pid, keeper_backend) SELECT %D,"
+               "INSERT INTO pghaul.snapshot (job, no, id, pg_snapshot, oldest, lsn, timeline,"
+               " keeper_host, keeper_pid, keeper_backend) SELECT %D,"
                " (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.+) 1 FROM pghaul.snapshot"
-               " WHERE job OPERATOR(pg_catalog.=) %D), %L, %L, %U, %L, %L, %d, %d RETURNING no",
+               " WHERE job OPERATOR(pg_catalog.=) %D), %L, %L, %U, %L, %d, %L, %d, %d RETURNING no",
                job, job, job, snapshot->id, snapshot->pg_snapshot, snapshot->oldest, snapshot->lsn,
-               host, snapshot->keeper_pid, snapshot->keeper_backend);
+               snapshot->timeline, host, snapshot->keeper_pid, snapshot->keeper_backend);
     if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *no = (int)ph_rows_int(rows, 0, 0);

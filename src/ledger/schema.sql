@@ -47,6 +47,7 @@ CREATE TABLE pghaul.snapshot (
     pg_snapshot    text NOT NULL, -- as txid_current_snapshot() showed it
     oldest         bigint NOT NULL, -- xid: nothing older was in progress in the source's database
     lsn            text NOT NULL,
+    timeline       int NOT NULL DEFAULT 0, -- of the source, at that position; 0: not known (an archive's)
     taken_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     released_at    timestamptz,
     keeper_host    text NOT NULL,
@@ -418,7 +419,14 @@ BEGIN
     RETURN NEXT c;
 END $$;
 
--- A claimed shard is in a sealed file. SQLSTATE PH001: fenced, a newer attempt owns the shard.
+-- Whether a snapshot is the one in force. Who reads under an older one has not noticed that others have recovered.
+CREATE FUNCTION pghaul.is_in_force(a_job bigint, a_snapshot int) RETURNS boolean LANGUAGE sql AS $$
+    SELECT a_snapshot OPERATOR(pg_catalog.=) pg_catalog.max(n.no) FROM pghaul.snapshot n
+     WHERE n.job OPERATOR(pg_catalog.=) a_job
+$$;
+
+-- A claimed shard is in a sealed file. SQLSTATE PH001: fenced, a newer attempt owns the shard; PH004: it was read under a
+-- snapshot that is not in force any more.
 CREATE FUNCTION pghaul.spilled(a_job bigint, a_shard bigint, a_attempt int, a_mover int, a_snapshot int,
                                a_holder text, a_file text, a_rows bigint, a_bytes bigint, a_hash text,
                                a_stored bigint)
@@ -435,6 +443,9 @@ BEGIN
        AND s.state = 'planned';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a newer attempt owns shard %', a_shard USING ERRCODE = 'PH001';
+    END IF;
+    IF NOT pghaul.is_in_force(a_job, a_snapshot) THEN
+        RAISE EXCEPTION 'shard % was read under an older snapshot', a_shard USING ERRCODE = 'PH004';
     END IF;
     INSERT INTO pghaul.spill (job, shard, snapshot, file, rows, bytes, hash, stored, mover, slot, read_at)
     VALUES (a_job, a_shard, a_snapshot, a_file, a_rows, a_bytes, a_hash, a_stored, a_mover, was.slot,
@@ -462,7 +473,7 @@ BEGIN
         RETURN 'spilled';
     END IF;
     IF s.state IS NULL OR known IS NOT NULL OR s.state NOT IN ('planned', 'parked')
-       OR a_snapshot <> (SELECT max(n.no) FROM pghaul.snapshot n WHERE n.job = a_job)
+       OR NOT pghaul.is_in_force(a_job, a_snapshot)
        OR s.mover <> a_mover AND EXISTS (SELECT FROM pghaul.live v WHERE v.id = s.mover) THEN
         RETURN 'useless';
     END IF;
@@ -527,7 +538,8 @@ BEGIN
 END $$;
 
 -- The last statement before COMMIT in a shard's transaction. SQLSTATE PH001: fenced, a newer attempt owns the shard;
--- PH002: the target is not the relation that was planned. COPY's lock is held here.
+-- PH002: the target is not the relation that was planned; PH004: it comes from the source, under a snapshot that is not in
+-- force any more. COPY's lock is held here.
 CREATE FUNCTION pghaul.land(a_job bigint, a_shard bigint, a_attempt int, a_mover int,
                             a_unlogged boolean, a_rows bigint, a_bytes bigint, a_hash text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog
@@ -536,6 +548,7 @@ DECLARE
     the_tab int;
     since timestamptz;
     was pghaul.spill;
+    under int;
 BEGIN
     -- An archive is all that a load has: where a crash may take rows back, it must be found again.
     DELETE FROM pghaul.spill p USING pghaul.shard s
@@ -559,17 +572,22 @@ BEGIN
                xid = txid_current(), landed_at = clock_timestamp(),
                claimed_at = since, read_mover = was.mover, read_slot = was.slot, read_at = was.read_at,
                sealed_at = CASE WHEN was.read_at IS NOT NULL THEN was.sealed_at END
-         WHERE r.job = a_job AND r.shard = a_shard AND r.attempt = a_attempt;
+         WHERE r.job = a_job AND r.shard = a_shard AND r.attempt = a_attempt RETURNING r.snapshot INTO under;
     ELSE
         UPDATE pghaul.receipt r
            SET rows = a_rows, bytes = a_bytes, hash = a_hash,
                xid = txid_current(), landed_at = clock_timestamp(),
                claimed_at = since, read_mover = was.mover, read_slot = was.slot, read_at = was.read_at,
                sealed_at = CASE WHEN was.read_at IS NOT NULL THEN was.sealed_at END
-         WHERE r.job = a_job AND r.shard = a_shard AND r.attempt = a_attempt;
+         WHERE r.job = a_job AND r.shard = a_shard AND r.attempt = a_attempt RETURNING r.snapshot INTO under;
     END IF;
-    IF NOT FOUND THEN
+    IF under IS NULL THEN
         RAISE EXCEPTION 'the receipt of shard % is gone', a_shard USING ERRCODE = 'PH001';
+    END IF;
+    IF was.shard IS NULL AND NOT pghaul.is_in_force(a_job, under)
+       AND NOT EXISTS (SELECT FROM pghaul.spill p WHERE p.job = a_job AND p.shard = a_shard)
+    THEN
+        RAISE EXCEPTION 'shard % was read under an older snapshot', a_shard USING ERRCODE = 'PH004';
     END IF;
 END $$;
 

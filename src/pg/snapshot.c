@@ -163,6 +163,22 @@ static bool find_oldest(struct ph_conn *conn, int64_t *oldest, struct ph_err *er
                   near, oldest, err));
 }
 
+/* The timeline of the position: another one means that a standby has taken over, or that the server was restored. A primary
+ * knows it from the name of its WAL file. A standby has only hints; where they are late, the one that comes later says more. */
+static void add_position(struct ph_buf *sql)
+{
+    ph_buf_add(sql,
+               " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
+               " ELSE pg_catalog.pg_current_wal_insert_lsn() END,"
+               " CASE WHEN pg_catalog.pg_is_in_recovery() THEN greatest("
+               "(SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),"
+               " (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()),"
+               " (SELECT pg_catalog.max(received_tli) FROM pg_catalog.pg_stat_wal_receiver))"
+               " ELSE ('x' OPERATOR(pg_catalog.||) pg_catalog.substr(pg_catalog.pg_walfile_name("
+               "pg_catalog.pg_current_wal_insert_lsn()), 1, 8))::pg_catalog.bit(32)"
+               "::pg_catalog.int4 END");
+}
+
 static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *conn,
                           struct ph_buf *out, struct ph_err *err)
 {
@@ -180,10 +196,9 @@ static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *con
         &sql,
         "%s"
         "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.txid_current_snapshot()::text,"
-        " greatest(pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()), %D)::text,"
-        " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
-        " ELSE pg_catalog.pg_current_wal_insert_lsn() END",
+        " greatest(pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()), %D)::text,",
         lock && opts->n_tables ? " IN ACCESS SHARE MODE;" : "", oldest);
+    add_position(&sql);
     bool ok = ph_conn_query(conn, sql.data, &rows, err);
     ph_buf_fini(&sql);
     if (!ok) {
@@ -194,9 +209,9 @@ static bool take_snapshot(const struct ph_keeper_opts *opts, struct ph_conn *con
         }
         return ph_err_prefix(err, "taking a snapshot");
     }
-    ph_buf_addf(out, "S\n%s\n%s\n%s\n%s\n%d\n%d\n", ph_rows_text(rows, 0, 0),
+    ph_buf_addf(out, "S\n%s\n%s\n%s\n%s\n%d\n%d\n%d\n", ph_rows_text(rows, 0, 0),
                 ph_rows_text(rows, 0, 1), ph_rows_text(rows, 0, 2), ph_rows_text(rows, 0, 3),
-                (int)getpid(), ph_conn_backend_pid(conn));
+                (int)ph_rows_int(rows, 0, 4), (int)getpid(), ph_conn_backend_pid(conn));
     ph_rows_free(rows);
     return true;
 }
@@ -301,6 +316,7 @@ static bool parse_report(char *text, struct ph_snapshot *snapshot, struct ph_err
     snapshot->pg_snapshot = strdup(take_line(&text));
     snapshot->oldest = strtoull(take_line(&text), NULL, 10);
     snprintf(snapshot->lsn, sizeof snapshot->lsn, "%s", take_line(&text));
+    snapshot->timeline = (int)strtol(take_line(&text), NULL, 10);
     snapshot->keeper_pid = (int)strtol(take_line(&text), NULL, 10);
     snapshot->keeper_backend = (int)strtol(take_line(&text), NULL, 10);
     return snapshot->pg_snapshot || ph_err_nomem(err);

@@ -19,6 +19,7 @@ struct ph_snapshot {
     char *pg_snapshot; /* pg_current_snapshot() as text; malloc'ed */
     uint64_t oldest;   /* xid, 64 bits wide: no older transaction of the database was in progress */
     char lsn[32];
+    int timeline; /* of that position */
     int keeper_pid;
     int keeper_backend;
     int keeper_fd; /* the keeper stays only if ph_keeper_confirm is called before this is closed;

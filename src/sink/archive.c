@@ -132,7 +132,8 @@ static bool tell(struct sink_archive *self, const struct ph_spill_note *note, st
     bool known = false;
     if (PH_FAULT("spill.sealed")) { /* as if the target had gone this very moment */
         ph_desk_recover(desk);
-    } else if (!ph_desk_sealed(desk, self->shard, note, &known, err) && err->code == PH_FENCED) {
+    } else if (!ph_desk_sealed(desk, self->shard, note, &known, err) &&
+               (err->code == PH_FENCED || err->code == PH_SNAPSHOT_GONE)) {
         ph_file_remove(place->dir, place->shown, note->file, &ignored);
         return false;
     }

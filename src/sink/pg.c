@@ -109,6 +109,12 @@ static bool translate(const struct sink_pg *self, struct ph_err *err)
         err->code = PH_BUSY;
     if (!strcmp(err->sqlstate, "PH001"))
         err->code = PH_FENCED;
+    if (!strcmp(err->sqlstate, "PH004"))
+        err->code = PH_SNAPSHOT_GONE;
+    if (!strcmp(err->sqlstate, "23505") && self->opts.mode == PH_UPSERT)
+        ph_err_prefix(err,
+                      "a row with another key has a unique value of one of these (where rows have"
+                      " exchanged them: pghaul clean, then pghaul verify --repair)");
     if (!strcmp(err->sqlstate, "PH003"))
         ph_err_hint(err, "mend the rows in the source, or allow more");
     if (strcmp(err->sqlstate, "PH002") != 0)
@@ -307,7 +313,8 @@ static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph
             return false;
         add_upsert(self, &sql);
         if (self->opts.fire_triggers) {
-            bool done = ph_conn_exec(desk->conn, sql.data, err) && check_upsert(self, err);
+            bool done = (ph_conn_exec(desk->conn, sql.data, err) || translate(self, err)) &&
+                        check_upsert(self, err);
             ph_buf_clear(&sql);
             if (!done) {
                 ph_buf_fini(&sql);

@@ -449,6 +449,22 @@ def a_lost_directory_costs_another_reading_and_nothing_else(t):
     gone_through_files(t, result, "narrow")
 
 
+@story()
+def damaged_files_cost_one_more_snapshot_however_many_they_are(t):
+    data.narrow(t, 40000)
+    args = ("-t", "narrow", "-j", 1, *ALWAYS)
+    interrupted_with_files(t, args)
+    damaged = files(t)[::2]
+    assert len(damaged) > 2, damaged
+    for path in damaged:
+        with open(path, "r+b") as f:
+            f.seek(os.path.getsize(path) // 2)
+            f.write(b"\0" * 40)
+    result = t.copy(*args, "--target-max-rate", "2MB/s", "--json").expect(0, "missing or damaged").json
+    assert result["snapshots"] == 2, result["snapshots"]
+    gone_through_files(t, result, "narrow")
+
+
 @story(campaign=True)
 def a_directory_that_vanishes_under_a_running_copy_is_made_again(t):
     data.mixed(t, 30000)
