@@ -122,7 +122,24 @@ static void tell_warnings(const struct ph_run *run, const struct ph_create_look 
                n - first - MOST);
 }
 
-static bool write_down(struct ph_run *run, struct ph_conn *conn, const char *key,
+/* The ledger is made while the source's schema is read. False: there is one, or it has to be made later. */
+static bool install_ahead(struct ph_conn *conn)
+{
+    struct ph_err ignored; /* whatever it is, the ordinary way will meet it again, and say so */
+    bool present = false;
+    return ph_ledger_present(conn, &present, &ignored) && !present &&
+           ph_ledger_send_begin(conn, &ignored);
+}
+
+static bool begin_writing(struct ph_conn *conn, bool ahead, struct ph_err *err)
+{
+    if (ahead && ph_ledger_await_begin(conn, NULL, err))
+        return true;
+    /* a new one would not have the lock */
+    return (!ahead || ph_conn_recover(conn)) && ph_ledger_begin(conn, true, err);
+}
+
+static bool write_down(struct ph_run *run, struct ph_conn *conn, bool ahead, const char *key,
                        struct ph_create_look *look, struct ph_creation **out, struct ph_err *err)
 {
     struct ph_creation *c = ph_arena_alloc(run->arena, sizeof *c);
@@ -140,7 +157,7 @@ static bool write_down(struct ph_run *run, struct ph_conn *conn, const char *key
         .counts = look->counts,
     };
     *out = c;
-    return ph_ledger_begin(conn, true, err) && ph_creation_put(conn, c, &look->dump, err) &&
+    return begin_writing(conn, ahead, err) && ph_creation_put(conn, c, &look->dump, err) &&
            ph_ledger_commit(conn, err);
 }
 
@@ -186,10 +203,13 @@ static bool create(struct ph_run *run, struct ph_conn *conn, const char *key,
     bool ok = true;
     if (!*out) {
         ph_create_tell(run, "reading the schema", 0, 0);
+        bool ahead = install_ahead(conn);
         ok = ph_create_look(run, &look, err) && ph_run_refuse(run, look.plan, err);
         if (ok)
             tell_warnings(run, &look);
-        ok = (ok && write_down(run, conn, key, &look, out, err)) || ph_run_unchanged(err);
+        ok = (ok && write_down(run, conn, ahead, key, &look, out, err)) || ph_run_unchanged(err);
+        if (!ok && ahead)
+            ph_conn_recover(conn); /* or the server would go on with it for a moment */
         if (ok && PH_FAULT("create.written"))
             ok = ph_err_set(err, PH_FAILED, "fault point create.written");
     }

@@ -18,7 +18,6 @@
 #define PH_HAUL_CREATE_H
 
 #include "haul/run.h"
-#include "pg/dump.h"
 #include "plan/toc.h"
 #include "plan/waves.h"
 
@@ -31,6 +30,10 @@ struct ph_create_look {
     struct ph_toc pre, post; /* what comes before the rows, and after them */
     const char *counts;      /* JSON */
 };
+
+/* create_look.c: a pg_dump and a pg_restore of major version `need`, which `side`'s server has, or newer; looked for once. */
+bool ph_create_tools(struct ph_run *run, int need, const char *side, struct ph_tools *out,
+                     struct ph_err *err);
 
 /* create_look.c: looks; what stands in the way becomes obstacles of look->plan. The run is connected. */
 bool ph_create_look(struct ph_run *run, struct ph_create_look *look, struct ph_err *err);

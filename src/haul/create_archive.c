@@ -13,8 +13,7 @@
 
 static bool find_tools(struct ph_run *run, struct ph_tools *tools, struct ph_err *err)
 {
-    return ph_tools_find(tools, run->arena, run->opts->create.pg_bin,
-                         run->plan->source.version / 10000, "source", run->opts->interrupt, err);
+    return ph_create_tools(run, run->plan->source.version / 10000, "source", tools, err);
 }
 
 bool ph_create_can_keep(struct ph_run *run, struct ph_err *err)

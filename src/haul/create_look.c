@@ -94,6 +94,18 @@ bool ph_create_dump(struct ph_run *run, const struct ph_plan *plan, struct ph_cr
                           &look->dump, err);
 }
 
+bool ph_create_tools(struct ph_run *run, int need, const char *side, struct ph_tools *out,
+                     struct ph_err *err)
+{
+    const struct ph_job_opts *opts = run->opts;
+    if ((run->tools.major == 0 || run->tools.major < need) &&
+        !ph_tools_find(&run->tools, run->arena, opts->create.pg_bin, need, side, opts->interrupt,
+                       err))
+        return false;
+    *out = run->tools;
+    return true;
+}
+
 static bool have_dump(struct ph_run *run, struct ph_create_look *look, struct ph_err *err)
 {
     const struct ph_plan *plan = look->plan;
@@ -102,8 +114,7 @@ static bool have_dump(struct ph_run *run, struct ph_create_look *look, struct ph
     int need = plan->target.version / 10000;
     bool newer = theirs > need;
     const char *side = !newer ? "target" : archive ? "schema in the archive" : "source";
-    return ph_tools_find(&look->tools, run->arena, run->opts->create.pg_bin, newer ? theirs : need,
-                         side, run->opts->interrupt, err) &&
+    return ph_create_tools(run, newer ? theirs : need, side, &look->tools, err) &&
            (archive ? ph_schema_read(archive->schema, PH_SCHEMA_DUMP, run->archive_dir.fd,
                                      run->archive_dir.shown, &look->dump, err)
                     : ph_create_dump(run, plan, look, err));

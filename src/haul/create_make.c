@@ -284,8 +284,7 @@ bool ph_create_make(struct ph_run *run, struct ph_conn *conn, struct ph_creation
         ph_log(run->opts->log, PH_LOG_NOTE, "going on with the schema: %d of %d parts are there",
                creation->n_done, creation->n_chunks);
     if (!look->tools.major &&
-        (!ph_tools_find(&look->tools, run->arena, run->opts->create.pg_bin, creation->major,
-                        "dump in the ledger", run->opts->interrupt, err) ||
+        (!ph_create_tools(run, creation->major, "dump in the ledger", &look->tools, err) ||
          !ph_creation_dump(conn, creation->id, &look->dump, err)))
         return false;
     for (int i = 0; i < creation->n_chunks && ok; i++)

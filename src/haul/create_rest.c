@@ -244,8 +244,7 @@ bool ph_create_steps(struct ph_run *run, struct ph_err *err)
 {
     struct ph_toc_names names;
     struct rest rest = {.run = run};
-    bool ok = ph_tools_find(&rest.tools, run->arena, run->opts->create.pg_bin, run->creation->major,
-                            "dump in the ledger", run->opts->interrupt, err) &&
+    bool ok = ph_create_tools(run, run->creation->major, "dump in the ledger", &rest.tools, err) &&
               ph_creation_dump(run->target, run->creation->id, &rest.dump, err) &&
               ph_create_names(run, &names, err);
     if (ok) {

@@ -13,6 +13,7 @@
 #include "ledger/creation.h"
 #include "ledger/pg.h"
 #include "ledger/step.h"
+#include "pg/dump.h"
 #include "pg/snapshot.h"
 #include "pg/witness.h"
 #include "plan/index.h"
@@ -23,6 +24,7 @@ struct ph_run {
     struct ph_arena *arena; /* the result's */
     struct ph_plan *plan;
     struct ph_conn *source, *target; /* control connections */
+    struct ph_tools tools;           /* of --create, once they have been looked for */
     struct ph_conn *installer;       /* makes the ledger meanwhile, see install.c; or NULL */
     struct ph_ahead ahead;           /* connections of workers, made meanwhile */
     const char *settings[2];         /* of source and target, for report; NULL: not asked yet */

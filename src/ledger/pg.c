@@ -81,6 +81,8 @@ bool ph_ledger_await_begin(struct ph_conn *conn, const char *tag, struct ph_err 
     for (enum ph_result kind = PH_RESULT_COMMAND; kind != PH_RESULT_NONE;)
         if (!ph_conn_next(conn, &kind, NULL, err))
             return false;
+    if (!tag)
+        return true;
     struct ph_buf sql = {0};
     ph_sql_add(&sql, "SET application_name = 'pghaul/%s/main'", tag);
     bool ok = ph_conn_exec(conn, sql.data, err);

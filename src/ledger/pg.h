@@ -63,7 +63,7 @@ bool ph_ledger_present(struct ph_conn *conn, bool *present, struct ph_err *err);
 bool ph_ledger_begin(struct ph_conn *conn, bool install, struct ph_err *err);
 
 /* The same in two halves, where there is no ledger: the first does not wait. The second names the session after the job of this
- * tag; it fails if somebody else has made the ledger meanwhile. */
+ * tag, if it is not NULL; it fails if somebody else has made the ledger meanwhile. */
 bool ph_ledger_send_begin(struct ph_conn *conn, struct ph_err *err);
 bool ph_ledger_await_begin(struct ph_conn *conn, const char *tag, struct ph_err *err);
 
