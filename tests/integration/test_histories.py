@@ -206,3 +206,16 @@ def a_mover_that_slept_beyond_its_lease_commits_nothing(t):
         assert result.rc in (0, 1), result
         assert t.target.query("select shard, attempt, mover from pghaul.receipt order by 1") == receipts
     t.whole("narrow")
+
+
+@story()
+def a_mover_that_the_ledger_has_forgotten_does_not_say_done(t):
+    """As a target has it that fails over to a standby which had not heard of it yet: its barrier would flush nothing."""
+    data.narrow(t, 12000)
+    args = (*KEYED[:-1], 1000)
+    with t.start_copy(*args, "--max-rows", "10k/s") as run:
+        assert t.when_landed(2, run), "it ended too soon"
+        t.target.query("delete from pghaul.mover")
+        run.wait().expect(1, "does not know this mover", "hint")
+    t.copy(*args).expect(0)
+    t.whole("narrow")
