@@ -443,22 +443,25 @@ bool ph_ledger_beat(struct ph_conn *conn, int64_t job, int mover, struct ph_puls
 {
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
-    /* Looked at first: whatever had landed when we looked is flushed by the commit behind it. */
+    /* Looked at first: whatever had landed when we looked is flushed by the commit behind it. Not by one that writes
+     * nothing: a target that has failed over to an older standby may not know this mover. */
     ph_sql_add(
         &sql,
         "SELECT (SELECT pg_catalog.count(*) FROM pghaul.live WHERE job OPERATOR(pg_catalog.=) %D"
         " AND id OPERATOR(pg_catalog.<>) %d), EXISTS (SELECT FROM pghaul.shard"
-        " WHERE job OPERATOR(pg_catalog.=) %D AND state IN ('planned', 'parked'));"
+        " WHERE job OPERATOR(pg_catalog.=) %D AND state IN ('planned', 'parked')),"
+        " EXISTS (SELECT FROM pghaul.mover WHERE id OPERATOR(pg_catalog.=) %d);"
         "BEGIN;SET LOCAL synchronous_commit = on;"
         "UPDATE pghaul.mover SET beat_at = pg_catalog.clock_timestamp()"
         " WHERE id OPERATOR(pg_catalog.=) %d;COMMIT",
-        job, mover, job, mover);
+        job, mover, job, mover, mover);
     if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     pulse->others = (int)ph_rows_int(rows, 0, 0);
     pulse->needs_source = ph_rows_bool(rows, 0, 1);
+    bool known = ph_rows_bool(rows, 0, 2);
     ph_rows_free(rows);
-    return true;
+    return known || ph_err_set(err, PH_FAILED, "the ledger does not know this mover any more");
 }
 
 bool ph_ledger_reopen(struct ph_conn *conn, int64_t job, struct ph_err *err)
@@ -699,14 +702,20 @@ bool ph_ledger_complete(struct ph_conn *conn, int64_t job, int mover, bool *comp
                " AND s.state NOT IN ('landed', 'verified'))"
                " AND NOT EXISTS (SELECT FROM pghaul.step s WHERE s.job OPERATOR(pg_catalog.=) j.id"
                " AND s.state OPERATOR(pg_catalog.<>) 'done');"
-               "SELECT state OPERATOR(pg_catalog.=) 'completed' FROM pghaul.job"
+               "SELECT state OPERATOR(pg_catalog.=) 'completed', EXISTS (SELECT FROM pghaul.mover"
+               " WHERE id OPERATOR(pg_catalog.=) %d) FROM pghaul.job"
                " WHERE id OPERATOR(pg_catalog.=) %D;COMMIT",
-               mover, job, job);
+               mover, job, mover, job);
     if (!ph_ledger_query(conn, &sql, &rows, err))
         return false;
     *completed = ph_rows_bool(rows, 0, 0);
+    bool known = ph_rows_bool(rows, 0, 1);
     ph_rows_free(rows);
-    return true;
+    if (known)
+        return true;
+    ph_err_set(err, PH_FAILED, "the ledger does not know this mover any more");
+    return ph_err_hint(err, "the target has failed over, or was restored, to an earlier state: run"
+                            " the same command again");
 }
 
 bool ph_ledger_uncomplete(struct ph_conn *conn, int64_t job, struct ph_err *err)
