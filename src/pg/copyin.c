@@ -5,7 +5,11 @@
 #include "base/fault.h"
 #include "pg/internal.h"
 
-enum { PIECE = 128 * 1024, CRUMB = 512 };
+/* libpq sends what it has gathered in whole blocks, and keeps the rest until more comes or it is told to flush (fe-misc.c,
+ * pqPutMsgEnd). To flush after each put would cost a second system call for a few bytes, and wake the server for them. So the
+ * bulk of a put is a message that ends with a block, and its rest waits for the next put. Should some libpq do otherwise, that
+ * is slower and no less right. */
+enum { PIECE = 128 * 1024, BLOCK = 8192, MESSAGE_HEAD = 5 };
 
 /* The server has spoken in the middle of our COPY. libpq does not parse it before the COPY has
  * ended, so end it: then the result is the server's error. When it was something harmless (a
@@ -48,6 +52,15 @@ static bool flush_piece(struct ph_conn *conn, struct ph_err *err)
     return true;
 }
 
+/* How much of it makes a message. *whole: it ends with a block, behind what is held back; else libpq holds it back, too. */
+static size_t piece(const struct ph_conn *conn, size_t len, bool *whole)
+{
+    size_t ahead = conn->held_back + MESSAGE_HEAD;
+    size_t blocks = (ahead + (len < PIECE ? len : PIECE)) / BLOCK;
+    *whole = blocks > 0 && blocks * BLOCK > ahead;
+    return *whole ? blocks * BLOCK - ahead : len;
+}
+
 bool ph_copyin_put(struct ph_conn *conn, const char *data, size_t len, struct ph_err *err)
 {
     if (PH_FAULT("copyin.put")) {
@@ -57,14 +70,17 @@ bool ph_copyin_put(struct ph_conn *conn, const char *data, size_t len, struct ph
         return false;
     }
     while (len > 0) {
-        size_t n = len < PIECE ? len : PIECE;
+        bool whole;
+        size_t n = piece(conn, len, &whole);
         int done = PQputCopyData(conn->pg, data, (int)n);
         if (done < 0)
             return ph_conn_error(conn, NULL, err);
-        if (done > 0 && len <= CRUMB)
-            return true; /* a header, a trailer: not worth a system call of its own */
-        if (!flush_piece(conn, err))
-            return false;
+        conn->held_back += MESSAGE_HEAD + n;
+        if (whole || done == 0) {
+            if (!flush_piece(conn, err))
+                return false;
+            conn->held_back = 0;
+        }
         if (done > 0) {
             data += n;
             len -= n;

@@ -9,8 +9,8 @@
 
 #include "pg/conn.h"
 
-/* Sends `len` bytes and waits until the kernel has them all (a few bytes may wait for the next
- * ones). On an error the COPY is over and the error is the server's. */
+/* Sends `len` bytes and waits until the kernel has them, all but the last few: less than 8 KiB may wait
+ * for the next ones, or for the end. On an error the COPY is over and the error is the server's. */
 bool ph_copyin_put(struct ph_conn *conn, const char *data, size_t len, struct ph_err *err);
 
 /* Ends the data. The command's result must then be taken with ph_conn_next. */

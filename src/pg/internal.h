@@ -29,6 +29,7 @@ struct ph_conn {
     uint64_t wait_ns;
     bool broken;
     uint64_t copy_row; /* of the last error */
+    size_t held_back;  /* bytes of a COPY that libpq has and has not sent, see copyin.c */
     char transport[48];
     bool local;
 };

@@ -62,6 +62,7 @@ bool ph_conn_send(struct ph_conn *conn, const char *sql, struct ph_err *err)
         err->transient = true;
         return false;
     }
+    conn->held_back = 0;
     if (!PQsendQuery(conn->pg, sql))
         return ph_conn_error(conn, NULL, err);
     return ph_conn_flush(conn, err);

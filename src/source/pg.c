@@ -16,7 +16,7 @@
 enum { BATCH = 64 * 1024 };
 
 /* Statements of one open, in order; an error's place among them tells what it means. */
-enum step { STEP_COMMIT, STEP_BEGIN, STEP_LOCK, STEP_SNAPSHOT, STEP_REST };
+enum step { STEP_BEGIN, STEP_LOCK, STEP_SNAPSHOT, STEP_REST };
 
 struct source_pg {
     struct ph_source base;
@@ -28,8 +28,9 @@ struct source_pg {
         IDLE,
         OPENING,
         COPYING,
-        ENDED
-    } state;  /* ENDED: read to its end, in a transaction still */
+        ENDED,
+        CLOSING
+    } state; /* ENDED: read to its end, in the bundle's transaction still; CLOSING: that is told to end */
     int step; /* the first of the opening statements */
     struct ph_copyout copy;
     struct ph_batcher batcher;
@@ -129,6 +130,18 @@ static bool connect(struct source_pg *self, struct ph_err *err)
     return ph_conn_exec(self->conn, "SELECT pg_catalog.repeat(' ', 65536)", err);
 }
 
+/* Takes the answer of a COMMIT that nobody had to wait for. It has mostly come by now. */
+static void await_commit(struct source_pg *self)
+{
+    struct ph_err ignored;
+    bool ok = true;
+    for (enum ph_result kind = PH_RESULT_COMMAND; ok && kind != PH_RESULT_NONE;)
+        ok = ph_conn_next(self->conn, &kind, NULL, &ignored);
+    self->state = IDLE;
+    if (!ok)
+        disconnect(self);
+}
+
 static bool open_shard(struct ph_source *source, const struct ph_shard *shard, struct ph_err *err)
 {
     struct source_pg *self = self_of(source);
@@ -136,16 +149,14 @@ static bool open_shard(struct ph_source *source, const struct ph_shard *shard, s
     /* the transaction of a bundle is the one that its first shard began, or none */
     if (shard != ph_shard_first(shard) && self->state != ENDED)
         return ph_err_set(err, PH_FAILED, "the source's transaction is gone");
+    if (self->state == CLOSING)
+        await_commit(self);
     if (!connect(self, err))
         return false;
     struct ph_buf sql = {0};
     self->step = STEP_REST;
     if (shard == ph_shard_first(shard)) {
         self->step = STEP_BEGIN;
-        if (self->state == ENDED) {
-            ph_sql_add(&sql, "COMMIT;"); /* of the shard before: nobody had to wait for it */
-            self->step = STEP_COMMIT;
-        }
         add_begin(self, &sql, shard);
         if (t->qualify)
             ph_sql_add(&sql, "SET LOCAL search_path = pg_catalog;");
@@ -231,6 +242,17 @@ static bool await_copy(struct source_pg *self, struct ph_err *err)
 
 /* Reading. */
 
+/* At once, though the next shard could do it by the way: there may be none, and as long as the transaction is open the
+ * snapshot is not let go, whatever becomes of the keeper. Should it fail, the rows have been read all the same. */
+static void end_transaction(struct source_pg *self)
+{
+    struct ph_err ignored;
+    if (!ph_shard_is_last(self->shard))
+        return;
+    ph_conn_send(self->conn, "COMMIT", &ignored);
+    self->state = CLOSING;
+}
+
 /* The server's last word: an end of data alone is no success. */
 static bool finish_copy(struct source_pg *self, struct ph_err *err)
 {
@@ -249,6 +271,7 @@ static bool finish_copy(struct source_pg *self, struct ph_err *err)
         if (!ph_conn_next(self->conn, &kind, NULL, err))
             return false;
     self->state = ENDED;
+    end_transaction(self);
     return true;
 }
 

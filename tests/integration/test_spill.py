@@ -191,6 +191,8 @@ def drained_while_down(t, run, timeout=40):
     wait_for(lambda: not run.alive() or not t.source.backends("application_name ~ 'keeper'"),
              "the end of the keeper", timeout, 0.01)
     assert run.alive(), "it ended with the target:\n%s" % run.wait()
+    held = t.source.backends("backend_xmin is not null")
+    assert not held, "the keeper is gone, and %d sessions hold the snapshot still" % len(held)
 
 
 @story(settings=LOGGED, heavy=True, campaign=True)
