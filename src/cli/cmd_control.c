@@ -114,6 +114,7 @@ static bool wish(struct ph_cli *cli, struct ph_conn *conn, const struct ph_statu
         ph_err_set(err, PH_WRONG, "no live run of job %s", a->job);
         return ph_err_hint(err, "--keep writes it down for the next one");
     }
+    int were = live;
     gethostname(host, sizeof host - 1);
     ph_control_who(who, sizeof who, geteuid(), (int)getpid(), host);
     if (!ph_ledger_wish(conn, status->job_id, 0, who, keep, a->words, a->n, &no, err) ||
@@ -123,9 +124,14 @@ static bool wish(struct ph_cli *cli, struct ph_conn *conn, const struct ph_statu
         ph_err_set(err, PH_FAILED, "%d of %d movers have not heard of it yet", live - heard, live);
         return ph_err_hint(err, "they look twice a second while they reach the target");
     }
-    if (!cli->settings->json && !cli->settings->quiet)
+    if (cli->settings->json || cli->settings->quiet)
+        return true;
+    const char *kept = keep ? ", and kept for later runs" : "";
+    if (were > 0 && live == 0) /* a stop is not waited for */
+        ph_buf_addf(&cli->out, "job %s: its run has ended%s\n", a->job, kept);
+    else
         ph_buf_addf(&cli->out, "job %s: heard by %d mover%s%s\n", a->job, live,
-                    live == 1 ? "" : "s", keep ? ", and kept for later runs" : "");
+                    live == 1 ? "" : "s", kept);
     return true;
 }
 

@@ -92,6 +92,8 @@ static void add_head(struct ph_buf *out, const struct ph_status *st)
     add_snapshot(out, st);
     add_spills(out, st);
     add_pair(out, "held back", st->held_by);
+    if (st->verifies)
+        ph_buf_addf(out, "verify    %d at work\n", st->verifies);
     add_pair(out, "error", st->error);
 }
 
@@ -331,6 +333,7 @@ json_t *ph_render_status_json(const struct ph_status *st, bool shards)
     json_object_set_new(o, "last_error", ph_json_text(st->error));
     json_object_set_new(o, "tables", tables_json(st));
     json_object_set_new(o, "workers", workers_json(st));
+    json_object_set_new(o, "verifies", json_integer(st->verifies));
     json_object_set_new(o, "throttled_by", ph_json_text(st->held_by));
     json_object_set_new(o, "eta_seconds",
                         st->eta_seconds >= 0 ? json_real(st->eta_seconds) : json_null());

@@ -52,8 +52,9 @@ static void set_jobs(struct ph_control *c, uint64_t wished)
 {
     int jobs = (int)wished;
     if (jobs > c->opts.most_workers) {
-        ph_log(c->opts.log, PH_LOG_WARN, "--memory has room for %d workers, not for %d",
-               c->opts.most_workers, jobs);
+        ph_log(c->opts.log, PH_LOG_WARN, "%s room for %d worker%s, not for %d",
+               c->opts.verify_tag ? "--memory and free connections have" : "--memory has",
+               c->opts.most_workers, c->opts.most_workers == 1 ? "" : "s", jobs);
         jobs = c->opts.most_workers;
     }
     ph_throttle_ask_jobs(c->opts.throttle, jobs);
@@ -200,8 +201,13 @@ static bool tell(struct ph_control *c, struct ph_conn *target, int64_t job, int 
             return true;
         const char *word = s->word;
         int64_t no;
-        if (!ph_ledger_wish(target, job, mover, s->who, s->keep, &word, 1, &no, err))
-            return false;
+        if (!ph_ledger_wish(target, job, mover, s->who, s->keep, &word, 1, &no, err)) {
+            if (!c->opts.verify_tag || !ph_conn_ok(target))
+                return false;
+            /* whoever verifies need not be one who may write */
+            if (s->keep)
+                ph_log(c->opts.log, PH_LOG_WARN, "control: %s cannot be kept: %s", word, err->text);
+        }
         pthread_mutex_lock(&c->lock);
         c->saying = s->next;
         pthread_mutex_unlock(&c->lock);
@@ -268,6 +274,7 @@ bool ph_control_exchange(struct ph_control *c, struct ph_conn *target, int64_t j
     struct ph_ledger_look look = {
         .job = job,
         .mover = mover,
+        .verify_tag = c->opts.verify_tag,
         .heard = c->heard,
         .paused = paused,
         .held = held ? why : NULL,

@@ -49,6 +49,7 @@ struct ph_control_opts {
     const char *state_dir;  /* the job's own; NULL: it is below */
     const char *state_base; /* NULL: there is no socket */
     int most_workers;
+    const char *verify_tag;           /* it is a verify, of the job of this tag; NULL: it is not */
     const struct ph_journal *journal; /* of an extract, which has no ledger; else NULL */
     struct ph_throttle *throttle;
     struct ph_interrupt *interrupt; /* of the run; "stop" raises it */
@@ -88,7 +89,7 @@ void ph_control_saw(struct ph_control *control, const struct ph_progress *now);
 void ph_control_recall(struct ph_control *control, const struct ph_ledger_wish *wishes, int n);
 
 /* One exchange with the ledger: tells it what came by the socket and what holds us back, heeds what others wish. At the first time
- * of a run that is what was to be kept. */
+ * of a run that is what was to be kept. mover: of a verify, what ph_ledger_listen has given. */
 bool ph_control_exchange(struct ph_control *control, struct ph_conn *target, int64_t job, int mover,
                          struct ph_err *err);
 

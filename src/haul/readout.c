@@ -374,15 +374,52 @@ static void *read_all(void *arg)
     return NULL;
 }
 
-/* Waits for a reader, and tells meanwhile how much has been read. */
-static void await(const struct pool *pool, pthread_t thread)
+/* Readers. */
+
+struct readers {
+    struct pool *pool;
+    struct reader *items;
+    int n, most;
+};
+
+static bool hire(struct readers *all)
 {
+    int number = all->n;
+    struct reader *reader = &all->items[number];
+    *reader = (struct reader){
+        .pool = all->pool,
+        .number = number,
+        .taker = {.visit = all->pool->visit, .arg = all->pool->arg, .worker = number}};
+    if (pthread_create(&reader->thread, NULL, read_all, reader) != 0)
+        return false;
+    all->n++;
+    return true;
+}
+
+/* More of them while somebody wishes for more and there is something left to take. */
+static void hire_wished(struct readers *all)
+{
+    const struct pool *pool = all->pool;
+    struct ph_throttle *t = pool->opts->throttle;
+    int before = all->n;
+    while (t && all->n < all->most && all->n < ph_throttle_jobs(t) &&
+           atomic_load(&pool->next) < pool->cut->n && hire(all))
+        ;
+    if (all->n > before)
+        ph_throttle_crew(t, all->n);
+}
+
+/* Waits for a reader, and tells meanwhile how much has been read. */
+static void await(struct readers *all, pthread_t thread)
+{
+    const struct pool *pool = all->pool;
     enum { TICK_NS = 200 * 1000 * 1000, SECOND_NS = 1000 * 1000 * 1000 };
     struct timespec until;
     do {
         if (pool->opts->tick)
             pool->opts->tick(pool->opts->tick_arg,
                              (double)atomic_load(&pool->done) / (double)pool->cut->n);
+        hire_wished(all);
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += TICK_NS;
         until.tv_sec += until.tv_nsec / SECOND_NS;
@@ -390,24 +427,18 @@ static void await(const struct pool *pool, pthread_t thread)
     } while (pthread_timedjoin_np(thread, NULL, &until) == ETIMEDOUT);
 }
 
-static bool run_readers(struct pool *pool, int jobs, struct ph_err *err)
+static bool run_readers(struct pool *pool, int jobs, int most, struct ph_err *err)
 {
-    struct reader *readers = calloc((size_t)jobs, sizeof *readers);
-    int started = 0;
-    if (!readers)
+    struct readers all = {
+        .pool = pool, .items = calloc((size_t)most, sizeof *all.items), .most = most};
+    if (!all.items)
         return ph_err_nomem(err);
-    for (; started < jobs; started++) {
-        readers[started] =
-            (struct reader){.pool = pool,
-                            .number = started,
-                            .taker = {.visit = pool->visit, .arg = pool->arg, .worker = started}};
-        if (pthread_create(&readers[started].thread, NULL, read_all, &readers[started]) != 0)
-            break;
-    }
-    for (int i = 0; i < started; i++)
-        await(pool, readers[i].thread);
-    free(readers);
-    return started > 0 || ph_err_set(err, PH_FAILED, "cannot start a thread");
+    while (all.n < jobs && hire(&all))
+        ;
+    for (int i = 0; i < all.n; i++)
+        await(&all, all.items[i].thread);
+    free(all.items);
+    return all.n > 0 || ph_err_set(err, PH_FAILED, "cannot start a thread");
 }
 
 bool ph_readout_go_on(const struct ph_readout_opts *opts, const struct ph_readout_rel *rels,
@@ -419,12 +450,14 @@ bool ph_readout_go_on(const struct ph_readout_opts *opts, const struct ph_readou
     int left = 0;
     for (int i = 0; i < cut->n; i++)
         left += !cut->items[i].done;
+    int most = opts->most_jobs > opts->jobs ? opts->most_jobs : opts->jobs;
     int jobs = opts->jobs < left ? opts->jobs : left;
+    most = most < left ? most : left;
     if (opts->throttle)
         ph_throttle_crew(opts->throttle, jobs);
     pthread_mutex_init(&pool.lock, NULL);
     if (left > 0)
-        ok = run_readers(&pool, jobs, err);
+        ok = run_readers(&pool, jobs, most, err);
     if (ok && pool.failed) {
         *err = pool.err;
         ok = false;

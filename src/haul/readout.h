@@ -56,7 +56,7 @@ struct ph_readout_row {
     uint64_t bytes;            /* of the columns, as a stream of them alone has them */
 };
 
-/* Called by `worker` (0 to jobs - 1) for every row that it reads. */
+/* Called by `worker` (0 to most_jobs - 1) for every row that it reads. */
 typedef void (*ph_readout_visit)(void *arg, int worker, const struct ph_readout_row *row);
 
 struct ph_readout_opts {
@@ -65,6 +65,7 @@ struct ph_readout_opts {
     const char *encoding;
     const char *tag; /* for application_name */
     int jobs;
+    int most_jobs;  /* that it may grow to when the throttle is asked for more; 0: jobs */
     uint64_t chunk; /* bytes of a range of TIDs, at most; 0: as many as are good */
     struct ph_gate *gate;
     struct ph_interrupt *interrupt;

@@ -60,6 +60,12 @@ static void note_held(struct ph_throttle *t, unsigned held)
     atomic_store(&t->held, held);
 }
 
+static bool has_rate(struct ph_throttle *t)
+{
+    return atomic_load(&t->source_bytes.per_s) || atomic_load(&t->source_rows.per_s) ||
+           atomic_load(&t->target_bytes.per_s) || atomic_load(&t->target_rows.per_s);
+}
+
 static void gather(struct ph_throttle *t)
 {
     unsigned held = 0;
@@ -70,10 +76,7 @@ static void gather(struct ph_throttle *t)
     }
     note_held(t, held);
     atomic_store(&t->share, (unsigned)(share * WHOLE + 0.5));
-    atomic_store(&t->active, held || share < 1 || atomic_load(&t->source_bytes.per_s) ||
-                                 atomic_load(&t->source_rows.per_s) ||
-                                 atomic_load(&t->target_bytes.per_s) ||
-                                 atomic_load(&t->target_rows.per_s));
+    atomic_store(&t->active, held || share < 1 || has_rate(t));
 }
 
 static void link_hold(struct ph_throttle *t, struct ph_hold *hold)
@@ -249,7 +252,7 @@ bool ph_throttle_reason(struct ph_throttle *t, char text[static PH_REASON_TEXT],
         if (is_holding(h) && (!first || comes_before(h, first)))
             first = h;
     }
-    bool rate = !first && seen && ph_clock_ns() - seen < rate_shown_ns;
+    bool rate = !first && has_rate(t) && seen && ph_clock_ns() - seen < rate_shown_ns;
     *kind = first ? first->kind : PH_HOLD_RATE;
     *paused = first && first->sides;
     if (first)

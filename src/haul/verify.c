@@ -64,6 +64,9 @@ static bool make_plan(struct ph_verify *v, struct ph_err *err)
     v->result->job = ph_arena_strdup(v->arena, plan->job_name);
     v->result->jobs = plan->jobs > 0 ? plan->jobs : 1;
     ph_gate_init(&run->gate, v->job.memory ? v->job.memory : default_memory);
+    v->most_jobs = ph_run_most_workers(run);
+    v->most_jobs = v->most_jobs < plan->most_jobs ? v->most_jobs : plan->most_jobs;
+    v->most_jobs = v->most_jobs > v->result->jobs ? v->most_jobs : v->result->jobs;
     return true;
 }
 
@@ -361,6 +364,7 @@ static bool run_rows(struct ph_verify *v, struct ph_err *err)
         return false;
     if (r->rows_why_not)
         return true;
+    ph_verify_listen(v);
     if (!ph_verify_look(v, PH_READ_TARGET, err) || !ph_unit_make(v, err) || !judge_all(v, err))
         return false;
     if (v->spec.large_objects && !ph_verify_objects(v, &r->tables[r->n_tables++], err))
@@ -455,6 +459,7 @@ bool ph_verify_run(const struct ph_verify_opts *opts, struct ph_verify_result *r
     v.run = (struct ph_run){.opts = &v.job, .arena = v.arena, .phase = "verifying"};
     ph_throttle_init(&v.run.throttle, &v.job.rates, v.job.timetable, v.job.interrupt);
     bool ok = ph_run_know_guards(&v.run, err) && run_all(&v, err);
+    ph_verify_deafen(&v);
     ph_verify_look_away(&v);
     ph_guards_rest(&v.run.guards);
     add_throttled(&v);

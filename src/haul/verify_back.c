@@ -274,7 +274,7 @@ static bool read_back(struct ph_verify *v, struct back *back, struct ph_err *err
                 .number = i,
             };
         }
-    size_t jobs = (size_t)v->result->jobs;
+    size_t jobs = (size_t)v->most_jobs;
     struct ph_buf depends = {0};
     back->tallies = calloc(back->n_tallies * (jobs + 1) + 1, sizeof *back->tallies);
     back->last = calloc(jobs, sizeof *back->last);

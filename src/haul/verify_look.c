@@ -125,6 +125,7 @@ struct ph_readout_opts ph_verify_readout(struct ph_verify *v)
         .encoding = v->run.encoding,
         .tag = v->run.tag,
         .jobs = v->result->jobs,
+        .most_jobs = v->most_jobs,
         .gate = &v->run.gate,
         .interrupt = v->job.interrupt,
         .rows = &v->rows,

@@ -38,11 +38,10 @@ void ph_verify_tick(void *arg, double share)
     if (share >= 0)
         p->share = share;
     ph_verify_attend(v);
-    if (!v->job.progress || ph_interrupt_at(v->job.interrupt, 1))
-        return;
     measure(p, now_s, atomic_load(&v->rows), atomic_load(&v->bytes));
     enum { WHOLE = 1000 };
     int n = v->result->n_tables, settled = count_settled(v);
+    int jobs = ph_throttle_jobs(&v->run.throttle);
     bool held = ph_throttle_reason(&v->run.throttle, why, &kind, &paused);
     const struct ph_progress_table table = {
         .source = n == 0   ? "planning"
@@ -66,12 +65,16 @@ void ph_verify_tick(void *arg, double share)
         .rate_rows = p->rate_rows,
         .rate_bytes = p->rate_bytes,
         .eta_s = -1,
-        .workers = v->result->jobs,
-        .workers_busy = v->result->jobs,
+        .workers = jobs ? jobs : v->result->jobs,
+        .workers_busy = paused ? 0
+                        : jobs ? jobs
+                               : v->result->jobs,
         .throttled_by = held ? why : NULL,
         .paused = paused,
         .phase = v->snapshot[PH_READ_SOURCE] ? "comparing both sides" : "reading back",
     };
-    v->job.progress(v->job.arg, &now);
+    ph_control_saw(&v->run.control, &now);
+    if (v->job.progress && !ph_interrupt_at(v->job.interrupt, 1))
+        v->job.progress(v->job.arg, &now);
     ph_arena_fini(&p->arena);
 }

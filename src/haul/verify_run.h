@@ -15,6 +15,7 @@
  *     verify_sample.c   some rows, field by field
  *     verify_server.c   sums in buckets, made by the servers themselves
  *     verify_progress.c how far it is
+ *     verify_control.c  how it is steered
  *     verify_objects.c  large objects
  *     verify_sums.c     figures of columns, for --sums
  */
@@ -85,6 +86,13 @@ struct ph_verify_pulse {
     double share; /* of what is being read, as told last */
 };
 
+/* verify_control.c: the thread that hears what is said by way of the ledger. */
+struct ph_verify_ear {
+    bool threaded;
+    pthread_t thread;
+    struct ph_interrupt end;
+};
+
 struct ph_verify {
     const struct ph_verify_opts *opts;
     struct ph_verify_result *result;
@@ -97,6 +105,8 @@ struct ph_verify {
     int n_before; /* units of the windows before, all settled */
     double begin_s;
     struct ph_verify_pulse pulse;
+    struct ph_verify_ear ear;
+    int most_jobs;      /* readers, if somebody wishes for more than there are */
     char how[64];       /* level and ways, by which a verify that was stopped is known */
     const char *moment; /* the job's snapshot of the source, while it is held; else NULL */
     char *snapshot[2];  /* exported by run.source, run.target; NULL: none is held */
@@ -121,6 +131,10 @@ bool ph_verify_query(struct ph_verify *v, int side, bool qualify, const char *sq
 
 /* verify_look.c: how relations are read under the present snapshots. */
 struct ph_readout_opts ph_verify_readout(struct ph_verify *v);
+
+/* verify_control.c: from here on the verify can be steered, under its job's name; until it is not any more. */
+void ph_verify_listen(struct ph_verify *v);
+void ph_verify_deafen(struct ph_verify *v);
 
 /* verify_look.c: for the main thread, several times a second: guards and timetable are heard. */
 void ph_verify_attend(struct ph_verify *v);

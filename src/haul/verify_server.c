@@ -180,7 +180,7 @@ static bool add_up(struct ph_verify *v, struct ph_unit *unit, struct servers *s,
                 .qualify = r->qualify,
             };
         }
-    s->sums = calloc((size_t)(v->result->jobs + 1) * 2, sizeof *s->sums);
+    s->sums = calloc((size_t)(v->most_jobs + 1) * 2, sizeof *s->sums);
     const struct ph_reading reading = {
         .rels = rels,
         .n = n,

@@ -149,11 +149,11 @@ bool ph_verify_shards(struct ph_verify *v, struct ph_unit *unit, struct ph_odds 
     if (n == 0)
         return true;
     const struct ph_readout_opts opts = ph_verify_readout(v);
-    s.tallies = calloc((size_t)opts.jobs * (size_t)unit->n_receipts + 1, sizeof *s.tallies);
+    s.tallies = calloc((size_t)opts.most_jobs * (size_t)unit->n_receipts + 1, sizeof *s.tallies);
     s.meeting = ph_meeting_new();
     bool ok = (s.tallies && s.meeting) || ph_err_nomem(err);
     ok = ok && ph_readout_run(&opts, s.rels, n, visit, &s, err);
-    if (ok && stands_still(&s, opts.jobs)) {
+    if (ok && stands_still(&s, opts.most_jobs)) {
         ok =
             ph_meeting_harvest(s.meeting, &found, err) && ph_drill_take(v, unit, &found, odds, err);
         unit->result->why = "some of its shards are not as their receipts say";

@@ -288,8 +288,8 @@ static bool read_both(struct ph_verify *v, struct survey *s, int n_units, struct
                 rels[n].number = n;
                 s->unit_of[n++] = i;
             }
-    s->buckets = calloc((size_t)(v->result->jobs + 1) * 2 * s->n_buckets + 1, sizeof *s->buckets);
-    s->near = ph_arena_calloc(v->arena, (size_t)v->result->jobs * 2, sizeof *s->near);
+    s->buckets = calloc((size_t)(v->most_jobs + 1) * 2 * s->n_buckets + 1, sizeof *s->buckets);
+    s->near = ph_arena_calloc(v->arena, (size_t)v->most_jobs * 2, sizeof *s->near);
     if (!s->buckets)
         return ph_err_nomem(err);
     const struct ph_unit *unit = &s->units[0];

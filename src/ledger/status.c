@@ -7,6 +7,7 @@
 
 #include <xxhash.h>
 
+#include "ledger/control.h"
 #include "ledger/creation.h"
 #include "ledger/pg.h"
 #include "ledger/query.h"
@@ -398,8 +399,9 @@ bool ph_status_read(struct ph_status **out, struct ph_conn *target, const char *
         (s || ph_err_nomem(err)) &&
         ph_conn_exec(target, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) &&
         read_job(s, target, name, err) && read_tables(s, target, err) &&
-        read_workers(s, target, err) && read_spills(s, target, err) && read_pace(s, target, err) &&
-        read_snapshot(s, target, err) && read_steps(s, target, err) &&
+        read_workers(s, target, err) && ph_ledger_verifies(target, s->job_id, &s->verifies, err) &&
+        read_spills(s, target, err) && read_pace(s, target, err) && read_snapshot(s, target, err) &&
+        read_steps(s, target, err) &&
         ph_answers_read(target, &s->arena, s->job_id, &s->answers, &s->n_answers, err) &&
         (!shards || read_shards(s, target, show_data, err)) && ph_conn_exec(target, "COMMIT", err);
     free(name);

@@ -67,6 +67,7 @@ struct ph_status {
     int n_tables;
     struct ph_status_worker *workers;
     int n_workers;
+    int verifies; /* at work now */
     struct ph_status_spill *spills;
     int n_spills;
     struct ph_status_shard *shards; /* only when asked for */

@@ -8,8 +8,7 @@
 #include "ledger/query.h"
 #include "pg/sql.h"
 
-/* A role that may read the tables need not be one that may read the ledger. */
-static bool may_read(struct ph_conn *conn, bool *yes, struct ph_err *err)
+bool ph_ledger_may_read(struct ph_conn *conn, bool *yes, struct ph_err *err)
 {
     struct ph_rows *rows = NULL;
     bool ok = ph_conn_query(
@@ -79,7 +78,7 @@ bool ph_ledger_loads(struct ph_conn *conn, struct ph_arena *arena, const char *j
     struct ph_buf sql = {0};
     struct ph_rows *rows = NULL;
     *out = (struct ph_ledger_loads){0};
-    if (!may_read(conn, &present, err))
+    if (!ph_ledger_may_read(conn, &present, err))
         return false;
     if (!present)
         return true;

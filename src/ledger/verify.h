@@ -10,6 +10,9 @@
 #include "pg/conn.h"
 #include "pghaul/tally.h"
 
+/* Whether there is a ledger that may be read: a role that may read the tables need not be one that may read it. */
+bool ph_ledger_may_read(struct ph_conn *conn, bool *yes, struct ph_err *err);
+
 /* How a table was loaded: one table of a job. */
 struct ph_ledger_load {
     int64_t job;

@@ -9,7 +9,7 @@ from story import story
 from test_verify import copied, found
 from test_verify_repair import mutate
 
-OURS = "xact_start is not null and application_name like 'pghaul/%' and application_name not like '%/guard'"
+OURS = "xact_start is not null and application_name like 'pghaul/%' and application_name not like '%/guard' and application_name not like '%/control/%'"
 
 
 def touch(path):
@@ -83,6 +83,33 @@ def what_differs_is_named_and_mended_through_pauses(t):
             assert found(result.json["tables"][0]) == expected, result
     t.run("verify", *t.ends(), "-t", "narrow", "--repair", "--max-delete", 1, *query, "--max-xact-age", "1h", fault="readout.chunk:1:slow").expect(0)
     t.same("narrow")
+
+
+@story()
+def a_verify_is_steered_like_a_copy(t):
+    data.narrow(t, 40000)
+    t.copy("-t", "narrow", "--job", "j").expect(0)
+    with t.mover.start("verify", *t.ends(), "--job", "j", "-t", "narrow", "--level", "source", "--json", "-j", 1, "--max-rows", "20k/s") as run:
+        wait_for(lambda: t.source.backends(OURS + " and application_name like '%/verify'"), "a reader at the source", 15, 0.02)
+        said = t.run("control", "j", "pause", "--json").expect(0).json
+        assert said["state"] == "paused" and said["throttled_by"].startswith("pause by "), said
+        rests(t)
+        t.run("status", "j", "-d", t.target.dsn).expect(0, "verify    1 at work")
+        t.run("control", "j", "resume", "rate=off", "jobs=3", "-d", t.target.dsn).expect(0, "heard by 1 mover")
+        wait_for(lambda: len(t.source.backends(OURS + " and application_name like '%/verify'") +
+                             t.target.backends(OURS + " and application_name like '%/verify'")) > 1, "more readers", 10, 0.02)
+        said = t.run("control", "j", "rows=off", "--json").expect(0).json
+        assert said["settings"]["source_rows"] is None and said["settings"]["jobs"] == 3, said
+        result = run.wait().expect(0, "control: pause, by ", "paused: pause by", "control: jobs=3", "through the ledger", "it goes on after")
+    assert result.json["equal"] and result.json["throttled_seconds"]["pause"] > 0, result
+    t.run("control", "j", "pause", "-d", t.target.dsn).expect(2, "no live run")
+    # a role that may only read listens, too; "stop" is an interrupt
+    t.target.query("do $$ begin create role only_reads login; exception when duplicate_object or unique_violation then null; end $$;"
+                   "grant usage on schema pghaul to only_reads; grant select on all tables in schema pghaul, public to only_reads")
+    with t.mover.start("verify", "-s", t.source.dsn, "-d", t.target.dsn + " user=only_reads", "--job", "j", "-t", "narrow", "--max-rows", "5k/s") as run:
+        reads(t, run)
+        t.run("control", "j", "stop", "-d", t.target.dsn).expect(0)
+        run.wait().expect(130, "control: stop")
 
 
 @story()

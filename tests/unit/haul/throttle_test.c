@@ -131,6 +131,22 @@ TEST(the_first_hard_reason_is_shown_then_the_soft_one_that_leaves_least)
     end(&t);
 }
 
+TEST(a_rate_is_no_reason_any_more_when_it_is_off)
+{
+    struct ph_throttle t;
+    char text[PH_REASON_TEXT];
+    enum ph_hold_kind kind;
+    bool paused;
+    begin(&t, &(struct ph_rates){.target_bytes = 1000});
+    atomic_store(&t.rate_seen_ns, ph_clock_ns());
+    assert_true(ph_throttle_reason(&t, text, &kind, &paused));
+    assert_string_equal(text, "rate: 1.0 KiB/s");
+    t.rates.target_bytes = 0;
+    ph_throttle_settle(&t);
+    assert_false(ph_throttle_reason(&t, text, &kind, &paused));
+    end(&t);
+}
+
 TEST(a_share_lays_workers_off_and_slows_the_last_one_down)
 {
     struct ph_throttle t;
@@ -180,5 +196,6 @@ int main(void)
                cmocka_unit_test(a_held_side_gives_a_hop_a_moment_and_then_gives_it_up),
                cmocka_unit_test(who_waits_for_a_rate_is_given_up_too_when_its_server_is_held),
                cmocka_unit_test(the_first_hard_reason_is_shown_then_the_soft_one_that_leaves_least),
+               cmocka_unit_test(a_rate_is_no_reason_any_more_when_it_is_off),
                cmocka_unit_test(a_share_lays_workers_off_and_slows_the_last_one_down));
 }
