@@ -102,7 +102,7 @@ static bool has_details(const struct ph_table *t, int verbose)
     bool plain = true;
     for (int i = 0; i < t->n_columns; i++)
         plain &= is_plain(&t->columns[i]);
-    return verbose || !plain || t->n_warnings > 0 || t->filter;
+    return verbose || !plain || t->n_warnings > 0 || t->filter || t->n_after > 0;
 }
 
 static void add_line(struct ph_buf *out, const char *head, const char *text)
@@ -127,6 +127,9 @@ static void add_details(struct ph_buf *out, struct ph_plan *plan, const struct p
     for (int i = 0; i < t->n_conflict; i++)
         ph_buf_addf(out, "%s%s%s", i ? ", " : "    upsert by ", t->conflict[i],
                     i + 1 == t->n_conflict ? "\n" : "");
+    for (int i = 0; i < t->n_after; i++)
+        ph_buf_addf(out, "%s%s%s", i ? ", " : "    after ", t->after_names[i],
+                    i + 1 == t->n_after ? "\n" : "");
     add_columns(out, t, verbose);
     for (int i = 0; i < t->n_warnings; i++)
         add_line(out, "    warning: ", t->warnings[i]);
@@ -236,13 +239,16 @@ static json_t *columns_json(const struct ph_table *t)
 static json_t *table_json(struct ph_plan *plan, const struct ph_table *t)
 {
     double rows = t->rows_estimate > 0 ? t->rows_estimate : 0;
-    return json_pack("{s:o, s:o, s:I, s:I, s:s, s:o, s:i, s:s, s:o, s:o, s:o}", "source",
+    json_t *after = json_array();
+    for (int i = 0; i < t->n_after; i++)
+        json_array_append_new(after, ph_json_text(t->after_names[i]));
+    return json_pack("{s:o, s:o, s:I, s:I, s:s, s:o, s:i, s:s, s:o, s:o, s:o, s:o}", "source",
                      ph_json_text(source_of(plan, t)), "target", ph_json_text(target_of(plan, t)),
                      "rows_estimate", (json_int_t)rows, "bytes", (json_int_t)t->bytes, "split",
                      ph_split_name(t->split), "split_reason", ph_json_text(t->split_reason),
                      "shards", t->n_shards, "format", t->format == PH_TEXT ? "text" : "binary",
                      "filter", ph_json_text(t->filter), "columns", columns_json(t), "warnings",
-                     texts(t->warnings, t->n_warnings));
+                     texts(t->warnings, t->n_warnings), "after", after);
 }
 
 json_t *ph_render_plan_json(struct ph_plan *plan)

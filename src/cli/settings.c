@@ -298,6 +298,7 @@ bool ph_settings_spec(struct ph_settings *s, struct ph_job_spec *spec, bool ever
         .create = s->create || s->schema_only,
         .no_rows = s->schema_only,
         .defer_indexes = s->defer_indexes,
+        .fk_order = s->fk_order && !s->defer_indexes && !s->create && !s->schema_only,
         .strict = s->strict,
         .job_name = s->job,
     };

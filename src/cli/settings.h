@@ -40,7 +40,7 @@ struct ph_settings {
 
     int mode, split, triggers; /* enum ph_mode, ph_split, ph_triggers */
     uint64_t shard_size, shard_rows;
-    bool allow_nonempty, sequences, large_objects, strict, defer_indexes;
+    bool allow_nonempty, sequences, large_objects, strict, defer_indexes, fk_order;
     uint64_t index_memory;
 
     bool create, schema_only, data_only;

@@ -248,7 +248,9 @@ static bool take_hold(struct ph_run *run, struct ph_err *err)
         if (!ph_interrupt_sleep(run->opts->interrupt, 1, 0.1))
             return ph_err_set(err, PH_INTERRUPTED, "interrupted");
     }
-    return (run->result->joined || (ph_ledger_reopen(run->target, run->job, err) &&
+    return (!run->opts->spec->fk_order ||
+            ph_ledger_order(run->target, run->job, run->plan->tables, run->plan->n_tables, err)) &&
+           (run->result->joined || (ph_ledger_reopen(run->target, run->job, err) &&
                                     ph_ledger_steps_reopen(run->target, run->job, err))) &&
            ph_ledger_register(run->target, run->job, run->host, (int)getpid(), run->spill.holder,
                               &run->mover, err) &&
@@ -309,6 +311,7 @@ static bool write_down(struct ph_run *run, const struct ph_snapshot *snapshot, b
         .nonempty = run->opts->spec->allow_nonempty,
         .steps = &run->steps,
         .replace = run->opts->spec->mode == PH_REPLACE,
+        .fk_order = run->opts->spec->fk_order,
         .snapshot = snapshot,
         .past = past_snapshots(run),
         .n_past = run->opts->spec->archive ? run->opts->spec->archive->n_snapshots : 0,

@@ -188,13 +188,18 @@ static bool run_phase(struct ph_run *run, struct ph_err *err)
     return !atomic_load(&crew->stranded) || stranded(run, err);
 }
 
-/* A crash of the target may have taken back what had landed: then there is another phase. */
+/* A crash of the target may have taken back what had landed: then there is another phase. What waits for parked shards
+ * waits for another run. */
 static bool nothing_planned(const struct ph_run *run)
 {
-    for (int i = 0; i < run->n_tabs; i++)
-        if (run->tabs[i].landed + run->tabs[i].parked < run->tabs[i].shards)
-            return false;
-    return true;
+    int parked = 0, planned = 0, waiting = 0;
+    for (int i = 0; i < run->n_tabs; i++) {
+        const struct ph_ledger_tab *t = &run->tabs[i];
+        parked += t->parked;
+        planned += t->shards - t->landed - t->parked;
+        waiting += t->waiting;
+    }
+    return planned == 0 || (parked > 0 && planned == waiting);
 }
 
 /* Shards of an upsert that are parked because another row has a unique value of theirs: it may have had it only until that row's

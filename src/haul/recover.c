@@ -278,7 +278,7 @@ static bool rewrite_ledger(struct ph_recovery *rec, bool *done, struct ph_err *e
             return false;
     }
     return ph_ledger_add_snapshot(run->target, run->job, &rec->fresh, run->host, &no, err) &&
-           ph_ledger_commit(run->target, err);
+           ph_ledger_commit(run->target, err) && ph_ledger_order_look(run->target, run->job, err);
 }
 
 static void tell(const struct ph_recovery *rec)

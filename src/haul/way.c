@@ -57,7 +57,7 @@ enum ph_want ph_way_want(struct ph_worker *w)
         return read ? PH_WANT_SPILLED_FIRST : PH_WANT_SPILLED;
     if (!read || !ph_spill_has_room(spill))
         return PH_WANT_SPILLED;
-    return land ? PH_WANT_PLANNED_FIRST : PH_WANT_PLANNED;
+    return land ? PH_WANT_FOR_FILES_FIRST : PH_WANT_FOR_FILES;
 }
 
 bool ph_way_is_open(struct ph_worker *w)
@@ -124,7 +124,7 @@ bool ph_way_begin(struct ph_worker *w, const struct ph_claim *claim, struct ph_w
 {
     struct ph_crew *crew = w->crew;
     bool to_file = false;
-    if (!claim->file && !choose(w, &to_file))
+    if (!claim->file && (!choose(w, &to_file) || (claim->to_file && !to_file)))
         return false;
     *pass = (struct ph_way_pass){.way = claim->file ? PH_WAY_LOAD
                                         : to_file   ? PH_WAY_SPILL

@@ -396,8 +396,12 @@ static bool work_on(struct ph_worker *w, const struct ph_claim *claim, const str
     w->desk->want = ph_way_want(w); /* for the claim that rides on the commit */
     enum ph_way way = pass.way;
     bool ok = hop(w, way, shard, &tally, &err) ||
-              (ph_misfit_is(&err) && hop_without(w, &way, shard, &tally, &err));
+              (ph_misfit_is(&err) && !claim->to_file && hop_without(w, &way, shard, &tally, &err));
     ph_way_end(w, &pass, ok, &err);
+    if (!ok && claim->to_file && ph_misfit_is(&err)) {
+        give_back(w, shard, false, false, &err, 1); /* until it may land, with or without them */
+        return true;
+    }
     if (!ok)
         return handle_failure(w, shard, tally.rows, &err);
     if (way == PH_WAY_SPILL) {

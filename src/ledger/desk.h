@@ -23,6 +23,7 @@ struct ph_claim {
     char *file;                  /* of a spilled one, likewise the desk's; else NULL */
     int snapshot;                /* that it was read under; 0 unless spilled */
     struct ph_tally tally;       /* of what the file holds */
+    bool to_file; /* rows that it refers to have not landed: it can go into a file only */
 
     /* when shard is 0: */
     int64_t remaining; /* shards that are neither landed nor parked */
@@ -31,8 +32,14 @@ struct ph_claim {
     double wait_s;     /* ask again then */
 };
 
-/* What a worker would take now, in this order. */
-enum ph_want { PH_WANT_PLANNED, PH_WANT_SPILLED, PH_WANT_PLANNED_FIRST, PH_WANT_SPILLED_FIRST };
+/* What a worker would take now, in this order: planned shards that may land, spilled ones, planned ones for files. */
+enum ph_want {
+    PH_WANT_PLANNED,
+    PH_WANT_SPILLED,
+    PH_WANT_SPILLED_FIRST,
+    PH_WANT_FOR_FILES,
+    PH_WANT_FOR_FILES_FIRST,
+};
 
 /* A sealed file and what it holds. */
 struct ph_spill_note {

@@ -74,10 +74,10 @@ uint64_t ph_desk_pg_wait_ns(const struct ph_desk_pg *desk)
 /* again: look first for a shard that we claimed without hearing of it. */
 static void add_claim(const struct ph_desk_pg *desk, struct ph_buf *sql, bool again)
 {
-    static const char *const wants[] = {"p", "s", "ps", "sp"};
+    static const char *const wants[] = {"p", "s", "sp", "f", "fs"};
     ph_sql_add(sql,
                "SELECT shard, tab, attempt, pred, weight, remaining, wait_s, redo_xid, redo_rows,"
-               " unread, stranded, file, snapshot, rows, bytes, hash"
+               " unread, stranded, file, snapshot, rows, bytes, hash, to_file"
                " FROM pghaul.claim(%D, %d, %d, %s, %L, %L)",
                desk->opts.job, desk->opts.mover, desk->opts.slot, again ? "true" : "false",
                wants[desk->base.want], desk->opts.holder);
@@ -106,6 +106,7 @@ static void take_claim(struct ph_desk_pg *desk, const struct ph_rows *rows)
             .file = file ? strdup(file) : NULL,
             .snapshot = (int)ph_rows_int(rows, i, 12),
             .tally = {.rows = ph_rows_uint(rows, i, 13), .bytes = ph_rows_uint(rows, i, 14)},
+            .to_file = ph_rows_bool(rows, i, 16),
         };
         ph_tally_read_hash(&c->tally, ph_rows_text(rows, i, 15));
     }

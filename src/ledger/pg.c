@@ -274,6 +274,46 @@ bool ph_ledger_add_shards(struct ph_conn *conn, int64_t job, const struct ph_sha
     return true;
 }
 
+bool ph_ledger_order_look(struct ph_conn *conn, int64_t job, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    /* the lock first, the shards' rows behind it: the order in which everybody takes them */
+    ph_sql_add(&sql,
+               "SELECT pg_catalog.pg_advisory_xact_lock(1885825123, %d);"
+               "SELECT pghaul.order_look(%D)",
+               (int)(job & 0x7fffffff), job);
+    return ph_ledger_query(conn, &sql, NULL, err);
+}
+
+static void add_oids(struct ph_buf *sql, const uint32_t *oids, int n)
+{
+    for (int i = 0; i < n; i++)
+        ph_sql_add(sql, "%s%u", i ? "," : "", oids[i]);
+}
+
+bool ph_ledger_order(struct ph_conn *conn, int64_t job, const struct ph_table *tables, int n,
+                     struct ph_err *err)
+{
+    for (int begin = 0; begin < n; begin += ROWS_PER_INSERT) {
+        struct ph_buf sql = {0};
+        ph_sql_add(&sql, "UPDATE pghaul.tab t SET target_root = v.root, after = v.after FROM"
+                         " (VALUES ");
+        for (int i = begin; i < n && i < begin + ROWS_PER_INSERT; i++) {
+            ph_sql_add(&sql, "%s(%u::pg_catalog.oid, %u::pg_catalog.oid, '{", i > begin ? ", " : "",
+                       tables[i].source_oid, tables[i].target_root);
+            add_oids(&sql, tables[i].after, tables[i].n_after);
+            ph_sql_add(&sql, "}'::pg_catalog.oid[])");
+        }
+        ph_sql_add(&sql,
+                   ") v (source, root, after) WHERE t.job OPERATOR(pg_catalog.=) %D"
+                   " AND t.source_oid OPERATOR(pg_catalog.=) v.source",
+                   job);
+        if (!ph_ledger_query(conn, &sql, NULL, err))
+            return false;
+    }
+    return ph_ledger_order_look(conn, job, err);
+}
+
 /* A load begins where an extract has ended: every shard lies in a file that whoever sees the archive can read. */
 static bool insert_files(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t job,
                          struct ph_err *err)
@@ -399,6 +439,7 @@ bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, in
                 ? ph_ledger_add_snapshot(conn, *job, what->snapshot, what->host, &no, err)
                 : insert_past_snapshots(conn, what, *job, err) &&
                       insert_files(conn, what, *job, err)) &&
+           (!what->fk_order || ph_ledger_order(conn, *job, what->tables, what->n_tables, err)) &&
            (!what->steps || ph_ledger_steps_put(conn, *job, what->steps, err)) &&
            (!what->replace || empty_targets(conn, what, *job, err)) && note_leaves(conn, *job, err);
 }
@@ -607,7 +648,7 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
         " t.source_oid, t.source_filenode, t.target_oid, t.target_filenode, t.select_list,"
         " t.target_columns, t.split, t.target_unlogged, t.source_attnums, t.target_attnums,"
         " r.rows, r.bytes, s.weight, s.weight_done, s.shards, s.landed, s.parked, s.spilled,"
-        " s.weight_spilled"
+        " s.weight_spilled, s.waiting"
         " FROM pghaul.tab t LEFT JOIN (SELECT tab, pg_catalog.count(*) AS shards,"
         "   pg_catalog.sum(weight) AS weight,"
         "   pg_catalog.sum(weight) FILTER (WHERE state IN ('landed', 'verified')) AS weight_done,"
@@ -615,7 +656,9 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
         "   pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'parked') AS parked,"
         "   pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'spilled') AS spilled,"
         "   pg_catalog.sum(weight) FILTER (WHERE state OPERATOR(pg_catalog.=) 'spilled')"
-        "    AS weight_spilled"
+        "    AS weight_spilled,"
+        "   pg_catalog.count(*) FILTER (WHERE waits OPERATOR(pg_catalog.>) 0"
+        "    AND state IN ('planned', 'spilled')) AS waiting"
         "   FROM pghaul.shard WHERE job OPERATOR(pg_catalog.=) %D GROUP BY tab) s"
         " ON s.tab OPERATOR(pg_catalog.=) t.id"
         " LEFT JOIN (SELECT tab, pg_catalog.sum(rows) AS rows, pg_catalog.sum(bytes) AS bytes"
@@ -653,6 +696,7 @@ bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,
         t->parked = (int)ph_rows_int(rows, i, 21);
         t->spilled = (int)ph_rows_int(rows, i, 22);
         t->weight_spilled = ph_rows_int(rows, i, 23);
+        t->waiting = (int)ph_rows_int(rows, i, 24);
     }
     ph_rows_free(rows);
     return true;

@@ -49,6 +49,7 @@ struct ph_ledger_new {
     bool nonempty;                      /* the targets may have rows of their own */
     const struct ph_steps *steps;       /* what there is to do besides rows; may be NULL */
     bool replace;                       /* empty the targets in the same transaction */
+    bool fk_order;                      /* the tables say what they come after */
     const struct ph_snapshot *snapshot; /* NULL: the shards lie in an archive, and these are its: */
     const struct ph_past_snapshot *past;
     int n_past;
@@ -85,6 +86,13 @@ bool ph_ledger_refuse_live(struct ph_conn *conn, int64_t job, const char *name, 
  * the targets are truncated here, once, with the job's mark. */
 bool ph_ledger_create(struct ph_conn *conn, const struct ph_ledger_new *what, int64_t *job,
                       struct ph_err *err);
+
+/* [tx] --fk-order: writes down what the tables' rows come after, and looks which shards may go. */
+bool ph_ledger_order(struct ph_conn *conn, int64_t job, const struct ph_table *tables, int n,
+                     struct ph_err *err);
+
+/* Looks again, after shards that had landed are planned anew. */
+bool ph_ledger_order_look(struct ph_conn *conn, int64_t job, struct ph_err *err);
 
 /* [tx] Adds another snapshot to the job. *no is its number. */
 bool ph_ledger_add_snapshot(struct ph_conn *conn, int64_t job, const struct ph_snapshot *snapshot,
@@ -161,6 +169,7 @@ struct ph_ledger_tab {
     uint64_t rows, bytes;
     int64_t weight, weight_done;
     int shards, landed, parked, spilled;
+    int waiting; /* for the rows that its own refer to */
     int64_t weight_spilled;
 };
 bool ph_ledger_tabs(struct ph_conn *conn, struct ph_arena *arena, int64_t job,

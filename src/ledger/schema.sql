@@ -77,6 +77,8 @@ CREATE TABLE pghaul.tab (
     target_leaves   oid[], -- of a partitioned target, as they were when the job began
     target_files    oid[], -- and their files
     emptied         boolean NOT NULL DEFAULT false, -- mode replace: done, and never again in this round
+    target_root     oid NOT NULL DEFAULT 0, -- --fk-order: the target, or what it is a partition of
+    after           oid[], -- likewise: rows of these roots must be there before its own, which refer to them
     PRIMARY KEY (job, id)
 );
 
@@ -143,6 +145,7 @@ CREATE TABLE pghaul.shard (
     hi         text,
     weight     bigint NOT NULL, -- expected bytes
     alone      boolean NOT NULL DEFAULT false, -- its table's only shard, and nothing else loads its target
+    waits      smallint NOT NULL DEFAULT 0, -- as order_look() last found. 1: it may not land yet; 2: nor go into a file
     state      text NOT NULL DEFAULT 'planned'
                CHECK (state IN ('planned', 'spilled', 'landed', 'verified', 'parked')),
     attempt    int NOT NULL DEFAULT 0,
@@ -158,8 +161,8 @@ CREATE TABLE pghaul.shard (
     PRIMARY KEY (job, id),
     FOREIGN KEY (job, tab) REFERENCES pghaul.tab ON DELETE CASCADE
 ) WITH (fillfactor = 50);
-CREATE INDEX shard_free ON pghaul.shard (job, weight DESC, id) WHERE state = 'planned' AND mover IS NULL;
-CREATE INDEX shard_spilled ON pghaul.shard (job, holder, weight DESC, id) WHERE state = 'spilled' AND mover IS NULL;
+CREATE INDEX shard_free ON pghaul.shard (job, waits, weight DESC, id) WHERE state = 'planned' AND mover IS NULL;
+CREATE INDEX shard_spilled ON pghaul.shard (job, holder, waits, weight DESC, id) WHERE state = 'spilled' AND mover IS NULL;
 CREATE INDEX shard_claimed ON pghaul.shard (job, mover, slot) WHERE mover IS NOT NULL;
 
 -- What a spilled shard's file holds, and under which snapshot it was read. Gone once the shard has landed, unless that was from
@@ -310,7 +313,8 @@ CREATE TYPE pghaul.claimed AS (
     stranded bigint,   -- likewise: those that are spilled where no mover works
     wait_s double precision,
     redo_xid bigint, redo_rows bigint,
-    file text, snapshot int, rows bigint, bytes bigint, hash text -- of a spilled one
+    file text, snapshot int, rows bigint, bytes bigint, hash text, -- of a spilled one
+    to_file boolean -- it may not land yet
 );
 
 -- Whether a back-off is over. None takes a minute: one that seems to is of a clock that has been set back since.
@@ -320,28 +324,56 @@ CREATE FUNCTION pghaul.is_over(a_until timestamptz) RETURNS boolean LANGUAGE sql
         OR a_until OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 minute')
 $$;
 
--- Chooses the next shard for a worker, locked: the heaviest free one of the kind.
-CREATE FUNCTION pghaul.next_free(a_job bigint, a_spilled boolean, a_holder text) RETURNS bigint
+-- Chooses the next shard for a worker, locked: the heaviest free one of the kind, see claim().
+CREATE FUNCTION pghaul.next_free(a_job bigint, a_kind text, a_holder text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     chosen bigint;
 BEGIN
-    IF a_spilled THEN
+    IF a_kind = 's' THEN
         SELECT s.id INTO chosen FROM pghaul.shard s
          WHERE s.job = a_job AND s.state = 'spilled' AND s.mover IS NULL AND s.holder = a_holder
-           AND pghaul.is_over(s.not_before)
+           AND s.waits = 0 AND pghaul.is_over(s.not_before)
          ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
-    ELSE
+        RETURN chosen;
+    END IF;
+    FOR most IN 0 .. CASE a_kind WHEN 'f' THEN 1 ELSE 0 END LOOP
         SELECT s.id INTO chosen FROM pghaul.shard s
          WHERE s.job = a_job AND s.state = 'planned' AND s.mover IS NULL
-           AND pghaul.is_over(s.not_before)
+           AND s.waits = most AND pghaul.is_over(s.not_before)
          ORDER BY s.weight DESC, s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
-    END IF;
+        EXIT WHEN chosen IS NOT NULL;
+    END LOOP;
     RETURN chosen;
 END $$;
 
+-- --fk-order. Finds out which shards may go: a table's land when all rows that they refer to have landed, and are read into
+-- files when those are in files at least (else files for which it is too early could fill the directory, and nothing would
+-- ever move). Whether anything has changed; NULL: somebody else is looking.
+CREATE FUNCTION pghaul.order_look(a_job bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = on SET enable_nestloop = off AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1885825123, (a_job & 2147483647)::int) THEN
+        RETURN NULL;
+    END IF;
+    WITH open AS MATERIALIZED (
+        SELECT t.target_root AS root, max(CASE WHEN h.state = 'spilled' THEN 1 ELSE 2 END) AS waits
+          FROM pghaul.shard h JOIN pghaul.tab t ON t.job = h.job AND t.id = h.tab
+         WHERE h.job = a_job AND h.state NOT IN ('landed', 'verified') GROUP BY t.target_root),
+    late AS MATERIALIZED (
+        SELECT t.id, max(coalesce(o.waits, 0)) AS waits
+          FROM pghaul.tab t LEFT JOIN unnest(t.after) a ON true LEFT JOIN open o ON o.root = a
+         WHERE t.job = a_job AND t.after IS NOT NULL GROUP BY t.id)
+    UPDATE pghaul.shard s SET waits = l.waits
+      FROM late l
+     WHERE s.job = a_job AND s.tab = l.id AND s.waits <> l.waits AND s.mover IS NULL
+       AND s.state IN ('planned', 'spilled', 'parked');
+    RETURN FOUND;
+END $$;
+
 -- Hands a shard to a worker: first, if a_again, the one that it claimed already (the answer was lost), then a free one of
--- the kinds that it wants, in that order ('p': planned, 's': spilled where it can read, 'ps', 'sp'), then one whose mover is dead.
+-- the kinds that it wants, in that order ('p': planned; 'f': planned, to go into a file; 's': spilled where it can read;
+-- 'sp', 'fs'), then one whose mover is dead.
 -- shard NULL: nothing to claim now; it is worth asking again in `wait_s` seconds. Tiny shards come several at a time.
 CREATE FUNCTION pghaul.claim(a_job bigint, a_mover int, a_slot int, a_again boolean, a_want text, a_holder text)
 RETURNS SETOF pghaul.claimed LANGUAGE plpgsql SET search_path = pg_catalog
@@ -351,11 +383,14 @@ DECLARE
     chosen bigint;
     c pghaul.claimed;
     tiny boolean;
+    waiting bigint;
+    changed boolean;
 BEGIN
     IF a_again THEN
         SELECT s.id INTO chosen FROM pghaul.shard s
          WHERE s.job = a_job AND s.mover = a_mover AND s.slot = a_slot
-           AND (s.state = 'planned' AND a_want LIKE '%p%' OR s.state = 'spilled' AND a_want LIKE '%s%')
+           AND (s.state = 'planned' AND (s.waits = 0 AND a_want LIKE '%p%' OR a_want LIKE '%f%')
+                OR s.state = 'spilled' AND a_want LIKE '%s%')
          ORDER BY s.id LIMIT 1 FOR UPDATE;
         IF chosen IS NULL THEN -- a claim of a kind that is not wanted now is free for others
             UPDATE pghaul.shard s SET mover = NULL, slot = NULL
@@ -366,7 +401,7 @@ BEGIN
     FOR round IN 1 .. 2 LOOP
         FOR i IN 1 .. length(a_want) LOOP
             EXIT WHEN chosen IS NOT NULL;
-            chosen := pghaul.next_free(a_job, substr(a_want, i, 1) = 's', a_holder);
+            chosen := pghaul.next_free(a_job, substr(a_want, i, 1), a_holder);
         END LOOP;
         EXIT WHEN chosen IS NOT NULL OR round = 2;
         UPDATE pghaul.shard s SET mover = NULL, slot = NULL
@@ -382,8 +417,9 @@ BEGIN
            SET mover = a_mover, slot = a_slot, attempt = s.attempt + 1, claimed_at = clock_timestamp()
          WHERE s.job = a_job AND s.id = chosen
         RETURNING s.id, s.tab, s.attempt, s.pred, s.weight, s.redo_xid, s.redo_rows,
-                  s.alone AND s.state = 'planned' AND s.weight <= 65536 AND s.attempt = 1 AND s.redo_xid IS NULL
-             INTO c.shard, c.tab, c.attempt, c.pred, c.weight, c.redo_xid, c.redo_rows, tiny;
+                  s.waits > 0, s.alone AND s.state = 'planned' AND s.waits = 0 AND s.weight <= 65536
+                  AND s.attempt = 1 AND s.redo_xid IS NULL
+             INTO c.shard, c.tab, c.attempt, c.pred, c.weight, c.redo_xid, c.redo_rows, c.to_file, tiny;
         SELECT p.file, p.snapshot, p.rows, p.bytes, p.hash INTO c.file, c.snapshot, c.rows, c.bytes, c.hash
           FROM pghaul.spill p WHERE p.job = a_job AND p.shard = chosen;
         RETURN NEXT c;
@@ -398,7 +434,7 @@ BEGIN
                  WHERE s.job = a_job AND s.id = ANY (ARRAY(
                            SELECT f.id FROM pghaul.shard f
                             WHERE f.job = a_job AND f.state = 'planned' AND f.mover IS NULL
-                              AND f.attempt = 0 AND f.redo_xid IS NULL AND f.weight <= 65536
+                              AND f.waits = 0 AND f.attempt = 0 AND f.redo_xid IS NULL AND f.weight <= 65536
                               AND f.alone
                             ORDER BY f.weight DESC, f.id LIMIT 15 FOR UPDATE SKIP LOCKED))
                 RETURNING s.id, s.tab, s.attempt, s.pred, s.weight
@@ -408,14 +444,25 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    SELECT count(*), count(*) FILTER (WHERE s.state = 'planned'),
-           count(*) FILTER (WHERE s.state = 'spilled' AND s.holder NOT IN ('', coalesce(a_holder, ''))
+    -- What only waits for others does not count: those may be parked.
+    SELECT count(*) FILTER (WHERE s.waits = 0 OR s.mover IS NOT NULL), count(*) FILTER (WHERE s.state = 'planned'),
+           count(*) FILTER (WHERE s.waits = 0 AND s.state = 'spilled' AND s.holder NOT IN ('', coalesce(a_holder, ''))
                                   AND NOT EXISTS (SELECT FROM pghaul.live v
                                                    WHERE v.job = a_job AND v.holder = s.holder)),
            least(coalesce(extract(epoch FROM min(s.not_before) FILTER (WHERE s.mover IS NULL)
-                                             - clock_timestamp()), 1), 1)
-      INTO c.remaining, c.unread, c.stranded, c.wait_s
+                                             - clock_timestamp()), 1), 1),
+           count(*) FILTER (WHERE s.waits > 0)
+      INTO c.remaining, c.unread, c.stranded, c.wait_s, waiting
       FROM pghaul.shard s WHERE s.job = a_job AND s.state IN ('planned', 'spilled');
+    IF waiting > 0 THEN -- looked after counting: if nothing else was left then, nothing can have landed since
+        changed := pghaul.order_look(a_job);
+        IF changed THEN
+            RETURN QUERY SELECT * FROM pghaul.claim(a_job, a_mover, a_slot, false, a_want, a_holder);
+            RETURN;
+        END IF;
+        c.wait_s := least(c.wait_s, 0.1);
+        c.remaining := greatest(c.remaining, (changed IS NULL)::int);
+    END IF;
     RETURN NEXT c;
 END $$;
 
@@ -668,7 +715,11 @@ $$;
 -- After a crash of this server: shards of unlogged targets whose receipts (and so whose rows) are gone are
 -- planned again; or, where they came from an archive, spilled. Returns how many.
 CREATE FUNCTION pghaul.reopen_lost(a_job bigint) RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    n bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1885825123, (a_job & 2147483647)::int);
     UPDATE pghaul.shard s SET redo_xid = NULL, redo_rows = NULL -- nothing is left to be replaced
       FROM pghaul.tab t
      WHERE s.job = a_job AND t.job = s.job AND t.id = s.tab AND t.target_unlogged
@@ -686,8 +737,12 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
            AND NOT EXISTS (SELECT FROM pghaul.receipt_unlogged r
                             WHERE r.job = s.job AND r.shard = s.id)
         RETURNING 1)
-    SELECT count(*) FROM lost
-$$;
+    SELECT count(*) INTO n FROM lost;
+    IF n > 0 THEN
+        PERFORM pghaul.order_look(a_job);
+    END IF;
+    RETURN n;
+END $$;
 
 -- Steps. Finds out which can begin: what they come after is done, and their tables have landed. One looks at a time.
 CREATE FUNCTION pghaul.step_look(a_job bigint) RETURNS void

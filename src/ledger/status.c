@@ -446,7 +446,7 @@ bool ph_ledger_end_if_unused(struct ph_conn *target, struct ph_err *err)
                "pghaul.step_claim,"
                " pghaul.step_done, pghaul.step_fail;"
                "DROP FUNCTION IF EXISTS pghaul.land_objects, pghaul.set_aside, pghaul.is_over,"
-               " pghaul.is_in_force;"
+               " pghaul.is_in_force, pghaul.order_look;"
                "DROP TABLE IF EXISTS pghaul.reject, pghaul.answer;"
                "DROP TYPE pghaul.claimed, pghaul.step_claimed;"
                "DROP VIEW pghaul.live, pghaul.all_receipts;"

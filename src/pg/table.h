@@ -63,6 +63,11 @@ struct ph_table {
     uint32_t target_oid, target_filenode;
     bool target_routes;   /* the target is a partitioned table */
     bool target_unlogged; /* its receipts live in the unlogged twin */
+    uint32_t
+        target_root; /* --fk-order: the target, or the root that it is a partition of; else 0 */
+    const uint32_t *after;          /* likewise: roots whose rows must be there before its own */
+    const char *const *after_names; /* the same for people */
+    int n_after;
 
     /* the relation that the user named when this is a leaf of it, else the table itself */
     const char *root_source,

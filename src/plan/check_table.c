@@ -236,6 +236,17 @@ static struct ph_relation *other_root(struct ph_make *make, const struct ph_fore
     return r ? ph_tree_root(&make->side[PH_TARGET], r) : NULL;
 }
 
+/* No order puts all of these first. */
+static void refuse_circle(struct ph_make *make, const char *name, const struct names *within)
+{
+    ph_make_obstacle(make,
+                     "--defer-indexes drops foreign keys and makes them again after the rows; "
+                     "--triggers skip loads without checking them",
+                     "%s refers to %s in a circle, or to itself from several shards: no order of "
+                     "tables has every row behind those that it refers to",
+                     name, show_names(make, within));
+}
+
 static void tell_references(struct ph_make *make, struct ph_table *table, const char *name,
                             const struct names *within, const struct names *outside)
 {
@@ -248,11 +259,13 @@ static void tell_references(struct ph_make *make, struct ph_table *table, const 
             name);
         return;
     }
-    if (within->n && triggers == PH_TRIGGERS_REFUSE)
+    if (within->n && triggers == PH_TRIGGERS_REFUSE && make->plan->spec->fk_order)
+        refuse_circle(make, name, within);
+    else if (within->n && triggers == PH_TRIGGERS_REFUSE)
         ph_make_obstacle(
             make,
-            "--triggers skip loads without checking them; or drop the foreign key, and "
-            "add it again after the copy",
+            "--fk-order loads what is referred to first; --defer-indexes drops foreign keys and "
+            "makes them again after the rows; --triggers skip loads without checking them",
             "%s refers to %s, which this job loads at the same time: rows would come "
             "before those that they refer to",
             name, show_names(make, within));
@@ -265,6 +278,15 @@ static void tell_references(struct ph_make *make, struct ph_table *table, const 
     if (outside->n)
         ph_make_table_warning(make, table, "%s: foreign keys to %s are checked for every row", name,
                               show_names(make, outside));
+}
+
+/* --mode replace: one TRUNCATE empties all tables, so those that point at each other can be emptied together. Of
+ * partitions the server wants the roots named, too. */
+static bool is_emptied_too(const struct ph_make *make, const struct ph_pair *pair,
+                           const struct ph_relation *other, const struct members *members)
+{
+    return make->plan->spec->fk_order && other && other->kind == 'r' && pair->target->kind == 'r' &&
+           !pair->target->is_partition && is_member(members, other->oid);
 }
 
 static void check_foreign_keys(struct ph_make *make, const struct ph_pair *pair,
@@ -280,8 +302,10 @@ static void check_foreign_keys(struct ph_make *make, const struct ph_pair *pair,
         const char *name = other ? ph_make_name(make, other)
                                  : ph_plan_name(make->plan, key->other_schema, key->other_name);
         if (key->incoming) {
-            if (other != mine)
+            if (other != mine && !is_emptied_too(make, pair, other, members))
                 add_name(make, &pointing, name);
+        } else if (other && ph_fk_order_has(table, other)) {
+            add_name(make, &outside, name);
         } else if (other == mine) {
             /* within one statement a table may refer to itself in any order */
             add_name(make, table->n_shards > 1 || other->kind == 'p' ? &within : &outside, name);

@@ -7,6 +7,7 @@
  *     conflict.c  the key of an upsert; identity.c  the key by which verify tells rows apart
  *     check.c, check_table.c   what stands in the way, all of it at once
  *     objects.c   large objects; translate.c  what the user said, in the session's encoding
+ *     fk_order.c   which tables must be there before which others, by the target's foreign keys
  *     definition.c   what the job is, canonically
  *     scope.c     what verify compares the definitions of, in another run than the plan's
  *     extract.c, load.c   what is otherwise when an archive stands in for one of the servers
@@ -157,6 +158,10 @@ bool ph_objects_plan(struct ph_make *make, struct ph_err *err);
 /* check.c: servers, connections, space; check_table.c: tables. */
 void ph_check_servers(struct ph_make *make, struct ph_conn *source, struct ph_conn *target);
 void ph_check_tables(struct ph_make *make);
+
+/* fk_order.c: fills tables' target_root and after; and whether a table comes after that root. */
+void ph_fk_order(struct ph_make *make);
+bool ph_fk_order_has(const struct ph_table *table, const struct ph_relation *root);
 
 /* check.c: plan->jobs, from the spec, the machine and the connections that are free. */
 void ph_check_jobs(struct ph_make *make, struct ph_conn *source, struct ph_conn *target);

@@ -262,6 +262,8 @@ static bool make_plan(struct ph_make *make, struct ph_conn *source, struct ph_co
         return false;
     if (plan->spec->verify)
         return ph_definition_make(make, err);
+    if (plan->spec->fk_order)
+        ph_fk_order(make);
     if (!choose_cut(make, source, err))
         return false;
     plan->builders = plan->jobs;

@@ -80,6 +80,7 @@ struct ph_job_spec {
     bool to_be_made; /* create: they are not there yet; the route is EXTRACT, and what the target
                         will have is made up from the source as an archive's is */
     bool defer_indexes; /* the targets' indexes are dropped, and built again after their rows */
+    bool fk_order;      /* tables that are referred to land before those that refer to them */
     bool strict;
     bool verify; /* the plan is for looking: what would stand in the way of loading does not */
     const char *job_name; /* NULL: made from the target's name and the definition */

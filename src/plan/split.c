@@ -428,7 +428,7 @@ static bool choose(const struct choice *c)
     case PH_SPLIT_HASH:
         return explicit_key(c, c->table->split);
     case PH_SPLIT_NONE:
-        one_shard(c, "asked for");
+        one_shard(c, c->table->split_reason ? c->table->split_reason : "asked for");
         return true;
     case PH_SPLIT_AUTO:
         break;
