@@ -44,18 +44,26 @@ static bool receive(struct ph_copyout *copy, struct ph_err *err)
     return true;
 }
 
+/* Whole rows that libpq has, one after the other, and what there is room for of the last: the end of the data comes when there
+ * are none. Returns the bytes; *ended when nothing will follow. */
+static int take_rows(PGconn *pg, char *buf, int max, bool *ended)
+{
+    int have = 0, got = 0;
+    while (have < max && (got = PQgetlineAsync(pg, buf + have, max - have)) > 0)
+        have += got;
+    *ended = have == 0 && got < 0;
+    return have;
+}
+
 bool ph_copyout_read(struct ph_copyout *copy, char *buf, size_t cap, size_t *n, struct ph_err *err)
 {
     int max = cap > INT_MAX ? INT_MAX : (int)cap;
     for (;;) {
-        int got = PQgetlineAsync(copy->conn->pg, buf, max);
-        if (got > 0) {
+        bool ended;
+        int got = take_rows(copy->conn->pg, buf, max, &ended);
+        if (got > 0 || ended) {
             copy->unseen = 0;
             *n = (size_t)got;
-            return true;
-        }
-        if (got < 0) {
-            *n = 0;
             return true;
         }
         if (PH_FAULT("copyout.receive")) {
