@@ -159,7 +159,7 @@ static bool begin(struct extract *x, struct ph_err *err)
         return ph_run_unchanged(err);
     bool ok = ph_snapshot_import(run->source, taken.id, taken.pg_snapshot, err) &&
               ph_plan_cut(run->plan, run->source, err) &&
-              ph_conn_exec(run->source, "ROLLBACK", err);
+              ph_conn_exec(run->source, "ROLLBACK", err) && ph_run_await_flush(run, &taken, err);
     if (ok) {
         x->archive = ph_arena_calloc(run->arena, 1, sizeof *x->archive);
         ph_plan_archive(run->plan, x->archive);

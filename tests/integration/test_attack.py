@@ -126,6 +126,21 @@ def what_lands_is_safe_in_the_source(t):
     t.whole("narrow")
 
 
+@story(settings={"source": {"synchronous_commit": "off", "wal_writer_delay": "1s"}}, campaign=True)
+def what_is_extracted_is_safe_in_the_source(t):
+    data.narrow(t, 4000)
+    t.source.query("checkpoint; update narrow set c = -1 where id = 3")
+    archive = "archive:" + t.directory + "/archive"
+    t.run("extract", "-s", t.source.dsn, "-d", archive, "-t", "narrow", fault="extract.seal:1:kill").expect(-signal.SIGKILL)
+    t.source.forget()
+    t.source_cluster.crash()
+    t.source_cluster.start()
+    wait_for(lambda: not t.mover.processes(), "the end of the keeper")
+    t.run("extract", "-s", t.source.dsn, "-d", archive, "-t", "narrow").expect(0)
+    t.run("load", "-s", archive, "-d", t.target.dsn).expect(0)
+    t.same("narrow")
+
+
 def land_spilled(t, rows_before):
     """What a mover does that has not noticed that the snapshot is gone: it lands a file. rows_before: the source's rows by shard."""
     with t.target.session() as s:

@@ -4,8 +4,9 @@ import os
 import signal
 import time
 
+import compare
 import data
-from cluster import wait_for
+from cluster import Database, wait_for
 from pgwire import ConnectionLost, PgError
 from story import story
 from test_snapshot import interrupted, lose_snapshot
@@ -112,21 +113,30 @@ def crash_by_backend(t, side):
     assert side.one("select pg_postmaster_start_time()") == began
 
 
-@story(own=True)
-def what_a_crash_has_emptied_is_not_taken_for_proven(t):
+def emptied(t, *levels):
     data.narrow(t, 300000)
     t.target.query("alter table narrow set unlogged; checkpoint")
-    t.copy("-t", "narrow").expect(0)
-    for level in ("readback", "source"):
+    for level in levels:
+        t.copy("-t", "narrow").expect(0)
         args = ("verify", *t.ends(), "-t", "narrow", "-j", 2, "--level", level)
         t.run(*args, fault="verify.part:*:error,verify.part_noted:3:kill").expect(-signal.SIGKILL)
         crash_by_backend(t, t.target)
         assert t.rows("narrow") == 0, "nothing was lost: this story proves nothing"
         table = t.run(*args, "--json", "--max-differences", 3).expect(3).json["tables"][0]
         assert table["missing"] == 300000 and table["read_before"] == 0, table
-        t.copy("-t", "narrow").expect(0)
+
+
+@story(own=True)
+def what_a_crash_has_emptied_is_not_taken_for_proven(t):
+    emptied(t, "source")
+
+
+@story(own=True, campaign=True)
+def what_a_crash_has_emptied_is_not_taken_for_proven_at_any_level(t):
+    emptied(t, "readback", "source")
     # and of several tables, those that were proven whole
     t.both("create table other (id int primary key); insert into other select generate_series(1, 100)")
+    t.copy("-t", "narrow").expect(0)
     args = ("verify", *t.ends(), "-t", "narrow", "-t", "other", "--level", "source")
     t.run(*args, fault="verify.window:*:error,verify.noted:2:kill").expect(-signal.SIGKILL)
     crash_by_backend(t, t.target)
@@ -183,7 +193,7 @@ def unique_values_that_moved_under_an_upsert_are_followed_or_named(t):
 @story()
 def a_mover_that_slept_beyond_its_lease_commits_nothing(t):
     """Its sessions live, with rows in them that were not committed; its heart has not beaten for two minutes, as the ledger has it."""
-    data.narrow(t, 60000)
+    data.narrow(t, 30000)
     args = ("-t", "narrow", "-j", 3, "--split", "key", "--shard-rows", 2000)
     with t.start_copy(*args, "--max-rows", "20k/s") as sleeper:
         assert t.when_landed(4, sleeper), "it ended before it could be stopped"
@@ -219,3 +229,48 @@ def a_mover_that_the_ledger_has_forgotten_does_not_say_done(t):
         run.wait().expect(1, "does not know this mover", "hint")
     t.copy(*args).expect(0)
     t.whole("narrow")
+
+
+@story(own=True, dice=True, campaign=True, timeout=120)
+def any_copy_through_a_failover_is_what_the_new_primary_has(t):
+    """The standby has not heard of the last changes, and others are made there, under the same numbers."""
+    rng, rows = t.random, t.random.choice((6000, 20000))
+    data.narrow(t, rows)
+    data.mixed(t, rows // 4)
+    args = ("-t", "narrow", "-t", "mixed", "-j", rng.randint(1, 3), "--split", rng.choice(("auto", "key", "block", "hash")), "--shard-size",
+            rng.choice(("64kB", "128kB", "256kB")), "--spill", rng.choice(("never", "auto", "always")))
+    change = ("update narrow set c = c + %d where id = %d", "delete from narrow where id = %d + 0 * %d", "update mixed set name = name || '%d' where id = %d",
+              "insert into narrow select 100000 + %d, %d on conflict do nothing")
+
+    def changes(ask, tag):
+        for _ in range(rng.randint(1, 5)):
+            ask(rng.choice(change) % (rng.randint(1, 9) * 1000 + tag, rng.randint(1, rows // 4)))
+    with Heir(t) as heir:
+        heir.await_all()
+        heir.cluster.stop()
+        if rng.random() < 0.8:
+            changes(t.source.query, 0)
+        with t.start_copy(*args, "--max-rows", rng.choice(("3k/s", "6k/s"))) as run:
+            t.when_landed(rng.randint(0, 8), run)
+            time.sleep(rng.uniform(0, 0.3))
+            if rng.random() < 0.5:
+                changes(t.source.query, 100)
+            (run.kill9 if rng.random() < 0.7 else lambda: run.signal(signal.SIGINT))()
+            run.process.wait(60)
+        t.source.forget()
+        t.source_cluster.crash()
+        wait_for(lambda: not t.mover.processes(), "the end of the keeper")
+        heir.take_over()
+        with heir.session() as s:
+            if rng.random() < 0.9:
+                changes(s.query, 200)
+        t.note("%s" % (args,))
+        t.run("copy", "-s", heir.dsn, "-d", t.target.dsn, *args, "--json").expect(0)
+        t.check_ledger(complete=True)
+        if t.target.int("select max(no) from pghaul.snapshot") == 1:
+            return  # all had been read before: it is the moment of the old primary's, as it was to be
+        there = Database(heir.cluster, t.source.name)
+        try:
+            compare.compare(there, t.target, ["narrow", "mixed"])
+        finally:
+            there.forget()
