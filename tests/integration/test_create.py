@@ -510,3 +510,21 @@ def an_unfinished_creation_names_its_command_to_others(t):
     t.copy(*begun, "--again").expect(2, "cannot do it again", "--mode replace")
     t.same(("shop", "a"))
     t.check_ledger(complete=True)
+
+
+@story()
+def a_materialized_view_that_nobody_has_filled_is_told_apart(t):
+    a_small_schema(t)
+    result = t.copy("--schema", "shop", "--create", "--json").expect(0).json
+    assert result["unpopulated"] == ["shop.m"], result
+    t.copy("--schema", "shop", "--create").expect(0, "nothing to do")
+    verify = ("verify", *t.ends(), "--all", "--definitions")
+    said = t.run(*verify, "--json").expect(0).json["schema"]
+    assert said["equal"] and said["unpopulated"] == ["shop.m"], said
+    t.run(*verify).expect(0, "shop.m is not populated in the target")
+    t.run(*verify, "--exact").expect(3, "shop.m")
+    t.target.query("refresh materialized view shop.m")
+    assert t.run(*verify, "--exact", "--json").expect(0).json["schema"]["unpopulated"] == []
+    t.source.query("create materialized view shop.empty as select 1 with no data")
+    t.target.query("create materialized view shop.empty as select 1")
+    t.run(*verify).expect(3, "shop.empty")
