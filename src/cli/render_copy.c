@@ -188,6 +188,24 @@ static void add_parked(struct ph_buf *out, const struct ph_job_result *r)
         ph_buf_addf(out, "  and %d more\n", r->parked - r->n_parked_shards);
 }
 
+/* Where the job is complete, to say it again with another option would do nothing. */
+static void add_unfilled(struct ph_buf *out, const struct ph_job_result *r)
+{
+    enum { MOST = 8 };
+    if (r->n_unfilled == 0)
+        return;
+    ph_buf_addf(out, "\n%d materialized view%s not populated: ", r->n_unfilled,
+                r->n_unfilled == 1 ? " is" : "s are");
+    for (int i = 0; i < r->n_unfilled && i < MOST; i++) {
+        ph_buf_add(out, i ? ", " : "");
+        ph_term_safe(out, r->unfilled[i]);
+    }
+    ph_buf_addf(out,
+                "%s\nREFRESH MATERIALIZED VIEW fills %s; a copy with --refresh-matviews does"
+                " so by itself\n",
+                r->n_unfilled > MOST ? ", ..." : "", r->n_unfilled == 1 ? "it" : "them");
+}
+
 void ph_render_copy(struct ph_buf *out, const struct ph_job_result *r, const struct ph_term *term)
 {
     (void)term;
@@ -198,6 +216,7 @@ void ph_render_copy(struct ph_buf *out, const struct ph_job_result *r, const str
     if (r->n_tables > 0)
         add_tables(out, r);
     add_parked(out, r);
+    add_unfilled(out, r);
 }
 
 /* For programs
@@ -300,6 +319,12 @@ json_t *ph_render_copy_json(const struct ph_job_result *r)
     json_object_set_new(o, "tables", tables_json(r));
     if (r->created)
         json_object_set_new(o, "created", json_loads(r->created, 0, NULL));
+    if (r->created) {
+        json_t *list = json_array();
+        for (int i = 0; i < r->n_unfilled; i++)
+            json_array_append_new(list, ph_json_text(r->unfilled[i]));
+        json_object_set_new(o, "unpopulated", list);
+    }
     json_object_set_new(o, "phases", phases_json(r));
     return o;
 }

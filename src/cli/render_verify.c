@@ -120,6 +120,11 @@ static void add_definitions(struct ph_buf *out, const struct ph_verify_definitio
         }
         ph_buf_add(out, x->kind == PH_CHANGED ? "\n" : ")\n");
     }
+    for (int i = 0; i < d->n_unfilled; i++) {
+        ph_buf_add(out, "  materialized view ");
+        ph_term_safe(out, d->unfilled[i]);
+        ph_buf_add(out, " is not populated in the target: REFRESH MATERIALIZED VIEW fills it\n");
+    }
 }
 
 static void add_sums(struct ph_buf *out, const struct ph_verify_sums *sums)
@@ -322,6 +327,10 @@ static json_t *definitions_json(const struct ph_verify_definitions *d)
         json_array_append_new(list, one);
     }
     json_object_set_new(o, "differences", list);
+    list = json_array();
+    for (int i = 0; i < d->n_unfilled; i++)
+        json_array_append_new(list, ph_json_text(d->unfilled[i]));
+    json_object_set_new(o, "unpopulated", list);
     return o;
 }
 

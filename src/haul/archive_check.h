@@ -16,8 +16,9 @@ enum { PH_ARCHIVE_FINDINGS = 20 };
 struct ph_archive_check_opts {
     const struct ph_dir *dir;
     const struct ph_archive *archive; /* sealed */
-    int jobs;                         /* 0: one for each core */
-    int io;                           /* of ph_place_choices */
+    bool rows_only; /* not job.json, the schema, and what lies beside it: the files of its shards */
+    int jobs;       /* 0: one for each core */
+    int io;         /* of ph_place_choices */
     struct ph_log *log;
     struct ph_interrupt *interrupt;
 };

@@ -343,6 +343,8 @@ static bool adopt_emptied(struct ph_run *run, struct ph_err *err)
 /* From an archive: its shards lie in files, and were read under snapshots of the past. */
 static bool begin_load(struct ph_run *run, bool again, struct ph_err *err)
 {
+    if (run->opts->spec->mode == PH_REPLACE && !ph_run_check_files(run, err))
+        return ph_run_unchanged(err);
     if (write_down(run, NULL, again, err))
         return run->opts->spec->mode != PH_REPLACE || adopt_emptied(run, err);
     ph_conn_recover(run->target);
@@ -488,6 +490,20 @@ static bool go_on_with_others(struct ph_run *run, bool *done, struct ph_err *err
     return *done || go_on(run, err);
 }
 
+/* What --create has made holds the rows already. */
+static bool refuse_to_create_again(const struct ph_run *run, struct ph_err *err)
+{
+    ph_err_set(err, PH_WRONG,
+               "job %s has made its tables and filled them: --create cannot do it again",
+               run->plan->job_name);
+    return ph_err_hint(
+        err,
+        "leave out --create: --mode replace empties the tables and loads them anew, "
+        "--mode upsert brings them up to date; or, to make all of it anew, drop it in "
+        "the target and pghaul clean %s first",
+        run->plan->job_name);
+}
+
 bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
 {
     bool present = false;
@@ -523,6 +539,8 @@ bool ph_run_begin(struct ph_run *run, bool *done, struct ph_err *err)
             *done = true;
             return true;
         }
+        if (complete && run->opts->spec->create)
+            return refuse_to_create_again(run, err);
         if (complete)
             return ph_run_may_begin(run, err) && make_directory(run, err) &&
                    begin_job(run, true, err);

@@ -202,6 +202,8 @@ static bool create(struct ph_run *run, struct ph_conn *conn, const char *key,
         return ph_run_unchanged(err);
     bool ok = true;
     if (!*out) {
+        if (!ph_create_refuse_others(run, key, err))
+            return ph_run_unchanged(err);
         ph_create_tell(run, "reading the schema", 0, 0);
         bool ahead = install_ahead(conn);
         ok = ph_create_look(run, &look, err) && ph_run_refuse(run, look.plan, err);

@@ -3,6 +3,7 @@
  *     create_look.c   what is to be made: dump, its table of contents, and what stands in the way
  *     create_check.c  the questions to both servers behind that, and create_needs.c
  *     create.c        from nothing to what is made
+ *     create_others.c   what other commands have begun to make here
  *     create_make.c   it is made: before the rows, in chunks, each in one transaction with its mark, by
  *                     several connections
  *     create_rest.c   what is made after the rows, as steps of the job; sequences
@@ -86,6 +87,14 @@ bool ph_create_names(struct ph_run *run, struct ph_toc_names *names, struct ph_e
 /* create_rest.c: where an entry comes among those that are made after the rows: 0 first, 1 grants, 2 when all else is
  * done: event triggers, which would see it. */
 int ph_create_turn(const struct ph_toc_entry *entry);
+
+/* create_others.c: of a key that is not written down here. PH_OTHER_JOB when the same was begun with other options, and is
+ * not finished: the text names that command. */
+bool ph_create_refuse_others(struct ph_run *run, const char *key, struct ph_err *err);
+
+/* create_others.c: likewise; what to do where something is there already, by the command that has made a schema here;
+ * NULL: none has. */
+const char *ph_create_others_hint(struct ph_run *run);
 
 /* create.c: what pg_restore is to leave out. */
 struct ph_dump_without ph_create_without(const struct ph_run *run);

@@ -338,9 +338,12 @@ static bool check_present(struct ph_run *run, struct ph_create_look *look, struc
     ph_rows_free(rows);
     if (!ok || !ask_target(run, &sql, &there, err))
         return false;
+    const char *hint = there.n ? ph_create_others_hint(run) : NULL;
     if (there.n)
         obstacle(look, run,
-                 "leave out --create to load the tables that are there, or name another database",
+                 hint ? hint
+                      : "leave out --create to load the tables that are there, or name another "
+                        "database",
                  "--create finds in the target what it would make", &there);
     return true;
 }

@@ -48,7 +48,8 @@ bool ph_definitions_compare(const struct ph_verify_opts *opts, const struct ph_j
     struct ph_scope scope;
     struct ph_definitions_in in = {.no_owner = opts->no_owner,
                                    .no_privileges = opts->no_privileges,
-                                   .no_comments = opts->no_comments};
+                                   .no_comments = opts->no_comments,
+                                   .exact = opts->exact};
     struct ph_conn *conn[2] = {source, target};
     bool ok = ph_scope_make(&scope, spec, source, target, err);
     for (int side = 0; ok && side < 2; side++)

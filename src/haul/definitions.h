@@ -19,6 +19,7 @@ struct ph_definitions_in {
     int n_pairs;
     struct ph_facts facts[2];                  /* source, target */
     bool no_owner, no_privileges, no_comments; /* these do not count */
+    bool exact; /* that a materialized view is not filled in the target does */
 };
 
 /* *out: in the arena, by the names of tables. */

@@ -270,6 +270,24 @@ static bool is_same(const struct item *a, const struct item *b)
     return property[strlen(position)] == ',' ? y <= x : y >= x;
 }
 
+/* Nobody has refreshed it here: `copy --create` makes it without rows, unless asked. */
+static bool is_unfilled(const struct item *a, const struct item *b)
+{
+    return a && b && !strcmp(a->fact->property, "populated") && !strcmp(a->value, "yes") &&
+           !strcmp(b->value, "no");
+}
+
+static void add_unfilled(struct diff *d, const struct item *source)
+{
+    struct ph_verify_definitions *out = d->out;
+    const char **more =
+        ph_arena_calloc(d->arena, (size_t)out->n_unfilled + 1, sizeof *out->unfilled);
+    if (out->n_unfilled)
+        memcpy(more, out->unfilled, (size_t)out->n_unfilled * sizeof *more);
+    more[out->n_unfilled++] = shown(d, source, 0);
+    out->unfilled = more;
+}
+
 static int object_end(const struct items *all, int begin)
 {
     int end = begin;
@@ -283,7 +301,9 @@ static void compare_facts(struct diff *d, struct item *a, int n_a, struct item *
     for (int i = 0, k = 0; i < n_a || k < n_b;) {
         int c = i == n_a ? 1 : k == n_b ? -1 : compare_properties(&a[i], &b[k]);
         const struct item *x = c <= 0 ? &a[i++] : NULL, *y = c >= 0 ? &b[k++] : NULL;
-        if (!is_same(x, y))
+        if (is_unfilled(x, y) && !d->in->exact)
+            add_unfilled(d, x);
+        else if (!is_same(x, y))
             add(d, x, y);
     }
 }

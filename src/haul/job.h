@@ -129,6 +129,9 @@ struct ph_job_result {
     double source_share, target_share, self_share; /* of the workers' time; sum 1 or 0 */
     double stages[PH_N_STAGES];                    /* seconds of all workers */
     const char *created; /* what --create has made, by kind: JSON; NULL: it was not asked for */
+    const char *const *
+        unfilled; /* materialized views of the target that have not been filled, where --create has made some */
+    int n_unfilled;
     const struct ph_job_phase *phases;
     int n_phases;
     const char *limit;      /* what it was, in words; "" or NULL: not known */

@@ -151,6 +151,9 @@ bool ph_run_refuse(const struct ph_run *run, const struct ph_plan *plan, struct 
  * descriptors; warnings are logged. */
 bool ph_run_may_begin(struct ph_run *run, struct ph_err *err);
 
+/* load_check.c: --mode replace: every file that is to be loaded is whole, or nothing is begun. PH_WRONG. */
+bool ph_run_check_files(struct ph_run *run, struct ph_err *err);
+
 /* descriptors.c: raises the soft limit where it must; PH_WRONG when there are too few. */
 bool ph_run_check_descriptors(const struct ph_run *run, struct ph_err *err);
 

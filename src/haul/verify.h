@@ -98,6 +98,10 @@ struct ph_verify_definitions {
     int objects; /* that were looked at */
     struct ph_definition *differences;
     int n_differences;
+    /* materialized views that are filled in the source alone: as they were made, and no difference
+     * unless --exact counts it */
+    const char **unfilled;
+    int n_unfilled;
 };
 
 /* A figure of a column that both servers have reckoned; `rows` of a table has no column. */

@@ -112,6 +112,33 @@ bool ph_creation_find(struct ph_conn *conn, struct ph_arena *arena, const char *
     return ok;
 }
 
+bool ph_creation_others(struct ph_conn *conn, struct ph_arena *arena,
+                        struct ph_creation_other **others, int *n, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    bool present = false;
+    *n = 0;
+    if (!ph_ledger_present(conn, &present, err) || !present)
+        return !present;
+    ph_sql_add(&sql,
+               "SELECT c.key, j.name, coalesce(j.state OPERATOR(pg_catalog.=) 'completed', false)"
+               " FROM pghaul.creation c LEFT JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) c.job"
+               " ORDER BY 3, j.id IS NOT NULL, c.id DESC");
+    if (!ph_ledger_query(conn, &sql, &rows, err))
+        return false;
+    *n = ph_rows_count(rows);
+    *others = ph_arena_calloc(arena, (size_t)*n + 1, sizeof **others);
+    for (int i = 0; i < *n; i++)
+        (*others)[i] = (struct ph_creation_other){
+            .key = ph_arena_strdup(arena, ph_rows_text(rows, i, 0)),
+            .job = ph_arena_strdup(arena, ph_rows_get(rows, i, 1)),
+            .completed = ph_rows_bool(rows, i, 2),
+        };
+    ph_rows_free(rows);
+    return true;
+}
+
 bool ph_creation_put(struct ph_conn *conn, struct ph_creation *creation, const struct ph_buf *dump,
                      struct ph_err *err)
 {

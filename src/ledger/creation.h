@@ -30,6 +30,14 @@ struct ph_creation {
 bool ph_creation_find(struct ph_conn *conn, struct ph_arena *arena, const char *key,
                       struct ph_creation **out, struct ph_err *err);
 
+/* All that are written down: without a job first, then of jobs that are not complete; n 0: none, or there is no ledger. */
+struct ph_creation_other {
+    const char *key, *job; /* job NULL: it has come to none */
+    bool completed;        /* the job */
+};
+bool ph_creation_others(struct ph_conn *conn, struct ph_arena *arena,
+                        struct ph_creation_other **others, int *n, struct ph_err *err);
+
 /* Tries to take the lock; it lasts as long as the connection. It is not to be had while a helper of a
  * mover that has died is still at work. */
 bool ph_creation_lock(struct ph_conn *conn, bool *taken, struct ph_err *err);

@@ -486,3 +486,45 @@ def an_ordinary_role_makes_what_it_may_read(t):
     assert t.target.column("select tableowner from pg_tables where schemaname = 'app'") == [role]
     t.same(("app", "items"))
     t.nothing_left()
+
+
+def a_small_schema(t):
+    t.source.query("create schema shop; create table shop.a (id int primary key, w text); create table shop.b (id int "
+                   "references shop.a); insert into shop.a select g from generate_series(1, 100) g;"
+                   "create materialized view shop.m as select * from shop.a")
+
+
+@story()
+def an_unfinished_creation_names_its_command_to_others(t):
+    a_small_schema(t)
+    begun = ("--schema", "shop", "--create", "--no-comments")
+    for fault in ("create.chunk:2:kill", "sink.opened:1:kill"):
+        assert t.copy(*begun, fault=fault).rc == -9
+        t.copy("--schema", "shop", "--create").expect(5, "begun with other options", "pghaul copy --create --schema shop"
+                                                        " --no-comments", "goes on with it")
+    t.copy("--all", "--create").expect(2, "finds in the target", "begun here by pghaul copy --create --schema shop"
+                                                                 " --no-comments")
+    t.copy(*begun).expect(0)
+    t.copy("--schema", "shop", "--create").expect(2, "has made a schema here by pghaul copy --create --schema shop "
+                                                     "--no-comments", "leave out --create")
+    t.copy(*begun, "--again").expect(2, "cannot do it again", "--mode replace")
+    t.same(("shop", "a"))
+    t.check_ledger(complete=True)
+
+
+@story()
+def a_materialized_view_that_nobody_has_filled_is_told_apart(t):
+    a_small_schema(t)
+    result = t.copy("--schema", "shop", "--create", "--json").expect(0).json
+    assert result["unpopulated"] == ["shop.m"], result
+    t.copy("--schema", "shop", "--create").expect(0, "nothing to do")
+    verify = ("verify", *t.ends(), "--all", "--definitions")
+    said = t.run(*verify, "--json").expect(0).json["schema"]
+    assert said["equal"] and said["unpopulated"] == ["shop.m"], said
+    t.run(*verify).expect(0, "shop.m is not populated in the target")
+    t.run(*verify, "--exact").expect(3, "shop.m")
+    t.target.query("refresh materialized view shop.m")
+    assert t.run(*verify, "--exact", "--json").expect(0).json["schema"]["unpopulated"] == []
+    t.source.query("create materialized view shop.empty as select 1 with no data")
+    t.target.query("create materialized view shop.empty as select 1")
+    t.run(*verify).expect(3, "shop.empty")

@@ -388,6 +388,26 @@ def a_damaged_file_parks_its_shard_and_the_rest_lands(t):
     t.whole("narrow")
 
 
+@story()
+def a_damaged_file_is_met_before_replace_empties_anything(t):
+    data.narrow(t, 30000)
+    t.both("create table other (id int primary key)")
+    extract(t, "-t", "narrow", "-t", "other", "-j", 2, *SMALL).expect(0)
+    t.target.query("insert into narrow select i, -1 from generate_series(1, 7) i")
+    a, b = (where(t) + "/" + [f for f in sealed(t) if "narrow" in f][i] for i in (0, 2))
+    shutil.copy(a, a + ".kept")
+    chown_to_ordinary(a + ".kept")
+    flip(a)
+    os.rename(b, b + ".kept")
+    load(t, "-t", "narrow", "--mode", "replace").expect(2, os.path.basename(a), os.path.basename(b), "nothing was emptied")
+    assert t.rows("narrow") == 7, "the target was emptied for a damaged archive"
+    load(t, "-t", "other", "--mode", "replace").expect(0)  # its own file is whole
+    for f in (a, b):
+        os.rename(f + ".kept", f)
+    load(t, "-t", "narrow", "--mode", "replace").expect(0)
+    t.same("narrow")
+
+
 @story(own=True, campaign=True)
 def an_unlogged_target_that_a_crash_has_emptied_is_loaded_again(t):
     data.narrow(t, 40000)

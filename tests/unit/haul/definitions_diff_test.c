@@ -53,6 +53,20 @@ TEST(of_a_table_that_is_missing_only_the_table_is_told)
     assert_int_equal(out.differences[0].kind, PH_MISSING);
 }
 
+TEST(a_materialized_view_that_is_filled_in_the_source_alone_is_told_apart)
+{
+    struct ph_scope_pair pair = {{&orders[0], &orders[0]}};
+    struct ph_fact a = {"table", 10, "", "", 13, "populated", "yes"};
+    struct ph_fact b = {"table", 10, "", "", 13, "populated", "no"};
+    diff(&pair, 1, &a, 1, &b, 1);
+    assert_true(out.equal);
+    assert_int_equal(out.n_unfilled, 1);
+    assert_string_equal(out.unfilled[0], "public.a");
+    diff(&pair, 1, &b, 1, &a, 1);
+    assert_false(out.equal);
+    assert_int_equal(out.n_unfilled, 0);
+}
+
 TEST(a_sequence_may_be_ahead_and_must_not_be_behind)
 {
     struct ph_fact a = {"sequence", 0, "s", "s.q", 11, "position", "100"};
@@ -83,6 +97,7 @@ int main(void)
     int failed =
         RUN(cmocka_unit_test(a_renamed_table_is_read_by_its_other_name_in_texts_and_after_it),
             cmocka_unit_test(of_a_table_that_is_missing_only_the_table_is_told),
+            cmocka_unit_test(a_materialized_view_that_is_filled_in_the_source_alone_is_told_apart),
             cmocka_unit_test(a_sequence_may_be_ahead_and_must_not_be_behind),
             cmocka_unit_test(a_grant_on_what_is_missing_is_not_told_apart));
     ph_arena_fini(&arena);
