@@ -373,6 +373,7 @@ static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
     if (ok) {
         ph_keeper_confirm(&snapshot);
     } else {
+        ph_ahead_end(&run->ahead); /* the job may be somebody else's, and want another keeper */
         ph_conn_recover(run->target);
         ph_run_unchanged(err);
     }

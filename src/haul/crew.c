@@ -30,17 +30,6 @@ bool ph_crew_init(struct ph_crew *crew, const struct ph_crew_opts *opts, struct 
     return (crew->workers && crew->sight) || ph_err_nomem(err);
 }
 
-void ph_crew_fini(struct ph_crew *crew)
-{
-    if (crew->sight)
-        ph_sight_fini(crew->sight);
-    free(crew->sight);
-    free(crew->workers);
-    free(crew->tabs);
-    pthread_cond_destroy(&crew->bell);
-    pthread_mutex_destroy(&crew->lock);
-}
-
 void ph_crew_nap(struct ph_crew *crew)
 {
     struct timespec until;
@@ -211,6 +200,24 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
+static void dismiss(struct ph_crew *crew)
+{
+    for (int i = 0; i < atomic_load(&crew->hired); i++)
+        unequip(&crew->workers[i]);
+}
+
+void ph_crew_fini(struct ph_crew *crew)
+{
+    dismiss(crew);
+    if (crew->sight)
+        ph_sight_fini(crew->sight);
+    free(crew->sight);
+    free(crew->workers);
+    free(crew->tabs);
+    pthread_cond_destroy(&crew->bell);
+    pthread_mutex_destroy(&crew->lock);
+}
+
 static bool start_worker(struct ph_crew *crew, struct ph_worker *w)
 {
     atomic_fetch_add(&crew->running, 1);
@@ -244,6 +251,7 @@ bool ph_crew_hire(struct ph_crew *crew)
 
 bool ph_crew_start(struct ph_crew *crew, struct ph_conn **control, struct ph_err *err)
 {
+    dismiss(crew);
     crew->control = control;
     atomic_store(&crew->snapshot_gone, false);
     atomic_store(&crew->all_done, false);
@@ -286,7 +294,6 @@ static void join_workers(struct ph_crew *crew)
         if (w->started)
             pthread_join(w->thread, NULL);
         w->started = false;
-        unequip(w);
     }
 }
 
@@ -299,6 +306,9 @@ void ph_crew_join(struct ph_crew *crew)
         pthread_join(crew->pulse, NULL);
     crew->pulse_started = false;
     join_workers(crew); /* whom the pulse has hired meanwhile */
+    if (!atomic_load(&crew->all_done))
+        dismiss(
+            crew); /* else the run's end comes first: a backend that ends keeps a core busy for milliseconds */
     ph_control_still(crew->opts.control);
     ph_guards_rest(crew->opts.guards);
 }

@@ -194,7 +194,7 @@ CREATE TABLE pghaul.receipt (
     snapshot  int NOT NULL, -- pghaul.snapshot.no
     rows      bigint,
     bytes     bigint,
-    hash      text,         -- order-free 128-bit fingerprint, 32 hexadecimal digits
+    hash      varchar(32),  -- order-free 128-bit fingerprint, hexadecimal; not text, which would take another table and its index
     xid       bigint,       -- txid_current() of the transaction: its rows carry it as xmin
     landed_at timestamptz,
     slot       int,         -- for report: the worker, when it began,
