@@ -89,6 +89,7 @@ static bool equip_target(struct ph_crew *crew, struct ph_worker *w, struct ph_er
                                 .mover = crew->opts.mover,
                                 .slot = w->slot,
                                 .snapshot = crew->snapshot_no,
+                                .moment = crew->opts.load ? NULL : crew->pg_snapshot,
                                 .holder = holder,
                             });
     w->desk = &w->pg.base;
