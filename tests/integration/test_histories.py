@@ -287,8 +287,9 @@ def a_snapshot_that_has_the_number_of_a_lost_one_is_not_taken_for_it(t):
     # what lies in files is of the lost one
     t.copy(*args, "--spill", "always", fault="spill.sealed:5:kill").expect(-signal.SIGKILL)
     lose_snapshot(t)
-    t.target.query(ANOTHER + "; delete from pghaul.spill; update pghaul.shard set state = 'planned', holder = null where state = 'spilled'")
     t.source.query("update narrow set c = -c")
+    t.target.query(ANOTHER + ", oldest = %s" % t.source.one("select txid_current()"))
+    t.target.query("delete from pghaul.spill; update pghaul.shard set state = 'planned', holder = null where state = 'spilled'")
     t.copy(*args).expect(0)
     t.whole("narrow")
     # a run that lives stops rather than mix, and the next one goes on
