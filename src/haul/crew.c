@@ -80,6 +80,7 @@ static bool equip_target(struct ph_crew *crew, struct ph_worker *w, struct ph_co
                                 .mover = crew->opts.mover,
                                 .slot = w->slot,
                                 .snapshot = crew->snapshot_no,
+                                .moment = crew->opts.load ? NULL : crew->pg_snapshot,
                                 .holder = holder,
                                 .ready = ready,
                             });

@@ -302,8 +302,9 @@ static void tell(const struct ph_recovery *rec)
     }
 }
 
-/* Where the snapshot that others gave up is still to be had, and theirs is not, they read from another server: after a
- * failover that has left the old primary alive, it may be. In turns, each would take the other's rows back for ever. */
+/* Where the run's own snapshot is still to be had, and the ledger's is not, other movers read from another server: after a
+ * failover that has left the old primary alive, it may be. In turns, each would take the other's rows back for ever. Or the
+ * ledger is of an earlier state, and what this run knows of its files is of a later one. */
 static bool refuse_other_server(struct ph_run *run, struct ph_err *err)
 {
     if (!ph_snapshot_import(run->source, run->snapshot->id, run->snapshot->pg_snapshot, err))
@@ -311,10 +312,11 @@ static bool refuse_other_server(struct ph_run *run, struct ph_err *err)
     ph_conn_recover(run->source);
     ph_keeper_end(run->source, run->tag, run->snapshot->keeper_backend, err);
     ph_err_set(err, PH_FAILED,
-               "another mover of job %s goes on under a snapshot of another source server",
+               "in the ledger job %s is under a snapshot of another source server, or of another"
+               " time: another mover reads elsewhere, or the target has gone back",
                run->plan->job_name);
-    return ph_err_hint(err, "all movers of a job must read from the same server: see where the"
-                            " source's name leads from this host");
+    return ph_err_hint(err, "see that the source's name leads all movers of a job to the same"
+                            " server, and run the same command again");
 }
 
 /* Another mover of this job may have been quicker. */
@@ -324,7 +326,8 @@ static bool adopt(struct ph_run *run, bool *adopted, struct ph_err *err)
     *adopted = false;
     if (!ph_ledger_snapshot(run->target, run->arena, run->job, &now, err))
         return false;
-    if (!now || now->no == run->snapshot->no)
+    if (!now ||
+        (now->no == run->snapshot->no && !strcmp(now->pg_snapshot, run->snapshot->pg_snapshot)))
         return true;
     if (!ph_snapshot_import(run->source, now->id, now->pg_snapshot, err))
         return err->code == PH_SNAPSHOT_GONE && refuse_other_server(run, err);

@@ -25,10 +25,10 @@ static bool put_to_ledger(struct ph_conn *target, int64_t job, int64_t shard, in
     char hash[PH_TALLY_HASH_TEXT];
     ph_sql_add(&sql,
                "BEGIN;SET LOCAL synchronous_commit = on;"
-               "SELECT pghaul.adopt(%D, %D, %d, %d, %L, %L, %D, %D, %L, %D);COMMIT",
-               job, shard, mover, note->snapshot, holder, note->file, (int64_t)note->tally.rows,
-               (int64_t)note->tally.bytes, ph_tally_hash_text(&note->tally, hash),
-               (int64_t)note->sealed.size);
+               "SELECT pghaul.adopt(%D, %D, %d, %d, %L, %L, %L, %D, %D, %L, %D);COMMIT",
+               job, shard, mover, note->snapshot, note->moment, holder, note->file,
+               (int64_t)note->tally.rows, (int64_t)note->tally.bytes,
+               ph_tally_hash_text(&note->tally, hash), (int64_t)note->sealed.size);
     bool ok = ph_conn_query(target, sql.data, &rows, err);
     ph_buf_fini(&sql);
     if (ok)
@@ -78,6 +78,7 @@ static void fill_note(struct ph_spill_note *note, const char *name, const struct
         .sealed = *ph_shardin_sealed(file),
         .tally = {.rows = r->rows, .bytes = r->bytes, .hash_lo = r->hash_lo, .hash_hi = r->hash_hi},
         .snapshot = r->snapshot,
+        .moment = r->pg_snapshot,
     };
 }
 

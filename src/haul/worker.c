@@ -536,6 +536,10 @@ static bool bear_silence(struct ph_worker *w, struct ph_err *err)
 {
     struct ph_crew *crew = w->crew;
     static const double lost_for_good_s = 0.5; /* a session that was ended is back by then */
+    if (err->code == PH_SNAPSHOT_GONE) {
+        atomic_store(&crew->snapshot_gone, true);
+        return false;
+    }
     if (err->code != PH_CONNECTION && !err->transient) {
         ph_crew_fail(crew, err);
         return false;

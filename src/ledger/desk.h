@@ -47,6 +47,7 @@ struct ph_spill_note {
     struct ph_sealed sealed;
     struct ph_tally tally;
     int snapshot;
+    const char *moment; /* that snapshot as text, for numbers may come again; NULL: not known */
 };
 
 struct ph_desk;

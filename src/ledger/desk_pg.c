@@ -44,6 +44,25 @@ static bool take_ready(struct ph_desk_pg *desk, struct ph_err *err)
     return ok;
 }
 
+static bool knows_snapshot(const struct ph_desk_pg *desk, struct ph_err *err)
+{
+    struct ph_buf sql = {0};
+    struct ph_rows *rows = NULL;
+    if (!desk->opts.moment)
+        return true;
+    ph_sql_add(&sql,
+               "SELECT FROM pghaul.snapshot WHERE job OPERATOR(pg_catalog.=) %D"
+               " AND no OPERATOR(pg_catalog.=) %d AND pg_snapshot OPERATOR(pg_catalog.=) %L",
+               desk->opts.job, desk->opts.snapshot, desk->opts.moment);
+    bool ok = ph_conn_query(desk->conn, sql.data, &rows, err);
+    bool known = ok && ph_rows_count(rows) > 0;
+    ph_rows_free(rows);
+    ph_buf_fini(&sql);
+    if (ok && !known)
+        ph_err_set(err, PH_SNAPSHOT_GONE, "the ledger does not have the run's snapshot any more");
+    return known;
+}
+
 bool ph_desk_pg_connect(struct ph_desk_pg *desk, struct ph_err *err)
 {
     if (desk->conn && !ph_conn_ok(desk->conn))
@@ -55,7 +74,8 @@ bool ph_desk_pg_connect(struct ph_desk_pg *desk, struct ph_err *err)
      * so long is worth a look. */
     return (ph_conn_ok(desk->opts.ready) ? take_ready(desk, err)
                                          : ph_conn_open(&desk->conn, &desk->opts.conn, err)) &&
-           ph_conn_exec(desk->conn, "SET synchronous_commit = off;SET lock_timeout = '5s'", err);
+           ph_conn_exec(desk->conn, "SET synchronous_commit = off;SET lock_timeout = '5s'", err) &&
+           knows_snapshot(desk, err);
 }
 
 void ph_desk_pg_disconnect(struct ph_desk_pg *desk)

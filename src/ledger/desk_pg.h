@@ -18,6 +18,7 @@ struct ph_desk_pg_opts {
     int mover;
     int slot;           /* of this worker within the mover */
     int snapshot;       /* number of the snapshot in force, for receipts */
+    const char *moment; /* and its text; NULL: it is an archive's, and never another one's */
     const char *holder; /* host and directory of our spill files; NULL: we have none */
     struct ph_conn
         *ready; /* made by the same rules, but for its name, and the desk's from now on; or NULL */
@@ -36,7 +37,8 @@ struct ph_desk_pg {
 void ph_desk_pg_init(struct ph_desk_pg *desk, const struct ph_desk_pg_opts *opts);
 void ph_desk_pg_fini(struct ph_desk_pg *desk);
 
-/* Makes sure that there is a connection. */
+/* Makes sure that there is a connection, to a ledger that has our snapshot: a target that has failed over to an older standby
+ * may not have heard of it, and number another one so. Else PH_SNAPSHOT_GONE. */
 bool ph_desk_pg_connect(struct ph_desk_pg *desk, struct ph_err *err);
 void ph_desk_pg_disconnect(struct ph_desk_pg *desk);
 

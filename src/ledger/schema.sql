@@ -501,8 +501,8 @@ END $$;
 
 -- A sealed file was found, or filled while the ledger could not be reached. Says what the file is now: 'spilled' (the shard
 -- is in it), 'landed', or 'useless' (of another snapshot, or somebody else has the shard): then it may go.
-CREATE FUNCTION pghaul.adopt(a_job bigint, a_shard bigint, a_mover int, a_snapshot int, a_holder text,
-                             a_file text, a_rows bigint, a_bytes bigint, a_hash text, a_stored bigint)
+CREATE FUNCTION pghaul.adopt(a_job bigint, a_shard bigint, a_mover int, a_snapshot int, a_moment text,
+                             a_holder text, a_file text, a_rows bigint, a_bytes bigint, a_hash text, a_stored bigint)
 RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
@@ -520,7 +520,9 @@ BEGIN
         RETURN 'spilled';
     END IF;
     IF s.state IS NULL OR known IS NOT NULL OR s.state NOT IN ('planned', 'parked')
-       OR NOT pghaul.is_in_force(a_job, a_snapshot)
+       OR NOT pghaul.is_in_force(a_job, a_snapshot) -- by number, and not another one that was given its number
+       OR NOT EXISTS (SELECT FROM pghaul.snapshot n WHERE n.job = a_job AND n.no = a_snapshot
+                         AND n.pg_snapshot = coalesce(a_moment, n.pg_snapshot))
        OR s.mover <> a_mover AND EXISTS (SELECT FROM pghaul.live v WHERE v.id = s.mover) THEN
         RETURN 'useless';
     END IF;

@@ -147,8 +147,10 @@ static bool tell(struct sink_archive *self, const struct ph_spill_note *note, st
 static bool commit(struct ph_sink *sink, const struct ph_tally *tally, struct ph_err *err)
 {
     struct sink_archive *self = self_of(sink);
-    struct ph_spill_note note = {
-        .file = self->name, .tally = *tally, .snapshot = self->opts.snapshot};
+    struct ph_spill_note note = {.file = self->name,
+                                 .tally = *tally,
+                                 .snapshot = self->opts.snapshot,
+                                 .moment = self->opts.pg_snapshot};
     struct ph_shardout *file = self->file;
     note.tally.open_row = NULL;
     if (PH_FAULT("spill.seal"))

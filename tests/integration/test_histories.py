@@ -158,7 +158,7 @@ def movers_that_read_from_two_servers_do_not_mix_two_moments(t):
             result = first.wait()
         second.expect(0)
         if result.rc:  # else the other one was done before it had anything to land
-            result.expect(1, "another source server", "hint")
+            result.expect(1, "another mover reads elsewhere", "hint")
         t.whole("narrow")
 
 
@@ -274,3 +274,31 @@ def any_copy_through_a_failover_is_what_the_new_primary_has(t):
             compare.compare(there, t.target, ["narrow", "mixed"])
         finally:
             there.forget()
+
+
+ANOTHER = "update pghaul.snapshot set pg_snapshot = '9:9:', id = '00000009-00000009-1'"  # of the same number
+
+
+@story()
+def a_snapshot_that_has_the_number_of_a_lost_one_is_not_taken_for_it(t):
+    """A target that failed over has forgotten the run's snapshot, and another one was given its number."""
+    data.narrow(t, 12000)
+    args = (*KEYED[:-1], 1000)
+    # what lies in files is of the lost one
+    t.copy(*args, "--spill", "always", fault="spill.sealed:5:kill").expect(-signal.SIGKILL)
+    lose_snapshot(t)
+    t.source.query("update narrow set c = -c")
+    t.target.query(ANOTHER + ", oldest = %s" % t.source.one("select txid_current()"))
+    t.target.query("delete from pghaul.spill; update pghaul.shard set state = 'planned', holder = null where state = 'spilled'")
+    t.copy(*args).expect(0)
+    t.whole("narrow")
+    # a run that lives stops rather than mix, and the next one goes on
+    t.target.query("truncate narrow; drop schema pghaul cascade")
+    with t.start_copy(*args, "--max-rows", "10k/s") as run:
+        assert t.when_landed(2, run), "it ended too soon"
+        t.target.query(ANOTHER)
+        t.target.terminate(t.target.backends())
+        run.wait().expect(1, "the target has gone back", "hint")
+    t.source.query("update narrow set c = c + 1")
+    t.copy(*args).expect(0)
+    t.whole("narrow")
