@@ -12,7 +12,7 @@
  */
 #include <pthread.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -26,9 +26,11 @@ struct makers {
     const struct ph_buf *dump;
     struct ph_creation *creation;
     int wave;
-    atomic_int next;    /* chunk to be looked at by who is free */
-    atomic_int running; /* makers */
-    atomic_int made;    /* objects */
+    atomic_int next; /* chunk to be looked at by who is free */
+    int running;     /* makers; the lock's */
+    pthread_mutex_t lock;
+    pthread_cond_t bell; /* one of them has ended */
+    atomic_int made;     /* objects */
     int objects;
     int n;
     struct maker {
@@ -186,7 +188,10 @@ static void *maker_main(void *arg)
         ph_conn_close(m->conn);
         m->conn = NULL;
     }
-    atomic_fetch_sub(&all->running, 1);
+    pthread_mutex_lock(&all->lock);
+    all->running--;
+    pthread_cond_signal(&all->bell);
+    pthread_mutex_unlock(&all->lock);
     return NULL;
 }
 
@@ -208,23 +213,39 @@ static void tell(struct makers *all)
     ph_create_tell(all->run, "creating the schema", atomic_load(&all->made), all->objects);
 }
 
+/* Shows how far they are, until the last of them has ended: a small schema does not wait for that to be seen. */
+static void watch(struct makers *all)
+{
+    static const long look_ns = 200000000;
+    pthread_mutex_lock(&all->lock);
+    while (all->running > 0) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += look_ns;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (pthread_cond_timedwait(&all->bell, &all->lock, &until) == 0)
+            continue;
+        pthread_mutex_unlock(&all->lock);
+        tell(all);
+        pthread_mutex_lock(&all->lock);
+    }
+    pthread_mutex_unlock(&all->lock);
+}
+
 /* n of them at work on the wave; comes back when they are not. */
 static void make_beside(struct makers *all, int n)
 {
     atomic_store(&all->next, 0);
+    pthread_mutex_lock(&all->lock);
     for (int i = 0; i < n; i++) {
         struct maker *m = &all->makers[i];
-        atomic_fetch_add(&all->running, 1);
         m->all = all;
         m->started = pthread_create(&m->thread, NULL, maker_main, m) == 0;
-        if (!m->started)
-            atomic_fetch_sub(&all->running, 1);
+        all->running += m->started;
     }
-    for (unsigned tick = 0; atomic_load(&all->running) > 0; tick++) {
-        usleep(5000); /* short, so that a small schema does not wait for its end to be seen */
-        if (tick % 40 == 39)
-            tell(all);
-    }
+    pthread_mutex_unlock(&all->lock);
+    watch(all);
     for (int i = 0; i < n; i++)
         if (all->makers[i].started)
             pthread_join(all->makers[i].thread, NULL);
@@ -272,7 +293,9 @@ static void count_objects(struct makers *all)
 bool ph_create_make(struct ph_run *run, struct ph_conn *conn, struct ph_creation *creation,
                     struct ph_create_look *look, struct ph_err *err)
 {
-    struct makers all = {.run = run,
+    struct makers all = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                         .bell = PTHREAD_COND_INITIALIZER,
+                         .run = run,
                          .tools = &look->tools,
                          .dump = &look->dump,
                          .creation = creation,
@@ -294,6 +317,8 @@ bool ph_create_make(struct ph_run *run, struct ph_conn *conn, struct ph_creation
         }
     for (int i = 0; i < MOST_MAKERS; i++)
         ph_conn_close(all.makers[i].conn);
+    pthread_cond_destroy(&all.bell);
+    pthread_mutex_destroy(&all.lock);
     creation->made = ok;
     return ok;
 }

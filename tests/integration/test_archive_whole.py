@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import time
 
-from cluster import bindir, run_as_ordinary
+from cluster import bindir, chown_to_ordinary, run_as_ordinary
 from story import story
-from test_create import same_whole, sequences, untouched, whole
+from test_create import same_schema, same_whole, sequences, untouched, whole
 from test_encodings import database, make_odd
 from test_extract import extract, given_up, load, sealed, start_extract, start_load, verify, where
 from test_objects import forget, make, same_objects
@@ -25,6 +25,25 @@ def empty(t):
     with t.target.cluster.session() as s:
         s.query('drop database "%s" with (force)' % t.target.name)
         s.query('create database "%s" template template0' % t.target.name)
+
+
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "v1", "schema")
+
+
+@story()
+def the_golden_archive_of_a_schema_is_loaded_as_it_was_written(t):
+    with open(GOLDEN + ".sql") as f:
+        t.source.cluster.psql(t.source.name, f.read())
+    shutil.copytree(GOLDEN, where(t))
+    for path in [where(t)] + [os.path.join(where(t), name) for name in os.listdir(where(t))]:
+        chown_to_ordinary(path)
+    verify(t)
+    result = load(t, *LOAD, "--json").expect(0).json
+    assert result["rows"] == 250 and result["created"]["functions"] == 1 and result["created"]["foreign keys"] == 1, result
+    same_schema(t)
+    t.same(("shop", "item"), ("shop", "sold"), ("shop", "sums"))
+    assert sequences(t.source) == sequences(t.target)
+    t.check_ledger(complete=True)
 
 
 @story()
