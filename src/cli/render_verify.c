@@ -206,7 +206,9 @@ void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *r,
         if (!t->equal)
             add_differences(out, t);
         if (t->repaired)
-            ph_buf_addf(out, "  mended: %s rows\n", ph_num_show_count(a, t->repaired));
+            ph_buf_addf(out, "  mended: %s %s%s\n", ph_num_show_count(a, t->repaired),
+                        !strcmp(t->source, "large objects") ? "object" : "row",
+                        t->repaired == 1 ? "" : "s");
     }
     if (r->sums.compared)
         add_sums(out, &r->sums);
