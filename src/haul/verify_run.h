@@ -108,13 +108,14 @@ struct ph_verify {
     double begin_s;
     struct ph_verify_pulse pulse;
     struct ph_verify_ear ear;
-    int most_jobs;      /* readers, if somebody wishes for more than there are */
-    char how[64];       /* level and ways, by which a verify that was stopped is known */
-    const char *moment; /* the job's snapshot of the source, while it is held; else NULL */
-    char *snapshot[2];  /* exported by run.source, run.target; NULL: none is held */
-    uint64_t oldest[2]; /* of each: transaction in progress; */
-    uint64_t next[2];   /* that had not begun */
-    uint64_t since[2];  /* oldest of the first snapshot of this window; 0: no look yet */
+    int most_jobs;        /* readers, if somebody wishes for more than there are */
+    char how[64];         /* level and ways, by which a verify that was stopped is known */
+    const char *moment;   /* the job's snapshot of the source, while it is held; else NULL */
+    double looks_since_s; /* the first of these snapshots */
+    char *snapshot[2];    /* exported by run.source, run.target; NULL: none is held */
+    uint64_t oldest[2];   /* of each: transaction in progress; */
+    uint64_t next[2];     /* that had not begun */
+    uint64_t since[2];    /* oldest of the first snapshot of this window; 0: no look yet */
     _Atomic uint64_t rows, bytes;
 };
 
