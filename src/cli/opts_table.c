@@ -103,10 +103,10 @@ const struct ph_command ph_commands[] = {
      PH_CMD_CONTROL,
      "JOB pause|resume|rate=RATE|rows=RATE|jobs=N|stop|status ...",
      "steer a live run: pause, resume, rates, workers, stop",
-     "Speaks to the run of that job on this host by its socket, or, with -d, to all runs of it on "
-     "any "
-     "host by "
-     "way of the ledger. It takes effect within a second, and the run logs who asked. Also "
+     "Speaks to the run of that job on this host, a copy or a verify, by its socket, or, with -d, "
+     "to all runs of it on "
+     "any host by way of the ledger. It takes effect within a second, and the run logs who asked. "
+     "Also "
      "source-rate=, target-rate=, source-rows=, target-rows=; "
      "off means no limit. stop is what the first interrupt is.",
      {"pghaul control shop-1f2e3d4c pause", "pghaul control shop-1f2e3d4c rate=20MiB/s jobs=2",
@@ -320,7 +320,8 @@ const struct ph_option ph_options[] = {
      .help = "rows that the target has of its own count as differences even after upsert and "
              "--allow-nonempty"},
     {"repair", 0, NULL, PH_OPT_FLAG, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_NOT_FILE, F(repair),
-     .help = "copy again what is missing or changed; with --dry-run, say what would be done"},
+     .help = "copy again what is missing or changed, rows and large objects; with --dry-run, say "
+             "what would be done"},
     {"max-delete", 0, "N", PH_OPT_INT, PH_CMD_VERIFY, PH_SECTION_VERIFY, PH_OPT_NOT_FILE,
      F(max_delete), .min = 0, .max = 2000000000,
      .help = "extra rows that --repair may delete in each table, default 0: none"},

@@ -27,6 +27,9 @@ void ph_render_copy(struct ph_buf *out, const struct ph_job_result *result,
                     const struct ph_term *term);
 json_t *ph_render_copy_json(const struct ph_job_result *result);
 
+/* "12.3 s of workers' time: rate 10.0 s, pause 2.3 s" */
+void ph_render_throttled(struct ph_buf *out, double all_s, const double seconds[static PH_N_HOLDS]);
+
 /* The object of throttled_seconds: by reason, those that held at all. */
 json_t *ph_render_throttled_json(const double seconds[static PH_N_HOLDS]);
 

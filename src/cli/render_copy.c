@@ -52,18 +52,22 @@ static double per_second(double amount, double seconds)
     return seconds > 0 ? amount / seconds : 0;
 }
 
-/* "12.3 s of workers' time: rate 10.0 s, pause 2.3 s" */
+void ph_render_throttled(struct ph_buf *out, double all_s, const double seconds[static PH_N_HOLDS])
+{
+    char text[PH_NUM_TEXT];
+    ph_buf_addf(out, "%s of workers' time:", ph_num_show_duration(text, all_s));
+    for (int i = 0, n = 0; i < PH_N_HOLDS; i++)
+        if (seconds[i] > 0)
+            ph_buf_addf(out, "%s %s %s", n++ ? "," : "", ph_hold_name((enum ph_hold_kind)i),
+                        ph_num_show_duration(text, seconds[i]));
+}
+
 static void add_throttled(struct ph_grid *grid, const struct ph_job_result *r)
 {
-    char all[PH_NUM_TEXT], one[PH_NUM_TEXT];
-    struct ph_buf list = {0};
-    for (int i = 0; i < PH_N_HOLDS; i++)
-        if (r->throttled_by_s[i] > 0)
-            ph_buf_addf(&list, "%s%s %s", list.len ? ", " : "", ph_hold_name((enum ph_hold_kind)i),
-                        ph_num_show_duration(one, r->throttled_by_s[i]));
-    ph_grid_cell(grid, "%s of workers' time: %s", ph_num_show_duration(all, r->throttled_s),
-                 ph_buf_text(&list));
-    ph_buf_fini(&list);
+    struct ph_buf text = {0};
+    ph_render_throttled(&text, r->throttled_s, r->throttled_by_s);
+    ph_grid_cell(grid, "%s", ph_buf_text(&text));
+    ph_buf_fini(&text);
 }
 
 static void add_facts(struct ph_buf *out, const struct ph_job_result *r)

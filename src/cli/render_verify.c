@@ -170,17 +170,6 @@ static void table_row(struct ph_grid *grid, const struct ph_verify_table *t)
                  t->extra_ignored ? "; rows of the target's own do not count" : "");
 }
 
-static void add_throttled(struct ph_buf *out, const struct ph_verify_result *r)
-{
-    char a[PH_NUM_TEXT];
-    ph_buf_addf(out, "held back for %s of workers' time:", ph_num_show_duration(a, r->throttled_s));
-    for (int i = 0, n = 0; i < PH_N_HOLDS; i++)
-        if (r->throttled_by_s[i] > 0)
-            ph_buf_addf(out, "%s %s %s", n++ ? "," : "", ph_hold_name((enum ph_hold_kind)i),
-                        ph_num_show_duration(a, r->throttled_by_s[i]));
-    ph_buf_addc(out, '\n');
-}
-
 void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *r,
                       const struct ph_term *term)
 {
@@ -211,14 +200,19 @@ void ph_render_verify(struct ph_buf *out, const struct ph_verify_result *r,
         if (!t->equal)
             add_differences(out, t);
         if (t->repaired)
-            ph_buf_addf(out, "  mended: %s rows\n", ph_num_show_count(a, t->repaired));
+            ph_buf_addf(out, "  mended: %s %s%s\n", ph_num_show_count(a, t->repaired),
+                        !strcmp(t->source, "large objects") ? "object" : "row",
+                        t->repaired == 1 ? "" : "s");
     }
     if (r->sums.compared)
         add_sums(out, &r->sums);
     ph_buf_addf(out, "\nread %s rows, %s in %s\n", ph_num_show_count(a, r->rows),
                 ph_num_show_bytes(b, (double)r->bytes), ph_num_show_duration(c, r->seconds));
-    if (r->throttled_s > 0)
-        add_throttled(out, r);
+    if (r->throttled_s > 0) {
+        ph_buf_add(out, "held back for ");
+        ph_render_throttled(out, r->throttled_s, r->throttled_by_s);
+        ph_buf_addc(out, '\n');
+    }
 }
 
 /* For programs

@@ -331,6 +331,9 @@ void ph_control_end(struct ph_control *c)
     ph_control_socket_close(c);
     for (struct ph_saying *s = c->saying, *next; s; s = next) {
         next = s->next;
+        if (s->keep)
+            ph_log(c->opts.log, PH_LOG_WARN,
+                   "control: %s is not kept: no ledger was there to write it down", s->word);
         free(s->word);
         free(s->who);
         free(s);

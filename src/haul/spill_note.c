@@ -129,8 +129,8 @@ bool ph_spill_adopt(struct ph_spill *spill, struct ph_conn *target, int64_t job,
               ph_dir_list(&spill->dir, ".lz4", adopt_file, &a, err);
     ph_place_fini(&a.place);
     if (ok && a.adopted > 0)
-        ph_log(spill->log, PH_LOG_NOTE, "%d shards lie in spill files and are not read again",
-               a.adopted);
+        ph_log(spill->log, PH_LOG_NOTE, "%d %s in spill files and %s not read again", a.adopted,
+               a.adopted == 1 ? "shard lies" : "shards lie", a.adopted == 1 ? "is" : "are");
     return ok;
 }
 

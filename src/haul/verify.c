@@ -470,6 +470,8 @@ bool ph_verify_run(const struct ph_verify_opts *opts, struct ph_verify_result *r
     result->max_rss = ph_clock_max_rss();
     if (ok && !result->equal)
         ok = say_differs(result, err);
+    if (!ok && err->code == PH_INTERRUPTED)
+        ph_err_set(err, PH_INTERRUPTED, "interrupted; the same command goes on with the verify");
     for (int i = 0; i < v.n_units; i++) {
         free(v.units[i].bounds);
         free(v.units[i].differing);

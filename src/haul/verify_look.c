@@ -51,6 +51,8 @@ static bool look(struct ph_verify *v, int side, const char *moment, struct ph_er
                      " pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())");
     bool ok = ph_conn_query(conn, sql.data, &rows, err);
     if (ok) {
+        if (!v->snapshot[0] && !v->snapshot[1])
+            v->looks_since_s = ph_clock_s();
         v->snapshot[side] = strdup(ph_rows_text(rows, 0, 0));
         v->oldest[side] = ph_rows_uint(rows, 0, 1);
         v->next[side] = ph_rows_uint(rows, 0, 2);

@@ -65,6 +65,7 @@ void ph_verify_tick(void *arg, double share)
         .rate_rows = p->rate_rows,
         .rate_bytes = p->rate_bytes,
         .eta_s = -1,
+        .snapshot_held_s = v->snapshot[0] || v->snapshot[1] ? now_s - v->looks_since_s : 0,
         .workers = jobs ? jobs : v->result->jobs,
         .workers_busy = paused ? 0
                         : jobs ? jobs

@@ -13,13 +13,10 @@
 #include <string.h>
 
 #include "base/fault.h"
-#include "copy/stream.h"
 #include "haul/verify_run.h"
-#include "pg/copyin.h"
-#include "pg/copyout.h"
 #include "pg/sql.h"
 
-enum { PLACES_AT_ONCE = 5000, PIECE = 64 * 1024 };
+enum { PLACES_AT_ONCE = 5000 };
 
 struct mend {
     struct ph_verify *v;
@@ -214,64 +211,6 @@ static void add_target_name(const struct ph_unit *unit, const struct ph_table *t
         ph_sql_add(sql, "%I.%I", t->target_schema, t->target_name);
 }
 
-/* Until the server is in the state of a COPY. */
-static bool await(struct ph_conn *conn, enum ph_result wanted, struct ph_err *err)
-{
-    enum ph_result kind = PH_RESULT_COMMAND;
-    while (kind == PH_RESULT_COMMAND)
-        if (!ph_conn_next(conn, &kind, NULL, err))
-            return false;
-    return kind == wanted ||
-           ph_err_set(err, PH_FAILED, "the %s did not begin its COPY", ph_conn_side(conn));
-}
-
-static bool end_of_copy(struct ph_conn *conn, uint64_t *rows_copied, struct ph_err *err)
-{
-    enum ph_result kind;
-    struct ph_rows *rows = NULL;
-    if (!ph_conn_next(conn, &kind, &rows, err))
-        return false;
-    *rows_copied = ph_rows_affected(rows);
-    ph_rows_free(rows);
-    while (kind != PH_RESULT_NONE)
-        if (!ph_conn_next(conn, &kind, NULL, err))
-            return false;
-    return true;
-}
-
-/* The stream goes through as it is, header and trailer included. */
-static bool pump(struct ph_conn *from, struct ph_conn *to, struct ph_err *err)
-{
-    struct ph_copyout copy = {.conn = from};
-    char *buf = malloc(PIECE);
-    bool ok = buf != NULL || ph_err_nomem(err);
-    for (size_t n = 1; ok && n > 0;) {
-        ok = ph_copyout_read(&copy, buf, PIECE, &n, err);
-        if (ok && n > 0)
-            ok = ph_copyin_put(to, buf, n, err);
-    }
-    free(buf);
-    return ok;
-}
-
-/* From one COPY to another; *stored says how many rows arrived, as both ends count them. */
-static bool stream(struct mend *m, bool qualify, const char *out, const char *in, uint64_t *stored,
-                   struct ph_err *err)
-{
-    struct ph_conn *source = m->v->run.source;
-    uint64_t sent = 0;
-    bool ok = (!qualify || ph_verify_qualify(source, true, err)) &&
-              ph_conn_send(source, out, err) && await(source, PH_RESULT_COPY_OUT, err) &&
-              ph_conn_send(m->conn, in, err) && await(m->conn, PH_RESULT_COPY_IN, err) &&
-              pump(source, m->conn, err) && end_of_copy(source, &sent, err) &&
-              ph_copyin_end(m->conn, err) && end_of_copy(m->conn, stored, err);
-    ok = ok && (!qualify || ph_verify_qualify(source, false, err));
-    if (ok && sent != *stored)
-        return ph_err_set(err, PH_FAILED, "%llu rows were sent to be mended, %llu stored",
-                          (unsigned long long)sent, (unsigned long long)*stored);
-    return ok;
-}
-
 static const char *format_of(const struct ph_table *t)
 {
     return t->format == PH_BINARY ? " (FORMAT binary)" : "";
@@ -293,7 +232,7 @@ static bool copy_places(struct mend *m, int rel, const char *places, uint64_t n,
     if (*t->target_columns)
         ph_sql_add(&in, " (%s)", t->target_columns);
     ph_sql_add(&in, " FROM STDIN%s", format_of(t));
-    bool ok = stream(m, t->qualify, out.data, in.data, &stored, err);
+    bool ok = ph_mending_copy(m->v, m->conn, t->qualify, out.data, in.data, &stored, err);
     ph_buf_fini(&out);
     ph_buf_fini(&in);
     if (ok && stored != n)
@@ -348,7 +287,7 @@ static bool update_places(struct mend *m, const struct ph_unit_rel *source,
         " WITH ORDINALITY pghaul_p(at, n) ON pghaul_p.n OPERATOR(pg_catalog.=)"
         " pghaul_s.pghaul_n WHERE pghaul_t.ctid OPERATOR(pg_catalog.=) pghaul_p.at",
         there);
-    bool ok = stream(m, t->qualify, out.data, in.data, &stored, err) &&
+    bool ok = ph_mending_copy(m->v, m->conn, t->qualify, out.data, in.data, &stored, err) &&
               ph_conn_query(m->conn, update.data, &rows, err);
     if (ok && ph_rows_affected(rows) != n)
         ok = touched(err);
@@ -437,25 +376,6 @@ static bool mend_all(struct mend *m, struct ph_err *err)
     return ok && ph_conn_exec(m->conn, "COMMIT", err);
 }
 
-static bool connect(struct mend *m, struct ph_err *err)
-{
-    char name[64]; /* as all of ours begin, or guards would wait for us */
-    snprintf(name, sizeof name, "pghaul/%s/repair", m->v->run.tag);
-    const struct ph_conn_opts how = {.dsn = m->v->job.target,
-                                     .application_name = name,
-                                     .encoding = m->v->run.encoding,
-                                     .interrupt = m->v->job.interrupt,
-                                     .interrupt_level = 1};
-    /* Repeatable read: a row that somebody is changing is an error. Else the deletion would wait for him, and servers of before
-     * November 2025 would then delete what he has made of the row, though that is at another place. */
-    if (!ph_conn_open(&m->conn, &how, err) ||
-        !ph_conn_exec(m->conn,
-                      "BEGIN ISOLATION LEVEL REPEATABLE READ;SET LOCAL synchronous_commit = on",
-                      err))
-        return false;
-    return !PH_FAULT("repair.begin") || ph_err_set(err, PH_FAILED, "fault point repair.begin");
-}
-
 /* Takes rows that are extra, and may not go, out of the odds. */
 static uint64_t spare_extra(struct mend *m, struct ph_odds *odds)
 {
@@ -504,9 +424,9 @@ bool ph_verify_repair(struct ph_verify *v, struct ph_unit *unit, struct ph_odds 
     uint64_t spared = spare_extra(&m, odds);
     if (spared > 0 && !unit->ignore_extra)
         r->repair_refused = ph_arena_printf(
-            v->arena,
-            "%llu rows are extra and may not be deleted: --max-delete %llu would let them",
-            (unsigned long long)r->extra, (unsigned long long)(r->extra + r->deleted));
+            v->arena, "%llu %s extra and may not be deleted: --max-delete %llu would let %s",
+            (unsigned long long)r->extra, r->extra == 1 ? "row is" : "rows are",
+            (unsigned long long)(r->extra + r->deleted), r->extra == 1 ? "it" : "them");
     if (is_nothing(odds))
         return true;
     if (v->opts->dry_run) {
@@ -519,7 +439,7 @@ bool ph_verify_repair(struct ph_verify *v, struct ph_unit *unit, struct ph_odds 
     if (!ph_verify_may_go_on(v, err))
         return false;
     ph_throttle_begin(&m.hop, &v->run.throttle, PH_AT_BOTH);
-    ok = connect(&m, err);
+    ok = ph_mending_begin(v, &m.conn, err);
     if (ok && may_mend(&m, &ok, err))
         ok = mend_all(&m, err) || (!strcmp(err->sqlstate, "40001") && touched(err));
     ph_conn_close(m.conn);

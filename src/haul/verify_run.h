@@ -12,11 +12,13 @@
  *     verify_drill.c    buckets that differ → rows that differ
  *     verify_name.c     rows that differ → keys and columns
  *     verify_repair.c   rows that differ → mended
+ *     verify_mending.c  the transaction that mends
  *     verify_sample.c   some rows, field by field
  *     verify_server.c   sums in buckets, made by the servers themselves
  *     verify_progress.c how far it is
  *     verify_control.c  how it is steered
  *     verify_objects.c  large objects
+ *     verify_objects_mend.c  those that differ → mended
  *     verify_sums.c     figures of columns, for --sums
  */
 #ifndef PH_HAUL_VERIFY_RUN_H
@@ -106,13 +108,14 @@ struct ph_verify {
     double begin_s;
     struct ph_verify_pulse pulse;
     struct ph_verify_ear ear;
-    int most_jobs;      /* readers, if somebody wishes for more than there are */
-    char how[64];       /* level and ways, by which a verify that was stopped is known */
-    const char *moment; /* the job's snapshot of the source, while it is held; else NULL */
-    char *snapshot[2];  /* exported by run.source, run.target; NULL: none is held */
-    uint64_t oldest[2]; /* of each: transaction in progress; */
-    uint64_t next[2];   /* that had not begun */
-    uint64_t since[2];  /* oldest of the first snapshot of this window; 0: no look yet */
+    int most_jobs;        /* readers, if somebody wishes for more than there are */
+    char how[64];         /* level and ways, by which a verify that was stopped is known */
+    const char *moment;   /* the job's snapshot of the source, while it is held; else NULL */
+    double looks_since_s; /* the first of these snapshots */
+    char *snapshot[2];    /* exported by run.source, run.target; NULL: none is held */
+    uint64_t oldest[2];   /* of each: transaction in progress; */
+    uint64_t next[2];     /* that had not begun */
+    uint64_t since[2];    /* oldest of the first snapshot of this window; 0: no look yet */
     _Atomic uint64_t rows, bytes;
 };
 
@@ -254,11 +257,26 @@ bool ph_verify_name(struct ph_verify *v, struct ph_unit *unit, const struct ph_o
 bool ph_verify_repair(struct ph_verify *v, struct ph_unit *unit, struct ph_odds *odds,
                       struct ph_err *err);
 
+/* verify_mending.c: on a connection of its own, which the caller closes. copy goes from one COPY, of the source that is being
+ * looked at, to another; *stored says how many rows arrived, as both ends count them. */
+bool ph_mending_begin(struct ph_verify *v, struct ph_conn **conn, struct ph_err *err);
+bool ph_mending_copy(struct ph_verify *v, struct ph_conn *conn, bool qualify, const char *out,
+                     const char *in, uint64_t *stored, struct ph_err *err);
+
 /* verify_sample.c */
 bool ph_verify_sample(struct ph_verify *v, struct ph_err *err);
 
 /* verify_objects.c: compares large objects; fills a table's result. */
 bool ph_verify_objects(struct ph_verify *v, struct ph_verify_table *result, struct ph_err *err);
+
+/* verify_objects_mend.c: OIDs of objects that are to be taken away in the target, and of those that are to be written then as they
+ * are in the source. What was mended, or why nothing was, is told in the result. */
+struct ph_objects_mend {
+    uint32_t *gone, *written;
+    size_t n_gone, n_written, n_extra; /* extra ones are among the first */
+};
+bool ph_verify_mend_objects(struct ph_verify *v, struct ph_verify_table *result,
+                            const struct ph_objects_mend *what, bool *mended, struct ph_err *err);
 
 /* verify_sums.c: fills result->sums. */
 bool ph_verify_add_up(struct ph_verify *v, struct ph_err *err);

@@ -199,3 +199,25 @@ bool ph_ledger_definition(struct ph_conn *conn, struct ph_arena *arena, const ch
         *definition = found->definition;
     return true;
 }
+
+bool ph_ledger_makes_objects(struct ph_conn *conn, bool *makes, bool *moving, struct ph_err *err)
+{
+    struct ph_rows *rows = NULL;
+    *moving = false;
+    if (!ph_ledger_may_read(conn, makes, err))
+        return false;
+    if (!*makes)
+        return true;
+    bool ok = ph_conn_query(
+        conn,
+        "SELECT pg_catalog.to_regprocedure('pghaul.land_objects()') IS NOT NULL,"
+        " EXISTS (SELECT FROM pghaul.tab t JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) t.job"
+        " WHERE t.target_oid OPERATOR(pg_catalog.=)"
+        " 'pg_catalog.pg_largeobject_metadata'::pg_catalog.regclass"
+        " AND j.state OPERATOR(pg_catalog.<>) 'completed')",
+        &rows, err);
+    *makes = ok && ph_rows_bool(rows, 0, 0);
+    *moving = ok && ph_rows_bool(rows, 0, 1);
+    ph_rows_free(rows);
+    return ok;
+}

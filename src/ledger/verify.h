@@ -60,6 +60,9 @@ bool ph_ledger_receipts(struct ph_conn *conn, struct ph_arena *arena,
 /* The rows of these shards were read back and are as they were sent. */
 bool ph_ledger_mark_verified(struct ph_conn *conn, int64_t job, int tab, struct ph_err *err);
 
+/* Whether there is a ledger that can make large objects; and whether a job that is not complete moves some. */
+bool ph_ledger_makes_objects(struct ph_conn *conn, bool *makes, bool *moving, struct ph_err *err);
+
 /* The definition of a job, to make its tables of; NULL when there is none of that name. */
 bool ph_ledger_definition(struct ph_conn *conn, struct ph_arena *arena, const char *job,
                           const char **definition, struct ph_err *err);

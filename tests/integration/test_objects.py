@@ -53,7 +53,7 @@ def same_objects(t, role):
             assert a == b, (a, b)
 
 
-def objects_that_differ_are_named(t, job):
+def objects_that_differ_are_named_and_mended(t, job):
     """Leaves all as it was."""
     def look(*args, rc=0):
         table = t.run("verify", *t.ends(), "--json", *args).expect(rc).json["tables"][-1]
@@ -64,19 +64,26 @@ def objects_that_differ_are_named(t, job):
     assert look("--large-objects")[1]["source_rows"] == t.source.int("select count(*) from pg_largeobject_metadata")
     oid = [int(x) for x in t.target.column("select oid from pg_largeobject_metadata where length(lo_get(oid)) > 10 order by 1")]
     long = t.target.int("select oid from pg_largeobject_metadata where length(lo_get(oid)) = 131072 order by 1 limit 1")
-    t.target.query("create table kept as select lo_get(%d) as cut, lo_get(%d) as gone" % (long, oid[7]))
-    t.target.query("select lo_put(%d, 3, '!'); comment on large object %d is 'other'; select lo_unlink(%d)" % (oid[5], oid[6], oid[7]))
+    granted = t.target.int("select oid from pg_largeobject_metadata order by oid offset 2 limit 1")
+    t.target.query("select lo_put(%d, 3, '!'); comment on large object %d is 'other'; select lo_unlink(%d); select lo_put(%d, 0, '?')"
+                   % (oid[5], oid[6], oid[7], granted))
     t.target.query("begin; select lo_open(%d, 393216); select lo_truncate(0, 131071); commit; select lo_create(4000000)" % long)
-    expected = {oid[5]: ["content"], oid[6]: ["comment"], oid[7]: "missing", long: ["content"]}
+    expected = {oid[5]: ["content"], oid[6]: ["comment"], oid[7]: "missing", long: ["content"], granted: ["content"]}
     seen, table = look("--job", job, rc=3)
-    assert seen == expected and table["extra_ignored"] == 1 and table["changed"] == 3, table
-    assert look("--job", job, "--exact", "--no-comments", "-j", 1, rc=3)[0] == {**{k: v for k, v in expected.items() if v != ["comment"]}, 4000000: "extra"}
-    refused = t.run("verify", *t.ends(), "--large-objects", "--repair").expect(3, "not mended")
-    assert "content" in refused.out, refused
-    t.target.query("select lo_put(%d, 131071, substr(cut, 131072)) from kept; select lo_put(%d, 0, lo_get) from (values (''::bytea)) x(lo_get); select lo_unlink(4000000)" % (long, oid[6]))
-    t.target.query("comment on large object %d is null; select lo_from_bytea(%d, gone) from kept; drop table kept" % (oid[6], oid[7]))
-    t.target.query("select lo_put(%d, 3, substr('\\x%s'::bytea, 4, 1))" % (oid[5], t.source.one("select encode(lo_get(%d), 'hex')" % oid[5])))
-    assert look("--large-objects")[0] == {}
+    assert seen == expected and table["extra_ignored"] == 1 and table["changed"] == 4, table
+    exact = {**{k: v for k, v in expected.items() if v != ["comment"]}, 4000000: "extra"}
+    assert look("--job", job, "--exact", "--no-comments", "-j", 1, rc=3)[0] == exact
+    t.run("verify", *t.ends(), "--large-objects", "--repair", "--dry-run").expect(3, "dry run: 5 large objects would be written, 0 deleted")
+    t.run("verify", *t.ends(), "--large-objects", "--repair", fault="repair.mended:1:error").expect(1)
+    assert look("--job", job, rc=3)[0] == expected
+    seen, table = look("--job", job, "--repair", "--exact", rc=3)
+    assert seen == {4000000: "extra"} and table["repaired"] == 5 and table["deleted"] == 0, table
+    t.run("verify", *t.ends(), "--large-objects", "--repair", "--exact").expect(3, "--max-delete 1 would")
+    assert look("--large-objects", "--repair", "--exact", "--max-delete", 1)[1]["deleted"] == 1
+    t.target.query("update pghaul.job set state = 'open'; select lo_put(%d, 3, '!')" % oid[5])
+    t.run("verify", *t.ends(), "--large-objects", "--repair").expect(3, "job is not complete")
+    t.target.query("update pghaul.job set state = 'completed'")
+    t.run("verify", *t.ends(), "--large-objects", "--repair").expect(0, "mended: 1 object\n")
 
 
 @story()
@@ -97,7 +104,7 @@ def large_objects_arrive_with_their_oids_owners_grants_and_comments(t):
         t.copy("-t", "doc", "--large-objects", "--shard-size", "32kB").expect(0, "nothing")
         told = t.run("verify", *t.ends(), "--job", done["job"], "--json").expect(0).json
         assert [x["target"] for x in told["tables"]] == ["public.doc", "large objects"], told
-        objects_that_differ_are_named(t, done["job"])
+        objects_that_differ_are_named_and_mended(t, done["job"])
         t.copy("-t", "doc", "--large-objects", "--again", "--mode", "replace", "--job", "other").expect(2, "already", "hint")
         same_objects(t, role)
     finally:

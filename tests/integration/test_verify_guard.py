@@ -109,7 +109,7 @@ def a_verify_is_steered_like_a_copy(t):
     with t.mover.start("verify", "-s", t.source.dsn, "-d", t.target.dsn + " user=only_reads", "--job", "j", "-t", "narrow", "--max-rows", "5k/s") as run:
         reads(t, run)
         t.run("control", "j", "stop", "-d", t.target.dsn).expect(0)
-        run.wait().expect(130, "control: stop")
+        run.wait().expect(130, "control: stop", "interrupted; the same command goes on")
 
 
 @story()
