@@ -69,7 +69,7 @@ def by_way_of_files_everything_is_read_at_once_and_lands_in_order(t):
     t.whole(*TABLES)
 
 
-@story()
+@story(campaign=True)
 def a_directory_with_little_room_never_fills_with_what_must_wait(t):
     tree(t)
     result = t.copy(*ORDER, "--spill", "always", "--spill-size", "300kB", "--json").expect(0).json
