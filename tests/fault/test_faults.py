@@ -17,7 +17,7 @@ import ledger
 from cluster import wait_for
 from story import Skip, story
 
-EVERY_DAY_S = 4
+EVERY_DAY_S = 3
 SMALL = ("--shard-size", "256kB")
 
 

@@ -76,7 +76,7 @@ def a_whole_database_comes_out_of_an_archive_without_its_source(t):
     t.nothing_left()
 
 
-@story()
+@story(campaign=True)
 def a_schema_in_an_archive_survives_a_kill_at_every_step(t):
     whole(t)
     assert extract(t, *ALL, fault="create.kept:1:kill").rc == -9

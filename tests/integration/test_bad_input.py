@@ -366,7 +366,7 @@ def another_definition_under_the_same_name_is_refused_and_both_are_shown(t):
     assert "narrow" in said and "mixed" in said, "both definitions were not shown: " + said
 
 
-@story(own=True)
+@story(own=True, campaign=True)
 def a_standby_is_refused_as_target(t):
     data.narrow(t, 100)
     before = state(t)

@@ -58,7 +58,7 @@ def nothing_to_read(t):
         "select bool_and(state = 'landed') from pghaul.shard") == "t"
 
 
-@story(own=True, dice=True, rounds=2, heavy=True)
+@story(own=True, dice=True, rounds=1, heavy=True)
 def whatever_happens_in_whatever_order_every_row_is_there_once(t):
     data.narrow(t, 60000)
     t.source.query("create sequence more start 5000000")

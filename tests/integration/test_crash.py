@@ -33,7 +33,7 @@ def kill_somewhere(t, args, most):
     return killed
 
 
-@story(dice=True, rounds=3, heavy=True)
+@story(dice=True, rounds=2, heavy=True)
 def killed_at_random_moments_it_goes_on_and_has_every_row_once(t):
     r = t.random
     mode, split, jobs = r.choice(MODES), r.choice(SPLITS), r.randint(1, 4)
@@ -233,7 +233,7 @@ def a_commit_whose_answer_is_lost_is_settled_by_the_ledger(t):
     lost_commits(t, {1: "after", 4: "before", 6: "unawaited", 9: "after", 10: "after"}, "append", "block")
 
 
-@story(tcp=True)
+@story(tcp=True, campaign=True)
 def a_lost_answer_is_settled_for_an_upsert_too(t):
     lost_commits(t, {1: "unawaited", 3: "after", 5: "before"}, "upsert", "key")
 

@@ -66,7 +66,7 @@ def movers_that_join_from_the_beginning_empty_the_target_once(t):
     assert t.target.int("select count(*) from pghaul.snapshot") == 1, "more than one snapshot"
 
 
-@story(dice=True)
+@story(dice=True, campaign=True)
 def joined_movers_that_are_killed_and_begun_again_never_double_a_row(t):
     data.mixed(t, 60000)
     args = ("-t", "mixed", "-j", 1, "--join", "--split", t.random.choice(("block", "key", "hash")), *SMALL)
@@ -277,7 +277,7 @@ def a_condition_that_would_write_cannot(t):
     assert t.source.int("select count(*) from trace") == 0 and t.rows("narrow") == 0
 
 
-@story(heavy=True)
+@story(campaign=True)
 def rows_of_100_mb_pass_within_the_memory_that_was_allowed(t):
     t.both("create table w (id int primary key, b bytea)")
     t.target.query("alter table w alter b set storage external")

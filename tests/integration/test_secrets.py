@@ -110,7 +110,7 @@ def a_password_in_a_uri_is_overwritten_in_argv_and_warned_of(t):
     assert_silent("the ledger", ledger_dump(t))
 
 
-@story(tcp=True)
+@story(tcp=True, campaign=True)
 def errors_of_every_kind_keep_the_password(t):
     make_role(t)
     data.narrow(t, 100)
@@ -128,7 +128,7 @@ def errors_of_every_kind_keep_the_password(t):
             assert_silent("%s %s" % (args[0], more), result.out + result.err)
 
 
-@story(tcp=True)
+@story(tcp=True, campaign=True)
 def a_written_job_file_has_no_password(t):
     make_role(t)
     data.narrow(t, 100)

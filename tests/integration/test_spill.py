@@ -118,7 +118,7 @@ def always_goes_by_way_of_files_and_leaves_none(t):
     assert attempts == {2}, "a hop was not done at the first attempt: %s" % attempts
 
 
-@story()
+@story(campaign=True)
 def every_way_of_input_and_output_gives_the_same(t):
     data.mixed(t, 8000)
     for io in IO:
@@ -262,7 +262,7 @@ def a_crash_of_the_target_that_takes_landed_shards_back_finds_their_files_still_
 # The mover dies ---------------------------------------------------------------------------------------------
 
 
-@story(dice=True, rounds=2, heavy=True)
+@story(dice=True, rounds=1, heavy=True)
 def killed_in_either_hop_it_goes_on_and_reads_nothing_twice(t):
     r = t.random
     mode, split, jobs = r.choice(("append", "upsert", "replace")), r.choice(("auto", "block", "key", "hash")), r.randint(1, 4)
@@ -552,7 +552,7 @@ def two_movers_share_a_directory(t):
     nothing_on_disk(t)
 
 
-@story()
+@story(campaign=True)
 def of_two_movers_in_one_directory_the_first_is_killed(t):
     """The second could add nothing to the directory while the first held it; now it must."""
     data.mixed(t, 40000)

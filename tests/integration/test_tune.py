@@ -102,7 +102,7 @@ def check(t, result, before, page, job):
     nothing_of_it(t)
 
 
-@story()
+@story(campaign=True)
 def what_is_said_stays_and_what_copy_refuses_is_refused(t):
     data.narrow(t, 200000)
     t.both("create table few (id int primary key)")
