@@ -264,8 +264,10 @@ const struct ph_option ph_options[] = {
      .help = "drop indexes, keys and foreign keys of the target's tables first, and build them "
              "again after the rows, several at once; the ledger remembers them whatever happens"},
     {"fk-order", 0, NULL, PH_OPT_FLAG, LAND, PH_SECTION_LOAD, 0, F(fk_order),
-     .help = "for targets that have their foreign keys: the tables that they point at land before "
-             "those that refer to them"},
+     .help =
+         "for targets that have their foreign keys: the tables that they point at land before "
+         "those that refer to them; with --create or --defer-indexes foreign keys come after the "
+         "rows, and any order does"},
     {"index-memory", 0, "SIZE", PH_OPT_SIZE, PH_CMD_COPY | PH_CMD_LOAD, PH_SECTION_LOAD, 0,
      F(index_memory),
      .help = "memory of the target's server for all index builds together; default: a quarter of "

@@ -13,7 +13,7 @@ from story import story
 SMALL = ("--shard-size", "256kB")
 
 
-@story()
+@story(own=True)  # a backend whose client is stopped holds up whoever drops a database
 def a_second_mover_is_told_who_holds_the_job(t):
     data.narrow(t, 60000)
     args = ("-t", "narrow", "-j", 1, *SMALL)
