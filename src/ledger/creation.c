@@ -119,8 +119,10 @@ bool ph_creation_others(struct ph_conn *conn, struct ph_arena *arena,
     struct ph_rows *rows = NULL;
     bool present = false;
     *n = 0;
-    if (!ph_ledger_present(conn, &present, err) || !present)
-        return !present;
+    if (!ph_ledger_present(conn, &present, err))
+        return false;
+    if (!present)
+        return true;
     ph_sql_add(&sql,
                "SELECT c.key, j.name, coalesce(j.state OPERATOR(pg_catalog.=) 'completed', false)"
                " FROM pghaul.creation c LEFT JOIN pghaul.job j ON j.id OPERATOR(pg_catalog.=) c.job"
@@ -226,8 +228,10 @@ bool ph_creation_left(struct ph_conn *conn, struct ph_creation_left *out, struct
     struct ph_rows *rows = NULL;
     bool present = false;
     *out = (struct ph_creation_left){0};
-    if (!ph_ledger_present(conn, &present, err) || !present)
-        return !present;
+    if (!ph_ledger_present(conn, &present, err))
+        return false;
+    if (!present)
+        return true;
     ph_sql_add(&sql,
                "SELECT pg_catalog.count(*), pg_catalog.sum(pg_catalog.cardinality(chunks)),"
                " pg_catalog.sum(pg_catalog.cardinality(done)),"
