@@ -82,7 +82,7 @@ def a_foreign_snapshot_of_the_same_id_is_not_taken_for_ours(t):
     t.whole("narrow")
 
 
-@story()
+@story(campaign=True)
 def two_keepers_do_not_keep_each_other_alive(t):
     data.narrow(t, 300000)
     for job in ("one", "two"):

@@ -89,7 +89,7 @@ def killed_source_backends_cost_retries_and_nothing_else(t):
     t.whole("mixed")
 
 
-@story(own=True)
+@story(own=True, campaign=True)
 def killed_target_backends_cost_retries_and_nothing_else(t):
     data.mixed(t, 60000)
     with t.start_copy("-t", "mixed", "-j", 2, "--json", *SMALL) as run:

@@ -311,7 +311,7 @@ def a_load_that_is_killed_goes_on_and_has_every_row_once(t):
     only_an_archive(t)
 
 
-@story()
+@story(campaign=True)
 def several_movers_load_one_archive(t):
     data.mixed(t, 30000)
     extract(t, "-t", "mixed", "-j", 2, *SMALL).expect(0)

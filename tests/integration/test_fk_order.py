@@ -78,7 +78,7 @@ def a_directory_with_little_room_never_fills_with_what_must_wait(t):
     t.whole(*TABLES)
 
 
-@story()
+@story(campaign=True)
 def a_killed_copy_and_two_movers_keep_the_order(t):
     tree(t)
     assert t.copy(*ORDER, fault="desk.claimed:5:kill").rc == -9

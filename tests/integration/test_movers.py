@@ -79,7 +79,7 @@ def joined_movers_share_the_shards(t):
     t.check_ledger(source=t.source)
 
 
-@story()
+@story(campaign=True)
 def of_two_joined_movers_one_is_killed_and_the_other_finishes(t):
     data.mixed(t, 80000)
     args = ("-t", "mixed", "-j", 2, *SMALL)

@@ -443,7 +443,7 @@ def a_lost_snapshot_under_load_still_ends_in_one_consistent_state(t):
     t.whole("narrow")
 
 
-@story()
+@story(campaign=True)
 def tiny_tables_that_landed_together_are_read_again_apart(t):
     """Many tables of one shard each, some of them changed after the snapshot was lost: only those are read again."""
     for i in range(24):

@@ -538,7 +538,7 @@ def what_was_spilled_or_loaded_from_an_archive_is_read_back_like_the_rest(t):
     t.run("verify", "-s", archive, "-d", t.target.dsn, "-t", "mixed").expect(2, "does not take an archive")
 
 
-@story()
+@story(campaign=True)
 def a_verify_keeps_to_its_rates_and_tells_how_far_it_is(t):
     copied(t, rows=60000)
     quick = t.run("verify", *t.ends(), "-t", "narrow", "--level", "source", "--json").expect(0).json
