@@ -365,9 +365,8 @@ static bool begin_job(struct ph_run *run, bool again, struct ph_err *err)
     if (ok && run->opts->sample.bytes > 0)
         ph_plan_thin(run->plan, run->opts->sample.bytes, run->opts->sample.least,
                      run->opts->sample.place);
-    if (ok)
-        ph_run_connect_ahead(
-            run); /* the keeper is its own process by now: no fork comes after this */
+    if (ok) /* the keeper is its own process by now: no fork comes after this */
+        ph_run_connect_ahead(run);
     ok = ok && ph_conn_exec(run->source, "ROLLBACK", err) &&
          ph_run_await_flush(run, &snapshot, err) && write_down(run, &snapshot, again, err);
     if (ok) {

@@ -122,15 +122,6 @@ static void tell_warnings(const struct ph_run *run, const struct ph_create_look 
                n - first - MOST);
 }
 
-/* The ledger is made while the source's schema is read. False: there is one, or it has to be made later. */
-static bool install_ahead(struct ph_conn *conn)
-{
-    struct ph_err ignored; /* whatever it is, the ordinary way will meet it again, and say so */
-    bool present = false;
-    return ph_ledger_present(conn, &present, &ignored) && !present &&
-           ph_ledger_send_begin(conn, &ignored);
-}
-
 static bool begin_writing(struct ph_conn *conn, bool ahead, struct ph_err *err)
 {
     if (ahead && ph_ledger_await_begin(conn, NULL, err))
@@ -205,7 +196,7 @@ static bool create(struct ph_run *run, struct ph_conn *conn, const char *key,
         if (!ph_create_refuse_others(run, key, err))
             return ph_run_unchanged(err);
         ph_create_tell(run, "reading the schema", 0, 0);
-        bool ahead = install_ahead(conn);
+        bool ahead = ph_ledger_begin_ahead(conn); /* the ledger is made while the schema is read */
         ok = ph_create_look(run, &look, err) && ph_run_refuse(run, look.plan, err);
         if (ok)
             tell_warnings(run, &look);

@@ -9,10 +9,8 @@
 
 bool ph_run_install_ahead(struct ph_run *run, struct ph_err *err)
 {
-    struct ph_err ignored; /* whatever it is, the ordinary way will meet it again, and say so */
-    bool present = false;
-    if (!ph_ledger_present(run->target, &present, &ignored) || present ||
-        !ph_ledger_send_begin(run->target, &ignored))
+    struct ph_err ignored;
+    if (!ph_ledger_begin_ahead(run->target))
         return ph_run_connect(run, false, err);
     run->installer = run->target;
     run->target = NULL;

@@ -67,11 +67,15 @@ bool ph_ledger_begin(struct ph_conn *conn, bool install, struct ph_err *err)
            ph_err_prefix(err, "making the ledger");
 }
 
-bool ph_ledger_send_begin(struct ph_conn *conn, struct ph_err *err)
+bool ph_ledger_begin_ahead(struct ph_conn *conn)
 {
+    struct ph_err ignored; /* whatever it is, the ordinary way will meet it again, and say so */
     struct ph_buf sql = {0};
+    bool present = false;
+    if (!ph_ledger_present(conn, &present, &ignored) || present)
+        return false;
     ph_buf_addf(&sql, BEGIN ";" UNCHECKED "%s", ph_ledger_schema_sql);
-    bool ok = ph_conn_send(conn, sql.data, err);
+    bool ok = ph_conn_send(conn, sql.data, &ignored);
     ph_buf_fini(&sql);
     return ok;
 }

@@ -63,9 +63,10 @@ bool ph_ledger_present(struct ph_conn *conn, bool *present, struct ph_err *err);
 /* Begins the transaction of a [tx] function; makes the ledger when there is none. */
 bool ph_ledger_begin(struct ph_conn *conn, bool install, struct ph_err *err);
 
-/* The same in two halves, where there is no ledger: the first does not wait. The second names the session after the job of this
+/* The same in two halves, where there is no ledger: the first does not wait, and is false when there is one, or the ordinary way
+ * has to find out what is wrong. The second names the session after the job of this
  * tag, if it is not NULL; it fails if somebody else has made the ledger meanwhile. */
-bool ph_ledger_send_begin(struct ph_conn *conn, struct ph_err *err);
+bool ph_ledger_begin_ahead(struct ph_conn *conn);
 bool ph_ledger_await_begin(struct ph_conn *conn, const char *tag, struct ph_err *err);
 
 /* Makes what has been done since ph_ledger_begin durable, really (synchronous_commit = on). */
